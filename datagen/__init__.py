@@ -1,0 +1,3 @@
+"""datagen: synthetic teacher data for people who train small language models."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,56 @@
+"""What an operator is: a frozen pydantic model, one row in, one finding out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What an operator says of one row; the step adds row, step, operator and version and calls it a Verdict."""
+
+    keep: bool
+    reason: str = ""
+    """A short snake_case word, counted in the funnel; empty when kept."""
+    score: float | None = None
+    """The measured number, kept for kept rows too, so that a threshold can move without measuring again."""
+    evidence: str = ""
+    """The words that decided; cut at 200 characters by the step."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """What a claim writes to the row (see `Operator.writes`)."""
+
+
+class Operator(BaseModel):
+    """One row in, one finding out, no memory. Parameters are validated here and nowhere else.
+
+    A subclass overrides `judge`, bumps `version` whenever its findings can change, and carries `keeps` and `drops`: examples that are
+    shown in the documents and run by the contract test. An example is the text of `on`, or a mapping of fields.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: ClassVar[int] = 1
+    writes: ClassVar[tuple[str, ...]] = ()
+    """Names of the fields that `Finding.fields` may hold; empty for a plain filter."""
+    keeps: ClassVar[Sequence[str | Mapping[str, Any]]] = ()
+    drops: ClassVar[Sequence[str | Mapping[str, Any]]] = ()
+
+    on: str = "text"
+    """The field that is judged."""
+
+    def judge(self, fields: Mapping[str, Any]) -> Finding:
+        """Look at one row's fields. Pure and picklable: it runs in another process. Raises nothing on odd text."""
+        raise NotImplementedError
+
+    def reads(self) -> tuple[str, ...]:
+        """The fields this operator needs; `plan` checks that they exist."""
+        return (self.on,)
+
+    def text(self, fields: Mapping[str, Any]) -> str:
+        """The judged field as text; empty when it is missing or None."""
+        value = fields.get(self.on)
+        return value if isinstance(value, str) else "" if value is None else str(value)

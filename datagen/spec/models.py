@@ -1,0 +1,317 @@
+"""The words of a spec: pure data, validated as it is read. A typo is an error; nothing here knows how the work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+"""A step, teacher or field name: it becomes a column, so it is lower case with underscores."""
+
+
+class Words(BaseModel):
+    """Base of all: frozen, and what is not known is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Price(Words):
+    """US dollars per million tokens, for a model that the price table lacks or prices otherwise."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached_input: float | None = Field(default=None, ge=0)
+    cache_write: float | None = Field(default=None, ge=0)
+
+
+class Teacher(Words):
+    """Who answers. `model` is `provider/name`: openai/..., anthropic/..., simulator/..."""
+
+    model: str = Field(pattern=r"^[a-z]+/.+$")
+    base_url: str | None = None
+    """Any OpenAI-compatible server: vLLM, Ollama, llama.cpp, a proxy."""
+    label: str | None = None
+    """Names the endpoint in every request key, so that a moved server keeps its answers. Default: the origin of base_url."""
+    api_key_env: str | None = None
+    """Environment variable that holds the key. Default: OPENAI_API_KEY or ANTHROPIC_API_KEY."""
+    max_tokens: PositiveInt = 2048
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    """Where the model has one; today's Claude models have none: use `vary`."""
+    params: dict[str, Any] = Field(default_factory=dict)
+    """Further parameters under their wire names: top_p, stop, reasoning_effort, thinking, ..."""
+    structured: Literal["native", "prompt"] = "native"
+    """How a JSON answer is asked for: by the provider's JSON schema, or in words for servers without one."""
+    requests_per_minute: PositiveInt | None = None
+    input_tokens_per_minute: PositiveInt | None = None
+    output_tokens_per_minute: PositiveInt | None = None
+    max_in_flight: PositiveInt = 64
+    """Upper bound of requests at once; sustained overload lowers what is used."""
+    timeout: PositiveFloat = 600.0
+    """Seconds one attempt may take."""
+    attempts: PositiveInt = 6
+    """Attempts after faults that may have been billed; waiting for a limit is not an attempt."""
+    price: Price | None = None
+    unpriced: bool = False
+    """True says by name that this model costs nothing that should be counted."""
+
+
+class Seeds(Words):
+    """Where rows begin: one source with its parameters, and how many to take."""
+
+    source: str
+    """A name on the seeds shelf: grid, table, documents, problems."""
+    params: Any
+    take: PositiveInt | None = None
+    rename: dict[str, str] = Field(default_factory=dict)
+    """Source field -> name in the row."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_source(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or "source" in value:
+            return value
+        named = [key for key in value if key not in ("take", "rename")]
+        if len(named) != 1:
+            raise ValueError(f"seeds need exactly one source (grid, table, documents, problems), found {named or 'none'}")
+        rest = {key: value[key] for key in value if key in ("take", "rename")}
+        return {"source": named[0], "params": value[named[0]], **rest}
+
+
+class Step(Words):
+    """One line of the pipeline: a name, then exactly one verb."""
+
+    name: Name
+    when: str | None = None
+    """An expression over the row's fields; where it is false the row passes by and the step's fields are None."""
+
+    @property
+    def verb(self) -> str:
+        raise NotImplementedError
+
+
+class Ask(Step):
+    """Render a prompt with the row's fields and ask a teacher."""
+
+    ask: str
+    """A prompt: prompts/<family>/<name>.md.j2, named `family/name`."""
+    of: str
+    """Which teacher."""
+    returns: dict[Name, Any] | None = None
+    """Fields of a JSON answer: {score: {int: [1, 5]}, fault: str, sections: {list: str, at_most: 8}}."""
+    samples: PositiveInt = 1
+    """So many separate requests; more than one makes a child row of each."""
+    each: Name | None = None
+    """A list field: one child row per item, which the prompt sees as `item` and `position`."""
+    in_order: bool = False
+    """With `each`: children one after another; the prompt sees `previous`."""
+    reask: int = Field(default=1, ge=0, le=5)
+    """How often a malformed answer is asked for again, with the error shown."""
+    vary: dict[Name, Any] = Field(default_factory=dict)
+    """As the spec's `vary`, for this step alone."""
+
+    verb = property(lambda self: "ask")
+
+
+class Check(Step):
+    """Verify a claim: math against gold, code against tests, text against a schema."""
+
+    check: dict[str, dict[str, Any]]
+    """One claim on the operators shelf with its parameters: {math: {on: solution, gold: answer}}."""
+    gate: bool = True
+    """Drop rows whose claim fails; false only writes what was found."""
+
+    verb = property(lambda self: "check")
+
+
+class Filter(Step):
+    """Judge a row by a recipe: operators in order, each with thresholds."""
+
+    filter: str | list[dict[str, dict[str, Any] | None]]
+    """A recipe of filters/, or the list itself."""
+    on: str | None = None
+    """Field for operators that do not name one."""
+
+    verb = property(lambda self: "filter")
+
+
+class VoteWords(Words):
+    on: str
+    """The field that is compared between siblings."""
+    at_least: float = Field(default=0.0, ge=0)
+    """Rows whose answer has fewer votes are dropped: a share of the group if below 1, else a count."""
+
+
+class Vote(Step):
+    """Agreement among the children of one parent: writes <name> (votes / group size) and <name>_answer."""
+
+    vote: VoteWords
+    verb = property(lambda self: "vote")
+
+
+class SelectWords(Words):
+    where: str | None = None
+    """Only children for which this holds can win; a group with none is dropped."""
+    best: list[str] = Field(default_factory=list)
+    """Expressions, first decides; higher is better. Ties fall to the row's id."""
+    keep: PositiveInt = 1
+    """Winners per group."""
+    fold: Name | None = None
+    """Field of the winner that receives what lost: [{field: value, ...}]."""
+
+
+class Select(Step):
+    """The best of each group; what lost can be folded into the winner."""
+
+    select: SelectWords
+    verb = property(lambda self: "select")
+
+
+class DedupWords(Words):
+    on: str | list[str]
+    """Field, or fields taken together."""
+    threshold: float = Field(default=0.7, gt=0, le=1)
+    """Exact word-bigram Jaccard from which a pair counts as a near-duplicate."""
+    numbers: Literal["keep", "fold"] = "keep"
+    """Whether rows that differ in numbers alone are different (a maths set) or the same."""
+    exact_only: bool = False
+    prefer: str | None = None
+    """Expression; of two duplicates the higher stays. Then the lower id."""
+
+
+class Dedup(Step):
+    """Near-duplicates within the release and against all released rows."""
+
+    dedup: DedupWords
+    verb = property(lambda self: "dedup")
+
+
+class DecontaminateWords(Words):
+    on: str | list[str]
+    against: list[str] = Field(min_length=1)
+    """Reference sets: names in the library's benchmarks/, or paths of Parquet or JSONL with a `question` or `text` column."""
+    ngram: int = Field(default=10, ge=4, le=50)
+    """Words of the n-grams that are compared."""
+    share: float = Field(default=0.5, gt=0, le=1)
+    """Share of a reference item's n-grams found in the row from which it counts as leaked."""
+
+
+class Decontaminate(Step):
+    """Leakage of benchmark items, with the matched item and the evidence."""
+
+    decontaminate: DecontaminateWords
+    verb = property(lambda self: "decontaminate")
+
+
+class MixWords(Words):
+    by: str
+    """The field whose values share the release."""
+    at_most: PositiveInt | dict[str, PositiveInt]
+    """Rows per value, or a number for each."""
+
+
+class Mix(Step):
+    """Quotas: at most so many rows per value of a field, lowest ids first."""
+
+    mix: MixWords
+    verb = property(lambda self: "mix")
+
+
+class RepeatWords(Words):
+    at_most: Annotated[int, Field(ge=1, le=20)]
+    until: str
+    """Expression; the loop ends when it holds."""
+    steps: list[Annotated[Ask | Check, Field(union_mode="left_to_right")]] = Field(min_length=1)
+
+
+class Repeat(Step):
+    """Go round until it is good enough: revise on failure, multi-turn, evolve. The prompt sees `round`."""
+
+    repeat: RepeatWords
+    verb = property(lambda self: "repeat")
+
+
+class Push(Words):
+    """Where the release goes when it is pushed; a build pushes only with --push."""
+
+    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    private: bool = True
+
+
+class Budget(Words):
+    """Caps over all runs that lead to one release."""
+
+    usd: PositiveFloat | None = None
+
+
+class Release(Words):
+    """What leaves the house."""
+
+    format: str = "text"
+    """A name on the formats shelf: text, chat, instruction, rationale, preference."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Column of the format -> field of the row, where the names differ: {text: section}."""
+    drop: list[str] = Field(default_factory=list)
+    """Fields that do not leave."""
+    task: str | None = None
+    """The value of the released `task` column. Default: the name of the spec."""
+    licence: str | None = None
+    """Of the seeds and prompts, as an identifier of the Hub: cc-by-4.0, mit, ..."""
+    language: list[str] = Field(default_factory=lambda: ["en"])
+    rows_per_shard: PositiveInt = 10_000
+    split: dict[Annotated[str, Field(pattern=r"^[a-z]+$")], str | float] = Field(default_factory=dict)
+    """Share of questions or seeds per split beside train: {validation: 1%}."""
+    budget: Budget = Budget()
+    push: Push | None = None
+    allow_unanswered: float = Field(default=0.0, ge=0, le=1)
+    """Share of rows without an answer up to which the exit code is 0."""
+
+
+class Bank(Words):
+    """Recorded real answers for the simulated teacher."""
+
+    path: str
+    question: str = "question"
+    answer: str = "answer"
+
+
+class Rehearsal(Words):
+    """How the simulated teacher behaves when this spec is rehearsed."""
+
+    seed: int = 0
+    bank: Bank | None = None
+    latency: str = "0"
+    """Seconds: `0.2`, or `lognormal:MEDIAN,SIGMA`."""
+    defects: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    """Share of answers with each planted defect: {wrong_answer: 0.05, refusal: 0.02, ...}."""
+    faults: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    """Share of requests with each server fault: {rate_limited: 0.05, error: 0.02, reset: 0.01, malformed: 0.005}."""
+
+
+AnyStep = Ask | Check | Filter | Vote | Select | Dedup | Decontaminate | Mix | Repeat
+VERBS: dict[str, type[Step]] = {
+    "ask": Ask,
+    "check": Check,
+    "filter": Filter,
+    "vote": Vote,
+    "select": Select,
+    "dedup": Dedup,
+    "decontaminate": Decontaminate,
+    "mix": Mix,
+    "repeat": Repeat,
+}
+
+
+class Spec(Words):
+    """One pipeline, from seeds to release."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+    about: str = ""
+    seeds: Seeds
+    vary: dict[Name, Any] = Field(default_factory=dict)
+    """Lists (or list files of the library) from which one value is drawn per row and sample, seeded by the row's id."""
+    teachers: dict[Name, Teacher] = Field(default_factory=dict)
+    steps: list[AnyStep] = Field(default_factory=list)
+    release: Release = Release()
+    rehearsal: Rehearsal = Rehearsal()
