@@ -90,3 +90,13 @@ def write_rows(path: Path, records: Iterable[Mapping[str, Any]], **more: str) ->
 def read_rows(path: Path) -> list[Row]:
     """The rows of one row file; none when there is no such file."""
     return [row_of(record) for record in read_table(path)] if path.exists() else []
+
+
+def concat_tables(paths: Sequence[Path], out: Path) -> None:
+    """Several Parquet files of one schema as one; nothing when there is none."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if paths:
+        with replacing(out) as beside:
+            pq.write_table(pa.concat_tables([pq.read_table(path, partitioning=None) for path in paths]), beside, compression="zstd")

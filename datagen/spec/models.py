@@ -193,6 +193,8 @@ class DecontaminateWords(Words):
     """Reference sets: names in the library's benchmarks/, or paths of Parquet or JSONL with a `question` or `text` column."""
     ngram: int = Field(default=10, ge=4, le=50)
     """Words of the n-grams that are compared."""
+    missing: Literal["error", "warn"] = "error"
+    """What a reference set that is not there means; `warn` says so in the plan and on the card."""
     share: float = Field(default=0.5, gt=0, le=1)
     """Share of a reference item's n-grams found in the row from which it counts as leaked."""
 

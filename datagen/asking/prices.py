@@ -1,0 +1,166 @@
+"""What a request costs and what it could cost at worst, in whole nano-dollars."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, time
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+from datagen.errors import SpecError
+from datagen.records import NANO, Request, Usage
+
+PER_MESSAGE = 16
+"""Tokens of role marks and separators around one message (and around the schema); chat templates spend 3 to 12."""
+MILLION = 1_000_000
+TOKEN_KEYS = {"input": "input_mtok", "output": "output_mtok", "cached": "cache_read_mtok", "cache_write": "cache_write_mtok"}
+"""Our rates -> the price table's dollars per million tokens."""
+CALL_KEY = "requests_kcount"
+"""Dollars per thousand requests, which a few models add."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Rates in units of 1/`per` nano-dollar, all whole, so that sums are exact: 1.25 USD per million is 1,250 at `per` 1."""
+
+    input: int
+    output: int
+    cached: int
+    """An input token read from the provider's cache."""
+    cache_write: int
+    """An input token written to it."""
+    call: int = 0
+    """One request, whatever its tokens."""
+    per: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrice:
+    """Rates by length: of `tiers`, the last whose start the input passes holds for every token of the request."""
+
+    tiers: tuple[tuple[int, Rates], ...]
+    """(input tokens above which they hold, rates), the first at -1; all with the same `per`."""
+
+    def at(self, input_tokens: int) -> Rates:
+        """The rates of a request with so many input tokens."""
+        return next(rates for start, rates in reversed(self.tiers) if input_tokens > start)
+
+    def worst(self, input_tokens: int) -> Rates:
+        """The highest of each rate that a request of at most so many input tokens can meet."""
+        met = [rates for start, rates in self.tiers if input_tokens > start]
+        return Rates(**{rate.name: max(getattr(rates, rate.name) for rates in met) for rate in fields(Rates)})
+
+
+def price_of(
+    model: str, override: Mapping[str, Any] | None = None, *, context: Mapping[str, str] | None = None, day: date | None = None
+) -> TokenPrice | None:
+    """The price of `provider/name`, or None where nobody knows it.
+
+    `override` is US dollars per million tokens (input, output, cached_input, cache_write) and wins. `context` picks a variant of the
+    table: {"processing": "batch"}, {"service_tier": "flex"}. `day` (UTC, default today) picks among dated prices; of prices that
+    change with the hour the dearest counts.
+    """
+    if override is not None:
+        return _price({-1: _overridden(override)})
+    provider, _, name = model.partition("/")
+    return _from_table(provider, name, tuple(sorted((context or {}).items())), day or datetime.now(tz=UTC).date())
+
+
+def cost(price: TokenPrice, usage: Usage) -> int:
+    """Nano-dollars of what was used, rounded up."""
+    return _sum(price.at(usage.input), usage.input, usage.cached, usage.cache_write, usage.output)
+
+
+def worst_case(price: TokenPrice, request: Request, max_tokens: int) -> int:
+    """Nano-dollars that no answer to this request can pass.
+
+    A tokeniser over bytes makes at most one token of a byte, so UTF-8 length plus PER_MESSAGE bounds the input; each of them may be
+    billed as written to the cache; the output is bounded by `max_tokens`, reasoning included.
+    """
+    tokens = input_bound(request)
+    rates = price.worst(tokens)
+    dearest = max(rates.input, rates.cached, rates.cache_write)
+    return -(-(tokens * dearest + max_tokens * rates.output + rates.call) // rates.per)
+
+
+def input_bound(request: Request) -> int:
+    """Input tokens that this request cannot pass."""
+    size = sum(_bytes(text) + PER_MESSAGE for _, text in request.messages)
+    if request.schema is None:
+        return size
+    return size + _bytes(json.dumps(request.schema, ensure_ascii=False)) + PER_MESSAGE
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _sum(rates: Rates, tokens: int, cached: int, written: int, output: int) -> int:
+    plain = tokens - cached - written
+    total = plain * rates.input + cached * rates.cached + written * rates.cache_write + output * rates.output + rates.call
+    return -(-total // rates.per)
+
+
+def _price(tiers: Mapping[int, Mapping[str, Fraction]]) -> TokenPrice:
+    """Fractions of a nano-dollar per token as whole multiples of one unit."""
+    per = math.lcm(*(rate.denominator for rates in tiers.values() for rate in rates.values()))
+    whole = {start: {name: int(rate * per) for name, rate in rates.items()} for start, rates in tiers.items()}
+    return TokenPrice(tuple((start, Rates(**rates, per=per)) for start, rates in sorted(whole.items())))
+
+
+def _overridden(override: Mapping[str, Any]) -> dict[str, Fraction]:
+    words = {"input": "input", "output": "output", "cached": "cached_input", "cache_write": "cache_write"}
+    unknown = sorted(set(override) - set(words.values()))
+    missing = [word for word in ("input", "output") if override.get(word) is None]
+    if unknown or missing:
+        wrong = f"unknown {', '.join(unknown)}" if unknown else f"no {' and no '.join(missing)}"
+        raise SpecError(f"price has {wrong}; it takes input, output, cached_input and cache_write in US dollars per million tokens")
+    return _rates({name: override.get(word) for name, word in words.items()})
+
+
+def _rates(dollars: Mapping[str, Any]) -> dict[str, Fraction]:
+    """Dollars per million tokens as nano-dollars per token; what has no rate of its own costs what plain input costs."""
+    # str first: 0.075 is meant as the decimal that was written, not as the nearest binary fraction.
+    known = {name: Fraction(str(value)) * NANO / MILLION for name, value in dollars.items() if value is not None}
+    return {"cached": known["input"], "cache_write": known["input"], **known}
+
+
+@cache
+def _from_table(provider: str, name: str, context: tuple[tuple[str, str], ...], day: date) -> TokenPrice | None:
+    from genai_prices.data_snapshot import get_snapshot
+
+    try:
+        _, model = get_snapshot().find_provider_model(name, None, provider, None)
+    except LookupError:
+        return None
+    hours = [datetime.combine(day, time(hour), tzinfo=UTC) for hour in range(24)]
+    tables = [model.get_prices(hour, dict(context)) for hour in hours]
+    if any(getattr(table, key) is None for table in tables for key in (TOKEN_KEYS["input"], TOKEN_KEYS["output"])):
+        return None
+    starts = {-1, *(tier.start for table in tables for key in TOKEN_KEYS.values() for tier in _tiers(getattr(table, key)))}
+    return _price({start: _dearest(_rates_at(table, start) for table in tables) for start in starts})
+
+
+def _dearest(hours: Iterable[Mapping[str, Fraction]]) -> dict[str, Fraction]:
+    found = list(hours)
+    return {name: max(rates[name] for rates in found) for name in found[0]}
+
+
+def _rates_at(table: Any, start: int) -> dict[str, Fraction]:
+    """The rates that hold above `start` input tokens."""
+    rates = _rates({name: _above(getattr(table, key), start) for name, key in TOKEN_KEYS.items()})
+    call = getattr(table, CALL_KEY)
+    return {**rates, "call": Fraction(str(_above(call, start))) * NANO / 1000 if call is not None else Fraction(0)}
+
+
+def _above(value: Any, start: int) -> Any:
+    reached = [tier.price for tier in _tiers(value) if tier.start <= start]
+    return reached[-1] if reached else getattr(value, "base", value)
+
+
+def _tiers(value: Any) -> list[Any]:
+    return list(getattr(value, "tiers", ()))

@@ -1,0 +1,158 @@
+"""The read-only room: what a folder holds, what a row went through, and any question in SQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from datagen.asking.ledger import Ledger, segments
+from datagen.asking.ledger import verify as verify_ledger
+from datagen.errors import LedgerError, OutputError, nearest
+from datagen.records import NANO
+from datagen.release.catalogue import query
+from datagen.storage import read_json, read_table
+
+ROW_WIDTH = 200
+
+
+def status(out: Path, ledger: Path | None = None) -> Iterator[str]:
+    """Lines that say what is there: releases, funnel, money, and what was in flight when a process died."""
+    manifest, plan = read_json(out / "manifest.json"), read_json(out / "plan.json") or {}
+    record = read_json(out / "steps" / "cohorts.json")
+    if manifest is None and record is None:
+        raise OutputError(f"{out} holds no build; start one with `datagen build --spec S --out {out}`")
+    yield f"{(manifest or record)['name']}{'  (simulated)' if plan.get('simulated') else ''}"
+    for entry in manifest["releases"] if manifest else []:
+        yield f"  release {entry['version']}: {entry['rows']:,} rows in {len(entry['files'])} files"
+    if manifest is None:
+        yield "  no release yet; the same build command goes on"
+    for step in (manifest or {}).get("steps", []):
+        dropped = sum(sum(reasons.values()) for reasons in step["dropped"].values())
+        unanswered = sum(step["unanswered"].values())
+        yield f"  {step['number']:>2} {step['name']:<16} {step['in']:>7,} in {step['kept']:>7,} kept {dropped:>6,} dropped {unanswered:>5,} unanswered"
+    yield from _money(ledger or out / "ledger")
+
+
+def _money(folder: Path) -> Iterator[str]:
+    if not segments(folder):
+        return
+    ledger = Ledger(folder, "")
+    for name, account in sorted(ledger.accounts.items()):
+        in_flight = f", {len(account.open)} were in flight when a process died (worst case ${sum(account.open.values()) / NANO:.4f})" if account.open else ""
+        maybe = f", ${account.possible / NANO:.4f} possibly billed for failed attempts" if account.possible else ""
+        yield f"  {name}: ${account.answered / NANO:.4f} for answers{maybe}{in_flight}"
+    yield from (f"  {torn}" for torn in ledger.torn)
+
+
+def explain(out: Path, row_id: str, ledger: Path | None = None) -> Iterator[str]:
+    """A row from shard to seed: every prompt as sent, answer, reasoning, verdict and cost. Raises OutputError for an unknown id."""
+    record, fate = _find(out, row_id)
+    yield f"{row_id}: {fate}"
+    yield f"  seed {record['seed_id']}, parent {record['parent'] or '(the seed)'}"
+    book = Ledger(ledger or out / "ledger", "")
+    for step, key in json.loads(record["calls"]).items():
+        entry = book.entry(key)
+        yield from _call(step, key, entry) if entry else [f"\n[{step}] {key}: not in this ledger"]
+    yield "\nverdicts"
+    for verdict in _verdicts(out, row_id):
+        yield f"  {'keep' if verdict['keep'] else 'DROP':<5} {verdict['step']}.{verdict['operator']} {verdict['reason']} {_number(verdict['score'])} {verdict['evidence']}"
+    yield "\nfields"
+    for name, value in json.loads(record["fields"]).items():
+        yield f"  {name}: {_short(value)}"
+
+
+def _call(step: str, key: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    request, response = entry["request"], entry["response"]
+    yield f"\n[{step}] {request['provider']} {request['model']} {key} sample {request['sample']} attempt {request['attempt']}"
+    for role, text in request["messages"]:
+        yield f"  {role}> {text}"
+    if response["reasoning"]:
+        yield f"  reasoning> {response['reasoning']}"
+    yield f"  {response['outcome']}> {response['text']}"
+    usage = response["usage"]
+    planted = f", planted: {response['planted']}" if response["planted"] else ""
+    yield f"  {usage['input']} + {usage['output']} tokens, ${response['cost'] / NANO:.6f}{' (simulated)' if response['simulated'] else ''}{planted}"
+
+
+def _find(out: Path, row_id: str) -> tuple[dict[str, Any], str]:
+    """The last trace of a row under steps/, and what became of it."""
+    last: tuple[dict[str, Any], str] | None = None
+    seen: set[str] = set()
+    wanted = row_id.split("-")[0]
+    for folder in sorted((out / "steps").glob("[0-9]*")):
+        for kind in ("kept", "dropped", "unanswered"):
+            for path in sorted((folder / kind).glob("*.parquet")):
+                for record in read_table(path):
+                    seen.add(record["id"])
+                    if record["id"] == wanted:
+                        why = record.get("reason") or record.get("outcome") or ""
+                        last = record, f"{kind} at {folder.name}{f': {why}' if why else ''}"
+    if last is None:
+        raise OutputError(f"no row {row_id!r} in {out}{nearest(row_id, list(seen)[:50]) if seen else ''}")
+    return last
+
+
+def _verdicts(out: Path, row_id: str) -> Iterator[dict[str, Any]]:
+    for path in sorted((out / "steps").glob("*/verdicts/*.parquet")):
+        yield from (verdict for verdict in read_table(path) if verdict["row"] == row_id.split("-")[0])
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= ROW_WIDTH else f"{text[:ROW_WIDTH]}... ({len(text):,} characters)"
+
+
+def _number(score: float | None) -> str:
+    return "" if score is None else f"{score:.3f}"
+
+
+def require_release(out: Path) -> dict[str, Any]:
+    """The manifest. Raises OutputError where no release is out yet."""
+    manifest = read_json(out / "manifest.json")
+    if manifest is None:
+        raise OutputError(f"{out} holds no release yet; `datagen build --spec S --out {out}` makes one")
+    return dict(manifest)
+
+
+def push_target(out: Path, repo: str | None) -> tuple[str, bool]:
+    """(repository, private): as given, else as the spec says."""
+    require_release(out)
+    push = ((read_json(out / "plan.json") or {}).get("release") or {}).get("push") or {}
+    target = repo or push.get("repo")
+    if not target:
+        raise OutputError("no repository: give --repo owner/name, or write release.push.repo in the spec")
+    return target, bool(push.get("private", True))
+
+
+def verify(folder: Path) -> Iterator[str]:
+    """The state of a ledger in words. Raises LedgerError when something does not hold, after saying what."""
+    place = folder / "ledger" if segments(folder / "ledger") else folder
+    if not segments(place):
+        raise LedgerError(f"{folder} holds no ledger")
+    good, problems = verify_ledger(place)
+    yield from problems
+    yield f"{good:,} records hold, {len(problems)} do not"
+    if problems:
+        raise LedgerError("what does not hold is skipped, and asked again by the next build")
+
+
+def table(columns: list[str], rows: list[tuple[Any, ...]]) -> Iterator[str]:
+    """A query's answer as aligned text."""
+    cells = [columns, *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
+    for number, row in enumerate(cells):
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        if number == 0:
+            yield "  ".join("-" * width for width in widths)
+    yield f"({len(rows):,} row{'s' if len(rows) != 1 else ''})"
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    text = " ".join(text.split())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+__all__ = ["explain", "push_target", "query", "require_release", "status", "table", "verify"]

@@ -1,0 +1,243 @@
+"""What a chat model says about itself: refusals, small talk around the work, and echoes of its instructions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from datagen.operators.base import Finding, Operator
+
+
+def _any(*parts: str) -> re.Pattern[str]:
+    """One pattern of several, for text in lower case: four times as fast as IGNORECASE."""
+    return re.compile(re.sub(r"\\.|[A-Z]", lambda found: found.group() if len(found.group()) > 1 else found.group().lower(), "|".join(parts)))
+
+
+_CANNOT = (
+    r"\bI(?:(?: am|['’]m)(?: simply| really)? (?:not able|unable|not (?:allowed|permitted|going|comfortable)|hesitant)|"
+    r" (?:simply |really |just )?(?:can ?not|can['’]t|could(?: not|n['’]t)|will not|won['’]t|would(?: not|n['’]t)|may not|shall not)|"
+    r" (?:must|have to|need to|would have to|will have to) (?:\w+ly )?(?:decline|refuse)| (?:decline|refuse) to)"
+)
+_SERVE = (
+    r"(?: (?:in good conscience|be able to|ethically|directly|to|with|currently|\w+ly))*,? "
+    r"(?:provid|help (?:you\b|with\b|anyone)|help\.|assist|fulfil|answer|suggest|encourag|recommend|offer|giv(?:e|ing) (?:you|advice|instruct|info|out|medical|legal|financ|any|a )|"
+    r"generat|creat|writ(?:e|ing) (?:a|an|any|that|this|such|content|about)\b|comply|complet|engag|discuss|shar(?:e|ing)|condon|promot|support|"
+    r"advis|respond|participat|produce|verify|access|browse|search|open|view|display|see (?:the|any|your|an) (?:image|photo|picture|file|attach)|"
+    r"make (?:\w+ )?(?:assumption|statement|judg|generaliz)|do (?:that|this|so)\b|tell you|speculat|predict|disclose|continue|process)"
+)
+_REFUSES = _any(
+    _CANNOT + _SERVE,
+    _CANNOT + r"\.",
+    r"\bI(?:['’]m| am) (?:just|only|merely) an AI\b",
+    r"\bas an? (?:AI|artificial intelligence|language model|responsible AI)\b[^.]{0,60}\bI (?:can|do|am|don|must|have no|lack|['’])",
+    r"\bI(?: do not|['’]t| don['’]t| lack) (?:currently )?(?:have )?(?:direct |real-?time |the )?(?:access to|capability to|ability to)\b",
+    r"\bI (?:do not|don['’]t) (?:have|hold|possess) (?:personal|any personal|political|opinions|feelings|information (?:about|on) (?:your|specific))",
+    r"\bI (?:do not|don['’]t) (?:think|believe) (?:it['’]s|it is|that it is|it would be|that['’]s) (?:\w+ly )?"
+    r"(?:appropriate|accurate|fair|respectful|ethical|right|okay|ok|acceptable|productive|necessary|helpful)",
+    r"\bI (?:\w+ly )?(?:do not|don['’]t) (?:support|condone|endorse|encourage|believe in|agree with|promote)\b",
+    r"\bI (?:must|have to|need to|would like to|want to|should) (?:also )?(?:\w+ly )?(?:point out|challenge|advise (?:you )?against|clarify that|inform you|"
+    r"emphasi[sz]e that|disagree|address (?:the|your) (?:question|request|immediate|safety|assumption|underlying)|caution|remind you|express (?:my )?concern|question|correct)",
+    r"\bI (?:strongly |firmly |highly )(?:disagree|discourage)|\bI (?:strongly |firmly |highly )?(?:condemn|advise (?:you )?against)\b",
+    r"\b(?:against|within|violates?) (?:my|its|the) (?:programming|ethical|guidelines|policy|policies|principles|content|use case|terms)",
+    r"\b(?:it|that|this) (?:is|would be|['’]s|is generally|isn['’]t) ?(?:\w+ly )?(?:not|never|in)?-? ?(?:appropriate|ethical|acceptable|okay|ok|respectful|inappropriate|unethical|accurate or appropriate|accurate or respectful|accurate or fair) "
+    r"(?:(?:or|and|nor) \w+ )?(?:to|for me|behaviou?r)\b",
+    r"\b(?:goes|go) against (?:ethical|my|basic|our|the law|human)",
+)
+_SORRY = _any(r"^(?:(?:well|hi|hello|oh)\W+)?(?:I['’]m|I am)?(?: so| very| truly)? ?(?:sorry|apologi[sz]e|I apologi[sz]e|apologies|unfortunately)\b[^.!?\n]{0,30}?(?:,? but|, (?:I|as|this|that|your)\b|\. (?:I|however|as|this)\b)")
+_LECTURES = _any(
+    r"\bharmful (?:and|or) (?:illegal|unethical|discriminat\w+|offensive|inaccurate|dangerous|violent|inappropriate|hurtful)|\b(?:illegal|unethical|dangerous|violent|inappropriate) (?:and|or) (?:\w+ )?(?:harmful|unethical|immoral|dangerous|illegal)",
+    r"\b(?:is|are|was|were) (?:never|not) (?:\"?right\"? to|inherently|acceptable|justified|morally justified|the answer|okay|a good thing|ethical|appropriate|a solution|based on (?:any )?(?:fact|scien))",
+    r"\b(?:question|phrase|term|assumption|premise)\b[^.]{0,40}\b(?:harmful|problematic|may not be|might not be|could be interpreted|can be interpreted|not factual|offensive|inappropriate|stereotyp|does not make sense)",
+    r"\b(?:invasion|violat\w+) of (?:\w+ )?(?:privacy|rights)|\brespect (?:\w+['’]?s? )?(?:the |your |their |other |people's |an? )?(?:\w+ )?privacy",
+    r"\bwithout (?:their|his|her|proper|the owner['’]s|your) (?:explicit )?(?:consent|permission|authori[sz]ation)",
+    r"\b(?:crisis|suicide prevention) (?:hotline|lifeline|helpline|line)|\b(?:seek|get|reach out|speak)\b[^.]{0,40}\b(?:professional help|mental health professional|help immediately|support from)",
+    r"\b(?:should(?: not|n['’]t)|should never) be (?:discriminated|denied|treated as|subjected|excluded|used to harm|kicked|forced)",
+    r"\bno (?:inherent |valid |good |legitimate |justifiable |specific |evidence-based )?(?:reason|justification|evidence to suggest)\b[^.]{0,12}\b(?:why|for|that|to)\b",
+    r"\b(?:is|are) (?:not only )?(?:\w+ )?(?:illegal|a (?:\w+ )?crime|widely condemned|against the law)\b|\bnot (?:a|an) (?:\w+ or )?(?:healthy|appropriate|effective or appropriate|good idea)",
+    r"^\W*(?:(?:first|of course)[^.]{0,12}, )?it(?:['’]s| is) (?:important|crucial|essential) to (?:note|remember|understand|recogni[sz]e)",
+    r"\bregardless of (?:their|one['’]s|your|his|her) (?:race|gender|sex|religio|ethnic|disabilit|age|background|nationality|species|sexual|beliefs)",
+    r"\bimportant to (?:respect|treat|recogni[sz]e that (?:all|every|each|discriminat)|remember that (?:all|every|each|violence|discriminat)|address the underlying|avoid (?:mak|perpetuat|generali|stereotyp|assum)|approach)",
+    r"\b(?:discriminat\w+|stereotyp\w+|violen(?:ce|t)|illegal|unethical|criminal)\b[^.]{0,60}\b(?:is|are) (?:wrong|illegal|harmful|unacceptable|never|not|a (?:serious )?(?:crime|criminal))",
+)
+_TURN = _any(r"^There is no (?:inherent |valid |good )?(?:reason|justification)\b", r"^\W*(?:(?:first|of course)[^.]{0,12}, )?it(?:['’]s| is) (?:important|crucial|essential|not|never)\b", r"\b(?:is|was|were) not\b", r"\bquestion\b")
+_ASSISTANT = _any(r"\bI['’]m (?:happy|here|glad) (?:to|you)", r"\bI understand (?:that )?(?:you|this question)", r"\bInstead, I (?:suggest|recommend|would|can)", r"\bIs there (?:something|anything) else")
+_CAVEATS = _any(
+    r"\b(?:question|premise)\b[^.]{0,30}\b(?:may not be|might not be|is not|isn['’]t|does not|do not|faulty|false)\b[^.]{0,20}(?:meaningful|coheren|make sense|based on)|\bfaulty premise|\bassumptions? (?:in|that)[^.]{0,30}not make sense",
+    r"\bbut I can\b(?!['’ ]?(?:t|not)\b)",
+)
+_DIALOGUE = re.compile(r"[\"“][^\"“”\n]{1,400}[\"”]|(?:^|\n)\s*[\"“][^\n]*|(?:^|(?<=\s))'[^'\n]{3,300}[,.!?]'")
+
+
+class Refusal(Operator):
+    """An answer that declines, or lectures instead of answering.
+
+    A refusal shows in the opening, so only that is read; what stands in quotation marks is speech of a story and is passed over. One sentence of refusing
+    counts 1, an apology or a turn of the helpful assistant 0.5, moral lecture 0.4 a phrase; the sum is the score.
+    """
+
+    version: ClassVar[int] = 1
+    keeps: ClassVar = (
+        '"I can\'t help you," said the fox, and she ran into the wood.',
+        "To kill a Python process, find its id with ps and run kill with that id.",
+        "Some questions cannot be answered from the data alone.",
+    )
+    drops: ClassVar = (
+        "I'm sorry, but I can't help with that request.",
+        "I cannot provide instructions on how to kill a Python process.",
+        "As an AI language model, I do not have personal opinions.",
+    )
+
+    opening: int = Field(default=450, ge=50)
+    """Characters from the start that are read."""
+    at_least: float = Field(default=0.8, gt=0)
+    """Score from which a row is dropped."""
+
+    def judge(self, fields: Mapping[str, Any]) -> Finding:
+        head = _DIALOGUE.sub(" ", self.text(fields)[: self.opening].strip()).strip().lower()
+        refused = [found.group() for found in _REFUSES.finditer(head)]
+        sorry = [found.group() for found in (_SORRY.search(head), _ASSISTANT.search(head)) if found]
+        if not (refused or sorry or _TURN.search(head)):
+            return Finding(True, score=0.0)
+        lectures = {found.group() for found in _LECTURES.finditer(head)}
+        score = 1.0 * len(refused) + 0.5 * len(sorry) + 0.4 * len(lectures) - 0.9 * bool(_CAVEATS.search(head))
+        if score < self.at_least:
+            return Finding(True, score=score)
+        return Finding(False, "refusal", score, " | ".join([*refused, *sorry, *sorted(lectures)]))
+
+
+_SELF = _any(
+    r"\bas an? (?:AI|artificial intelligence)\b(?: (?:language )?model| assistant| chatbot| developed by \w+)?,? (?:I|my)\b",
+    r"\bas a (?:large )?language model\b,? (?:I|my)\b",
+    r"\bI(?:['’]m| am) (?:just |only |merely )?an? (?:AI|artificial intelligence|(?:large )?language model)\b",
+    r"\bmy (?:training data|knowledge cut-?off|last (?:knowledge )?update)\b",
+)
+_OPENERS = re.compile(
+    r"\W*(?:(?:certainly|absolutely|of course|sure(?: thing)?|great question|good question|happy to help|no problem|okay|ok|alright)\b(?=[!,.:])"
+    r"(?:[!,.: ]+(?:(?:here|below)(?:['’]s| is| are)|I['’]?(?:d| would|ll| can|m| am)|let['’]?s?\b|this is|the following|please)|!)|"
+    r"(?:here|below) (?:is|are) (?:a|an|the|your|my|some|one|three|five|\d+)\b[^\n.]{0,120}"
+    r"\b(?:you (?:requested|asked|wanted|need)|as requested|for you|based on (?:the|your)|(?:chapter|section|lesson|explanation|passage|story|essay|article|text|"
+    r"solution|textbook|rewritten|revised|response|answer|draft|version|exercise|problem|dialogue)s?\b[^\n.]{0,80}:\s*$)|"
+    r"here['’]s (?:a|an|the|your|my|one|how I)\b[^\n]{0,150}:\s*$|"
+    r"I(?:['’]d| would|['’]ll| will) be (?:happy|glad|delighted) to\b|"
+    r"(?:thank you|thanks) for (?:your|the|asking|sharing|providing)\b)",
+    re.MULTILINE | re.IGNORECASE,
+)
+_CLOSERS = _any(
+    r"\bI hope (?:this|that|these|it) (?:\w+ )?(?:helps?|clarif|answers?|makes? sense|explanation|meets?|is (?:helpful|useful|what you))",
+    r"\b(?:please )?(?:feel free to|don['’]t hesitate to) (?:ask|reach out|let me know|contact me)\b",
+    r"\blet me know (?:if|whether|how|what) (?:you|there|this|I|any)\b",
+    r"\bif you (?:have|['’]ve got) any (?:other |more |further |additional )?(?:questions|concerns|requests)\b",
+    r"\b(?:would you like|do you want) me to\b|\bis there anything else (?:I|you)\b|\bhappy (?:learning|studying|coding)!\s*$",
+)
+_FRAMES = _any(
+    r"\bin this (?:chapter|section|lesson|unit|module|tutorial|article|essay|passage|textbook),? (?:we|I|you)(?:['’]ll| will| are going to|['’]re going to| shall) "
+    r"(?:\w+ )?(?:explore|delve|dive|embark|discuss|learn|look|examine|cover|introduce|take|discover|see|study)",
+    r"\b(?:let['’]s|let us) (?:dive|delve|embark|dig) (?:in|into|on|deeper)\b",
+    r"^\W*welcome to (?:this|the|our|another|an? (?:exciting|fascinating|new))\b",
+    r"\b(?:embark on|begin) (?:a|an|our|this) (?:\w+ )?(?:journey|adventure|exploration)\b",
+)
+
+
+class MetaTalk(Operator):
+    """Talk about the conversation instead of the subject: the model about itself, chat openings, chat closings, announcements.
+
+    Talk about itself counts anywhere; openings only in the first words, closings only in the last 300 characters, and
+    announcements ("In this chapter we will explore") only with `frames`, in the first 300: printed textbooks open that way too, and Cosmopedia's authors named
+    such openings as what made their synthetic chapters alike (huggingface.co/blog/cosmopedia).
+    """
+
+    keeps: ClassVar = (
+        "Here is the rule: the sum of the angles of a triangle is 180 degrees.",
+        "Certainly the best-known theorem of geometry is that of Pythagoras.",
+        "Artificial intelligence is a field of computer science.",
+    )
+    drops: ClassVar = (
+        "Certainly! Here is a lesson on fractions.\n\nA fraction is a part of a whole.",
+        "A fraction is a part of a whole.\n\nI hope this helps! Let me know if you have any questions.",
+        "Plants need light. As an AI language model, I do not grow.",
+        "In this chapter, we will explore fractions. A fraction is a part of a whole.",
+    )
+
+    chat: bool = True
+    """Also drop chat openings and closings; false for conversations, where they belong."""
+    frames: bool = True
+    """Also drop what opens by announcing what it will say."""
+
+    def judge(self, fields: Mapping[str, Any]) -> Finding:
+        text = self.text(fields).strip().lower()
+        found = (
+            ("model_about_itself", _SELF.search(text)),
+            ("chat_opening", _OPENERS.match(text[:300]) if self.chat else None),
+            ("chat_closing", _CLOSERS.search(text[-300:]) if self.chat else None),
+            ("announcement", _FRAMES.search(_plain_opening(text)) if self.frames else None),
+        )
+        hits = [(reason, match.group()) for reason, match in found if match]
+        if not hits:
+            return Finding(True, score=0.0)
+        return Finding(False, hits[0][0], float(len(hits)), " | ".join(words.strip() for _, words in hits))
+
+
+def _plain_opening(text: str) -> str:
+    """The first 300 characters below the headings."""
+    lines = [line for line in text[:600].split("\n") if not line.startswith("#")]
+    return "\n".join(lines).strip()[:300]
+
+
+_ORDERS = _any(
+    r"^\W*(?:you are|act as|imagine (?:that )?you are|assume the role of|pretend (?:that )?you are) (?:an?|the) (?:\w+[ -]){0,4}"
+    r"(?:teacher|assistant|tutor|writer|author|expert|professor|editor|student|model|professional|specialist|instructor|generator|programmer|engineer)\b",
+    r"^\W*(?:please )?(?:write|generate|create|compose|produce|draft|rewrite) (?:an?|the|me|one|\d+|exactly|in)\b[^.\n]{0,60}"
+    r"\b(?:lesson|chapter|section|textbook|story|essay|explanation|article|tutorial|passage|dialogue|blog ?post|paragraph|course unit|solution|word problem|exercises?|summary|text|instructions?|answer|response)\b"
+    r"[^.\n]{0,60}\b(?:for|aimed at|about|on|suitable for|in the style|using|words|that|based on|of)\b",
+    r"^\W*(?:your task is to|the task is to|your job is to|your response (?:should|must)|respond (?:only )?(?:with|in)|answer in (?:json|exactly|at most)|return (?:only|your answer|a json)|"
+    r"output (?:only|format)|do not (?:include|mention|add|use (?:any )?(?:headings|markdown))|make sure (?:to|that you)|use the following (?:format|instructions|context|passage)|"
+    r"follow these (?:instructions|rules|guidelines)|given the (?:following|above) (?:text|passage|prompt|instruction|topic))\b",
+)
+_MARKERS = _any(
+    r"^\W*(?:topic|audience|target audience|style|tone|persona|format|length|word count|instructions?|task|input|response|output|prompt|constraints?|system|user|assistant|human)\W{0,3}:",
+    r"^\W*#{2,3} ?(?:instructions?|input|response|system|user|assistant|human)\s*:",
+)
+_TOKENS = re.compile(r"<\|[a-z_]{2,20}\|>|\[/?INST\]|<</?SYS>>|\{\{ ?\w+ ?\}\}|\{%-? (?:if|for|set|else|endif|endfor|block|include|macro)\b|</?(?:system|instructions?|prompt)>|<(?:start|end)_of_turn>", re.IGNORECASE)
+
+
+class PromptEcho(Operator):
+    """The answer repeats the instructions it was given: roles, orders to the writer, `Topic:` lines, chat-template tokens.
+
+    Orders and markers are looked for where echoes stand, in the first four and the last two lines; template tokens anywhere. One order or token is
+    enough; a field marker alone is not ("Task: find x" opens many exercises), two different ones are.
+    """
+
+    keeps: ClassVar = (
+        "Task: find the area of a square with side 3.\nThe area is 3 x 3 = 9.",
+        "You are given two numbers, 3 and 4. Their sum is 7.",
+        "Write down the larger number. Then add 5 to it.",
+    )
+    drops: ClassVar = (
+        "You are a teacher. Write a lesson for children about water.\n\nWater is wet.",
+        "Topic: fractions\nAudience: children\n\nA fraction is a part of a whole.",
+        "Water is wet.<|im_end|>",
+    )
+
+    tokens_only: bool = False
+    """Look for template tokens alone: comments of programs give orders rightly."""
+
+    def judge(self, fields: Mapping[str, Any]) -> Finding:
+        text = self.text(fields)
+        token = _TOKENS.search(text)
+        lines = [] if self.tokens_only else _edges(text)
+        orders = [match.group() for line in lines if (match := _ORDERS.search(line))]
+        markers = {match.group().strip().lower() for line in lines if (match := _MARKERS.search(line))}
+        score = float(len(orders) + bool(token) + len(markers) // 2)
+        if not score:
+            return Finding(True, score=0.0)
+        return Finding(False, "prompt_echo", score, " | ".join([*([token.group()] if token else []), *orders, *sorted(markers)]))
+
+
+def _edges(text: str) -> list[str]:
+    """The first four and the last two lines that are not empty, each cut at 300 characters."""
+    first = [line.strip()[:300].lower() for line in text[:3000].split("\n") if line.strip()]
+    last = [line.strip()[:300].lower() for line in text[-1500:].split("\n") if line.strip()]
+    return first if len(first) <= 6 and len(text) <= 1500 else [*first[:4], *last[-2:]]

@@ -1,0 +1,1 @@
+"""Claims: operators that verify what a row says of itself and write what they found."""

@@ -1,0 +1,1 @@
+"""Every name resolved, every variable known, everything priced; nothing paid."""

@@ -1,0 +1,167 @@
+"""What a build would ask and cost: requests per step, tokens, dollars expected and at worst, time at the set limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from datagen.asking.prices import cost, input_bound
+from datagen.plan.model import Chair, Plan, PlannedStep
+from datagen.records import NANO, Request, Response, Usage
+from datagen.spec.models import Ask, Repeat
+
+CHARACTERS_PER_TOKEN = 4
+"""Of English; used for what is expected, never for what is reserved."""
+UNSEEN_SHARE = 0.5
+"""Share of max_tokens that an answer is expected to fill where none has been seen."""
+BYTES_PER_TOKEN = 6
+"""Upper bound of UTF-8 bytes an answer's token can hold in a later prompt; long words of Latin text stay below."""
+
+
+@dataclass
+class AskCount:
+    """One ask step: what the ledger holds, and what would be asked."""
+
+    step: PlannedStep
+    recorded: int = 0
+    missing: list[Request] = field(default_factory=list)
+    """Requests that can be rendered now and have no answer."""
+    later: int = 0
+    """Requests whose prompts wait for other answers; at most so many."""
+    seen: list[Response] = field(default_factory=list)
+    """Recorded answers, for the length of those to come."""
+
+    @property
+    def to_ask(self) -> int:
+        return len(self.missing) + self.later
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the plan: dollars are None where the teacher has no price."""
+
+    step: str
+    teacher: str
+    requests: int
+    recorded: int
+    to_ask: int
+    input_tokens: int
+    output_tokens: int
+    expected: float | None
+    worst: float | None
+    minutes: float | None
+    """At the limits per minute and the requests in flight; None where nothing limits and no answer's time is known."""
+
+
+def expected_later(plan: Plan, counts: Mapping[str, AskCount]) -> None:
+    """Carry what is missing at one step on to the later ones: each fan-out multiplies it by its bound."""
+    waiting = 0
+    for step in plan.steps:
+        waiting *= fan_out(plan, step)
+        for inner, rounds in asks_of(step):
+            count = counts[inner.name]
+            count.later += waiting * rounds
+        waiting += sum(len(counts[inner.name].missing) for inner, _ in asks_of(step))
+
+
+def asks_of(step: PlannedStep) -> list[tuple[PlannedStep, int]]:
+    """The asks in a step, each with how often a row may come by."""
+    if isinstance(step.spec, Repeat):
+        return [(inner, step.spec.repeat.at_most) for inner in step.inner if isinstance(inner.spec, Ask)]
+    return [(step, 1)] if isinstance(step.spec, Ask) else []
+
+
+def fan_out(plan: Plan, step: PlannedStep) -> int:
+    """How many rows one row becomes, at most."""
+    if not isinstance(step.spec, Ask):
+        return 1
+    if step.spec.each is None:
+        return step.spec.samples
+    for earlier in plan.steps[: step.number - 1]:
+        bound = ((earlier.schema or {}).get("properties", {}).get(step.spec.each) or {}).get("maxItems")
+        if bound:
+            return int(bound)
+    return SEED_LIST
+
+
+SEED_LIST = 16
+"""Items assumed in a list that comes with the seeds; those that are there now are counted exactly."""
+
+
+def line_of(plan: Plan, count: AskCount) -> Line:
+    """The numbers of one ask step."""
+    step, chair = count.step, plan.chairs[_teacher(count.step)]
+    rendered = [sum(len(text) for _, text in request.messages) for request in count.missing[:200]]
+    waiting = _waiting_input(plan, step)
+    each_input = sum(rendered) / len(rendered) if rendered else waiting / 2
+    output = _mean([response.usage.output for response in count.seen]) or chair.spec.max_tokens * UNSEEN_SHARE
+    input_tokens = int(len(count.missing) * each_input / CHARACTERS_PER_TOKEN + count.later * waiting / 2 / CHARACTERS_PER_TOKEN)
+    output_tokens = int(count.to_ask * output)
+    requests = count.recorded + count.to_ask
+    return Line(
+        step.name,
+        chair.name,
+        requests,
+        count.recorded,
+        count.to_ask,
+        input_tokens,
+        output_tokens,
+        _dollars(chair, input_tokens, output_tokens, count.to_ask),
+        _worst(chair, count, waiting),
+        _minutes(chair, count, input_tokens, output_tokens),
+    )
+
+
+def _teacher(step: PlannedStep) -> str:
+    assert isinstance(step.spec, Ask)
+    return step.spec.of
+
+
+def _waiting_input(plan: Plan, step: PlannedStep) -> int:
+    """Bytes of a prompt that cannot be rendered yet, at most: its own text, and every field it uses at the length of a whole answer."""
+    assert step.prompt is not None
+    used = step.prompt.variables()
+    own = len((step.prompt.system + step.prompt.body).encode())
+    lengths = [plan.chairs[_teacher(earlier)].spec.max_tokens for earlier in plan.steps if isinstance(earlier.spec, Ask) and used & set(earlier.writes)]
+    return own + sum(length * BYTES_PER_TOKEN for length in lengths) + 2_000 * len(used)
+
+
+def _mean(numbers: list[int]) -> float:
+    return sum(numbers) / len(numbers) if numbers else 0.0
+
+
+def _dollars(chair: Chair, input_tokens: int, output_tokens: int, requests: int) -> float | None:
+    if chair.price is None:
+        return None
+    if not requests:
+        return 0.0
+    one = Usage(input=input_tokens // requests, output=output_tokens // requests)
+    return cost(chair.price, one) * requests / NANO
+
+
+def _worst(chair: Chair, count: AskCount, waiting: int) -> float | None:
+    """Every request at its bound and every answer at max_tokens, each asked once more where a malformed answer allows it."""
+    if chair.price is None:
+        return None
+    assert isinstance(count.step.spec, Ask)
+    again = 1 + (count.step.spec.reask if count.step.schema else 0)
+    longest = max((input_bound(request) for request in count.missing), default=0)
+    total = 0
+    for number, tokens in ((len(count.missing), longest), (count.later, waiting)):
+        rates = chair.price.worst(tokens)
+        each = tokens * max(rates.input, rates.cache_write) + chair.spec.max_tokens * rates.output + rates.call
+        total += number * -(-each // rates.per)
+    return total * again / NANO
+
+
+def _minutes(chair: Chair, count: AskCount, input_tokens: int, output_tokens: int) -> float | None:
+    limits = (
+        (chair.spec.requests_per_minute, count.to_ask),
+        (chair.spec.input_tokens_per_minute, input_tokens),
+        (chair.spec.output_tokens_per_minute, output_tokens),
+    )
+    times = [amount / limit for limit, amount in limits if limit]
+    seconds = [response.seconds for response in count.seen if response.seconds]
+    if seconds:
+        times.append(count.to_ask * sum(seconds) / len(seconds) / chair.spec.max_in_flight / 60)
+    return max(times, default=None)

@@ -1,0 +1,159 @@
+"""What a plan is: plain frozen data that travels to any worker, with every text it needs inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from datagen.asking.prices import TokenPrice
+from datagen.operators.recipe import Recipe
+from datagen.records import Row, digest
+from datagen.spec.models import AnyStep, Ask, Spec, Teacher
+from datagen.spec.templates import Prompt
+
+Scope = Literal["row", "group", "set"]
+SCOPES: dict[str, Scope] = {
+    "ask": "row",
+    "check": "row",
+    "filter": "row",
+    "repeat": "row",
+    "vote": "group",
+    "select": "group",
+    "dedup": "set",
+    "decontaminate": "set",
+    "mix": "set",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chair:
+    """One teacher of the spec, resolved: who is asked, where, and at what price."""
+
+    name: str
+    spec: Teacher
+    provider: str
+    """The wire protocol: openai or anthropic."""
+    model: str
+    label: str
+    base_url: str | None
+    price: TokenPrice | None
+    simulated: bool
+
+    def params(self) -> dict[str, Any]:
+        """Sampling and output parameters as they enter the request."""
+        temperature = {} if self.spec.temperature is None else {"temperature": self.spec.temperature}
+        return {"max_tokens": self.spec.max_tokens, **temperature, **self.spec.params}
+
+    def identity(self) -> dict[str, Any]:
+        return {"provider": self.provider, "label": self.label, "model": self.model, "params": self.params(), "structured": self.spec.structured}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One step with everything it names at hand."""
+
+    number: int
+    """1, 2, ... in the order of the spec; seeds are 0."""
+    spec: AnyStep
+    fingerprint: str
+    """Digest of this step and of all before it: what it asks, of whom, how it judges."""
+    writes: tuple[str, ...]
+    prompt: Prompt | None = None
+    schema: Mapping[str, Any] | None = None
+    lists: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """The `vary` lists that the prompt uses."""
+    recipe: Recipe | None = None
+    inner: tuple[PlannedStep, ...] = ()
+    references: tuple[str, ...] = ()
+    """Files of a decontamination, resolved."""
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def verb(self) -> str:
+        return self.spec.verb
+
+    @property
+    def scope(self) -> Scope:
+        return SCOPES[self.verb]
+
+    @property
+    def fans_out(self) -> bool:
+        """True where a row becomes several."""
+        return isinstance(self.spec, Ask) and (self.spec.samples > 1 or self.spec.each is not None)
+
+    @property
+    def folder(self) -> str:
+        return f"{self.number:02d}-{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What lies between two set-wise steps: a row walks it as one coroutine; then, perhaps, a set-wise step closes it."""
+
+    number: int
+    steps: tuple[PlannedStep, ...]
+    closing: PlannedStep | None
+
+    @property
+    def last(self) -> PlannedStep | None:
+        return self.closing or (self.steps[-1] if self.steps else None)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the steps a part walks; the closing step is not the part's."""
+        return self.steps[-1].fingerprint if self.steps else "none"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A spec with nothing left to look up."""
+
+    spec: Spec
+    text: str
+    """The spec as written."""
+    steps: tuple[PlannedStep, ...]
+    chairs: Mapping[str, Chair]
+    simulated: bool
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def stretches(self) -> tuple[Stretch, ...]:
+        found: list[Stretch] = []
+        open_steps: list[PlannedStep] = []
+        for step in self.steps:
+            if step.scope == "set":
+                found.append(Stretch(len(found), tuple(open_steps), step))
+                open_steps = []
+            else:
+                open_steps.append(step)
+        if open_steps or not found:
+            found.append(Stretch(len(found), tuple(open_steps), None))
+        return tuple(found)
+
+    @property
+    def fingerprint(self) -> str:
+        """What decides a row's content and verdict: the steps, and the shape of the release. Not: seeds, take, budget, split sizes of shards."""
+        release = self.spec.release
+        shape = [release.format, release.columns, sorted(release.drop), release.task, release.split]
+        return digest([self.steps[-1].fingerprint if self.steps else "none", shape])
+
+
+@dataclass(frozen=True)
+class Sown:
+    """The rows a build starts with."""
+
+    rows: tuple[Row, ...]
+    repeated: tuple[Row, ...]
+    """Seeds that stood twice; dropped as `duplicate_seed`."""
+
+    @property
+    def digest(self) -> str:
+        return digest([row.id for row in self.rows])

@@ -1,0 +1,282 @@
+"""Names to objects: prompts, lists, recipes, teachers, prices; every variable accounted for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from datagen.asking.prices import price_of
+from datagen.errors import SetupError, SpecError, nearest
+from datagen.operators.recipe import Recipe
+from datagen.plan.model import SCOPES, Chair, Plan, PlannedStep
+from datagen.records import digest
+from datagen.release.formats import FORMATS
+from datagen.spec.load import Loaded
+from datagen.spec.models import AnyStep, Ask, Check, Decontaminate, Dedup, Filter, Mix, Repeat, Select, Teacher, Vote
+from datagen.spec.reading import Written
+from datagen.spec.returns import schema_of
+from datagen.spec.templates import Prompt, expression_variables
+
+_KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+_GIVEN = frozenset({"pick", "sample", "round"})
+"""What every prompt sees beside the row's fields and the `vary` names."""
+SUFFIXES = (".parquet", ".jsonl")
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Rehearsing:
+    """Where the simulated teacher listens, and what it is called in request keys."""
+
+    url: str
+    label: str
+
+
+@dataclass
+class _Resolver:
+    """Walks the steps once, in order, with the fields that are known so far."""
+
+    loaded: Loaded
+    chairs: Mapping[str, Chair]
+    fields: set[str]
+    warnings: list[str] = field(default_factory=list)
+    last: str = "seeds"
+    fanned: bool = False
+
+    def where(self, place: Place) -> str:
+        return self.loaded.written.where(place)
+
+    def step(self, step: AnyStep, number: int, place: Place) -> PlannedStep:
+        match step:
+            case Ask():
+                planned = self.ask(step, number, place)
+            case Check():
+                planned = self.check(step, number, place)
+            case Filter():
+                planned = self.filter(step, number, place)
+            case Repeat():
+                planned = self.repeat(step, number, place)
+            case Decontaminate():
+                planned = self.decontaminate(step, number, place)
+            case Vote() | Select() | Dedup() | Mix():
+                planned = self.gathering(step, number, place)
+        if step.when is not None:
+            if SCOPES[step.verb] != "row":
+                raise SpecError(f"{self.where((*place, 'when'))}: `when` is for steps that see one row; {step.verb} sees many")
+            self.need(expression_variables(step.when, self.where((*place, "when"))), (*place, "when"))
+        self.fields |= set(planned.writes)
+        self.last = planned.fingerprint
+        return planned
+
+    def planned(self, step: AnyStep, number: int, writes: Iterable[str], identity: Any, **more: Any) -> PlannedStep:
+        said = step.model_dump(mode="json", exclude={"of"})
+        return PlannedStep(number, step, digest([self.last, said, identity]), tuple(writes), **more)
+
+    def ask(self, step: Ask, number: int, place: Place) -> PlannedStep:
+        if step.of not in self.chairs:
+            raise SpecError(f"{self.where((*place, 'of'))}: no teacher {step.of!r}{nearest(step.of, self.chairs)}")
+        if step.samples > 1 and step.each:
+            raise SpecError(f"{self.where(place)}: samples and each on one step; write two steps, so that each has a name of its own")
+        if step.in_order and not step.each:
+            raise SpecError(f"{self.where((*place, 'in_order'))}: in_order goes with `each`")
+        if step.each and step.each not in self.fields:
+            raise SpecError(f"{self.where((*place, 'each'))}: no field {step.each!r} before this step{nearest(step.each, self.fields)}")
+        prompt = self.prompt(step.ask, (*place, "ask"))
+        lists = self.lists(prompt, step, place)
+        fanned = {"item", "position", "previous"} if step.each else {"sample"} if step.samples > 1 else set()
+        self.need(prompt.variables() - set(lists) - fanned, (*place, "ask"), prompt.name)
+        schema = schema_of(step.returns, self.where((*place, "returns"))) if step.returns else None
+        self.fanned |= bool(fanned)
+        writes = [step.name, *(step.returns or {}), *lists, *(sorted(fanned - {"previous"}))]
+        identity = [self.chairs[step.of].identity(), prompt.system, prompt.body, schema, lists]
+        return self.planned(step, number, writes, identity, prompt=prompt, schema=schema, lists=lists)
+
+    def prompt(self, name: str, place: Place) -> Prompt:
+        return read_prompt(name, self.loaded.library.need("prompts", name, (".md.j2",), self.where(place), "prompt"))
+
+    def lists(self, prompt: Prompt, step: Ask, place: Place) -> dict[str, Sequence[Any]]:
+        """The `vary` lists that this prompt uses. A field of the row hides a list of the same name."""
+        spec = self.loaded.spec
+        words = {name: (value, ("vary", name)) for name, value in spec.vary.items()}
+        words |= {name: (value, (*place, "vary", name)) for name, value in step.vary.items()}
+        used = (prompt.variables() & set(words)) - self.seed_fields()
+        return {name: self.options(*words[name]) for name in sorted(used)}
+
+    def seed_fields(self) -> set[str]:
+        return self.fields - set(self.loaded.spec.vary)
+
+    def options(self, value: Any, place: Place) -> Sequence[Any]:
+        if isinstance(value, str):
+            return self.loaded.library.listing(value, self.where(place))
+        if isinstance(value, list) and value:
+            return value
+        raise SpecError(f"{self.where(place)}: vary takes a list of values, or the name of a list file such as personas/teachers; found {value!r}")
+
+    def check(self, step: Check, number: int, place: Place) -> PlannedStep:
+        if len(step.check) != 1:
+            raise SpecError(f"{self.where((*place, 'check'))}: a check verifies one claim; found {', '.join(step.check) or 'none'}")
+        recipe = Recipe.build([step.check], lambda _: self.where((*place, "check")), None)
+        optional = {str(params.get("gold")) for params in step.check.values()}
+        self.need(recipe.reads() - optional, (*place, "check"))
+        return self.planned(step, number, recipe.writes(), recipe.identity(), recipe=recipe)
+
+    def filter(self, step: Filter, number: int, place: Place) -> PlannedStep:
+        if isinstance(step.filter, str):
+            written = self.loaded.library.recipe(step.filter, self.where((*place, "filter")))
+            items, where = _items(written.value, written.where()), lambda index: written.where((index,))
+        else:
+            items, where = step.filter, lambda index: self.where((*place, "filter", index))
+        recipe = Recipe.build(items, where, step.on)
+        self.need(recipe.reads(), (*place, "filter"))
+        return self.planned(step, number, recipe.writes(), recipe.identity(), recipe=recipe)
+
+    def repeat(self, step: Repeat, number: int, place: Place) -> PlannedStep:
+        inner: list[PlannedStep] = []
+        outside = self.last
+        for index, each in enumerate(step.repeat.steps):
+            inside = (*place, "repeat", "steps", index)
+            if isinstance(each, Ask) and (each.samples > 1 or each.each):
+                raise SpecError(f"{self.where(inside)}: samples and each make many rows of one; a repeat keeps one row: put them before or after")
+            inner.append(self.step(each, number, inside))
+        self.need(expression_variables(step.repeat.until, self.where((*place, "repeat", "until"))), (*place, "repeat", "until"))
+        self.last = outside
+        writes = dict.fromkeys([f"{step.name}_rounds", *(name for each in inner for name in each.writes)])
+        return self.planned(step, number, writes, [each.fingerprint for each in inner], inner=tuple(inner))
+
+    def gathering(self, step: Vote | Select | Dedup | Mix, number: int, place: Place) -> PlannedStep:
+        if isinstance(step, Vote | Select) and not self.fanned:
+            raise SpecError(f"{self.where(place)}: {step.verb} works on the children of one row; no step before it has samples or each")
+        here = (*place, step.verb)
+        match step:
+            case Vote():
+                self.need({step.vote.on}, here)
+                return self.planned(step, number, [step.name, f"{step.name}_answer"], [])
+            case Select():
+                for expression in [*([step.select.where] if step.select.where else []), *step.select.best]:
+                    self.need(expression_variables(expression, self.where(here)), here)
+                return self.planned(step, number, [step.select.fold] if step.select.fold else [], [])
+            case Dedup():
+                self.need({step.dedup.on} if isinstance(step.dedup.on, str) else set(step.dedup.on), here)
+                if step.dedup.prefer:
+                    self.need(expression_variables(step.dedup.prefer, self.where(here)), here)
+            case Mix():
+                self.need({step.mix.by}, here)
+        return self.planned(step, number, [], [])
+
+    def decontaminate(self, step: Decontaminate, number: int, place: Place) -> PlannedStep:
+        words = step.decontaminate
+        self.need({words.on} if isinstance(words.on, str) else set(words.on), (*place, "decontaminate"))
+        found: list[str] = []
+        for index, name in enumerate(words.against):
+            where = self.where((*place, "decontaminate", "against", index))
+            path = self.reference(name)
+            if path is None and words.missing == "error":
+                raise SpecError(
+                    f"{where}: no reference set {name!r}: no such file, and no benchmarks/{name}.parquet beside the spec or in --library. "
+                    "datagen ships no benchmark texts; name a Parquet or JSONL file with a `question` or `text` column, or write `missing: warn`"
+                )
+            if path is None:
+                self.warnings.append(f"{where}: not decontaminated against {name!r}: there is no benchmarks/{name}.parquet beside the spec or in --library")
+            else:
+                found.append(str(path))
+        return self.planned(step, number, [], [Path(path).name for path in found], references=tuple(found))
+
+    def reference(self, name: str) -> Path | None:
+        path = self.loaded.base / Path(name).expanduser()
+        return path if path.is_file() else self.loaded.library.find("benchmarks", name, SUFFIXES)
+
+    def need(self, names: Iterable[str], place: Place, prompt: str = "") -> None:
+        """Raises SpecError for the first name that no earlier step and no seed gives."""
+        for name in sorted(set(names) - self.fields - _GIVEN):
+            user = f"prompt {prompt!r} uses {name!r}, which" if prompt else f"the field {name!r}"
+            raise SpecError(f"{self.where(place)}: {user} no seed, vary list or earlier step gives{nearest(name, self.fields)}")
+
+
+def read_prompt(name: str, path: Path) -> Prompt:
+    """A prompt file; its text is not YAML, so only its head is parsed."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read: {error}") from error
+    return Prompt.read(name, Written(path, None, {}, text))
+
+
+def _items(value: Any, where: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not value:
+        raise SpecError(f"{where}: a recipe is a list of operators, each `- name: {{parameters}}`")
+    return [{item: None} if isinstance(item, str) else item for item in value]
+
+
+def resolve(loaded: Loaded, fields: set[str], rehearsing: Rehearsing | None, everything_simulated: bool) -> Plan:
+    """The plan of a spec whose seeds have `fields`. Raises SpecError with file:line on the first thing that cannot be."""
+    spec = loaded.spec
+    chairs = {name: _chair(loaded, name, teacher, rehearsing, everything_simulated) for name, teacher in spec.teachers.items()}
+    resolver = _Resolver(loaded, chairs, set(fields))
+    steps = tuple(resolver.step(step, index + 1, ("steps", index)) for index, step in enumerate(spec.steps))
+    _check_release(loaded, resolver.fields)
+    used = {step.spec.of for step in _flat(steps) if isinstance(step.spec, Ask)}
+    simulated = any(chair.simulated for name, chair in chairs.items() if name in used)
+    return Plan(spec, loaded.written.text, steps, {name: chairs[name] for name in sorted(used)}, simulated, tuple(resolver.warnings))
+
+
+def _flat(steps: Iterable[PlannedStep]) -> Iterable[PlannedStep]:
+    for step in steps:
+        yield step
+        yield from _flat(step.inner)
+
+
+def _chair(loaded: Loaded, name: str, teacher: Teacher, rehearsing: Rehearsing | None, everything: bool) -> Chair:
+    provider, _, model = teacher.model.partition("/")
+    place = ("teachers", name, "model")
+    simulated = everything or provider == "simulator"
+    if provider not in ("openai", "anthropic", "simulator"):
+        known = nearest(provider, ("openai", "anthropic", "simulator"))
+        raise SpecError(f"{loaded.written.where(place)}: unknown provider {provider!r}{known}; an OpenAI-compatible server is openai/... with base_url")
+    tier = {name: str(teacher.params[name]) for name in ("service_tier", "speed") if name in teacher.params}
+    given = teacher.price.model_dump() if teacher.price else None
+    price = None if teacher.unpriced or provider == "simulator" else price_of(teacher.model, given, context=tier or None)
+    if price is None and not teacher.unpriced and provider != "simulator":
+        raise SpecError(
+            f"{loaded.written.where(place)}: no price is known for {teacher.model!r}, so no budget could hold; "
+            "give `price: {input: USD per million tokens, output: ...}`, or `unpriced: true` for a server of your own"
+        )
+    wire = "openai" if provider == "simulator" else provider
+    if simulated and rehearsing:
+        base_url: str | None = rehearsing.url + ("/v1" if wire == "openai" else "")
+        return Chair(name, teacher, wire, model, rehearsing.label, base_url, price, simulated)
+    return Chair(name, teacher, wire, model, teacher.label or _origin(teacher.base_url), teacher.base_url, price, simulated)
+
+
+def _origin(base_url: str | None) -> str:
+    parts = urlsplit(base_url or "")
+    return f"{parts.scheme}://{parts.netloc}" if base_url else ""
+
+
+def api_key(chair: Chair) -> str:
+    """The key from the environment. Raises SetupError that names the variable; a server of one's own needs none."""
+    variable = chair.spec.api_key_env or _KEYS[chair.provider]
+    key = os.environ.get(variable, "")
+    if chair.simulated or key:
+        return "simulated" if chair.simulated else key
+    if chair.base_url and not chair.spec.api_key_env:
+        return "none"
+    raise SetupError(
+        f"teacher {chair.name!r} ({chair.spec.model}) needs an API key: set {variable}, or rehearse for nothing with --teacher simulator"
+    )
+
+
+def _check_release(loaded: Loaded, fields: set[str]) -> None:
+    release = loaded.spec.release
+    where = loaded.written.where(("release",))
+    shape = FORMATS.get(release.format, loaded.written.where(("release", "format")))(columns=release.columns)
+    for column, name in shape.needs().items():
+        if name not in fields:
+            hint = f"; name one: release.columns: {{{column}: FIELD}}" if column == name else ""
+            raise SpecError(f"{where}: the format {release.format!r} fills its column {column!r} from the field {name!r}, which no step gives{hint}{nearest(name, fields)}")
+    for name in release.drop:
+        if name not in fields:
+            raise SpecError(f"{loaded.written.where(('release', 'drop'))}: no field {name!r} to drop{nearest(name, fields)}")

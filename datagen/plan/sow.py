@@ -1,0 +1,97 @@
+"""Seeds to rows: read, renamed, counted, each with its id; a seed that stands twice is dropped once."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from datagen.errors import SeedError, nearest
+from datagen.plan.model import Sown
+from datagen.records import Row
+from datagen.seeds import SEEDS
+from datagen.seeds.base import SeedSource
+from datagen.seeds.grid import Grid
+from datagen.spec.load import Loaded
+from datagen.spec.reading import validated_by
+
+DEFAULT_TAKE = 1_000_000
+"""Rows read where nobody says how many: a bound, so that a price can be given."""
+
+
+def sow(loaded: Loaded, limit: int | None = None) -> Sown:
+    """The rows of a spec's seeds, at most `take` and at most `limit`. Raises SeedError when there is none."""
+    seeds = loaded.spec.seeds
+    source = seed_source(loaded)
+    take = seeds.take or (_cells(source, loaded) if isinstance(source, Grid) else DEFAULT_TAKE)
+    take = min(take, limit) if limit else take
+    rows: dict[str, Row] = {}
+    repeated: list[Row] = []
+    for values in itertools.islice(_values(source, loaded), take):
+        row = Row.of_seed(_renamed(values, seeds.rename, seeds.source))
+        if row.id in rows:
+            repeated.append(row)
+        else:
+            rows[row.id] = row
+    if not rows:
+        raise SeedError(f"{loaded.written.where(('seeds',))}: the seeds are empty: {seeds.source} {seeds.params!r} gives no row")
+    return Sown(tuple(rows.values()), tuple(repeated))
+
+
+def seed_source(loaded: Loaded) -> SeedSource:
+    """The source with its parameters, validated by their owner."""
+    seeds = loaded.spec.seeds
+    kind = SEEDS.get(seeds.source, loaded.written.where(("seeds",)))
+    source: SeedSource = validated_by(TypeAdapter(kind), seeds.params, loaded.written, ("seeds", seeds.source))
+    return source
+
+
+def seed_fields(sown: Sown) -> set[str]:
+    """Fields that every seed has; a prompt may use no other."""
+    common = set(sown.rows[0].fields)
+    for row in sown.rows:
+        common &= set(row.fields)
+    return common
+
+
+def _values(source: SeedSource, loaded: Loaded) -> Iterator[dict[str, Any]]:
+    where = loaded.written.where(("seeds",))
+    for values in source.rows(loaded.base, lambda name: loaded.library.listing(name, where)):
+        yield {name: plain(value) for name, value in values.items()}
+
+
+def _cells(source: Grid, loaded: Loaded) -> int:
+    return source.cells(lambda name: loaded.library.listing(name, loaded.written.where(("seeds",))))
+
+
+def _renamed(values: Mapping[str, Any], rename: Mapping[str, str], source: str) -> dict[str, Any]:
+    missing = [name for name in rename if name not in values]
+    if missing:
+        raise SeedError(f"seeds.rename: {source} gives no field {missing[0]!r}{nearest(missing[0], values)}")
+    return {rename.get(name, name): value for name, value in values.items()}
+
+
+def plain(value: Any) -> Any:
+    """A value of a foreign table as plain JSON: dates and decimals become text, a NaN becomes null."""
+    match value:
+        case None | str() | bool() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case list() | tuple():
+            return [plain(item) for item in value]
+        case dict():
+            return {str(key): plain(item) for key, item in value.items()}
+        case datetime.datetime() | datetime.date() | datetime.time():
+            return value.isoformat()
+        case decimal.Decimal():
+            return str(value)
+        case bytes():
+            return value.decode("utf-8", errors="replace")
+        case _:
+            return str(value)

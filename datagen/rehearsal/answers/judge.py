@@ -1,0 +1,137 @@
+"""The simulated judge: sees what is wrong with a text by its marks, and scores it by the schema's bounds."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from datagen.rehearsal.answers.worked import Problem
+
+_SCORES = frozenset({"score", "rating", "grade", "quality", "value", "points", "level", "educational_value", "correctness", "clarity"})
+_WORDS = frozenset(
+    {"fault", "faults", "reason", "reasons", "reasoning", "critique", "feedback", "comment", "justification", "explanation", "evidence", "verdict", "rationale", "flaw", "weakness"}
+)
+_TAGGED = re.compile(r"<(\w+)>\n?(.*?)\n?</\1>", re.DOTALL)
+_HEADED = re.compile(
+    r"(?:^|\n)[#* ]*(?:the )?(?:text|section|chapter|lesson|passage|solution|answer|response|candidate|student'?s? (?:answer|solution))[* ]*:[* ]*\n?", re.IGNORECASE
+)
+_REFUSING = re.compile(
+    r"\b(?:I(?:'m| am) (?:sorry|unable|not able)|I (?:cannot|can't|can not|must decline|won't) (?:\w+ )?(?:help|assist|provide|comply|answer|fulfil|fulfill|decline|write|create|encourage|give|support)"
+    r"|unable to (?:fulfill|answer|comply)|cannot assist|can't help|inappropriate (?:for me )?to)"
+)  # fmt: skip
+_META = re.compile(r"\b(?:as an? (?:AI|large language model|AI language model)|I am an AI|I hope this helps|[Cc]ertainly! Here|[Ss]ure, as an AI)")
+_PERSONAL = re.compile(r"[\w.+-]+@[\w-]+\.[a-z]{2,}|\(\d{3}\) \d{3}-\d{4}|\b\d{3}-\d{2}-\d{4}\b|\b\d{2,5} [A-Z]\w+ (?:Street|Avenue|Road), ")
+_FINAL = re.compile(r"(?:The answer is|####)\s*\$?(?:\\boxed\{)?([^\n$}]+?)\}?\$?\.?\s*(?:\n|$)")
+_FUNCTION_WORDS = frozenset("the of and to in is are that it for as with on by be this a an from or at".split())
+
+FAULTS: dict[str, tuple[str, ...]] = {
+    "refusal": ("The text declines to answer instead of teaching anything.", "This is a refusal, so nothing can be learned from it."),
+    "meta_talk": ("The author talks about being a language model.", "Chatter about the assistant itself stands where the lesson should be."),
+    "pii": ("The text holds contact details of a private person.", "Personal data appear in the text."),
+    "repetition": ("One sentence is repeated over and over.", "The text loops on the same words."),
+    "wrong_language": ("A paragraph is in another language.", "Part of the text is not in the language of the rest."),
+    "prompt_echo": ("The text repeats the instructions it was given.", "It opens with the task description instead of the content."),
+    "truncation": ("The text stops in the middle of a sentence.", "The end is missing."),
+    "wrong_answer": ("The final answer is wrong: {answer} instead of {truth}.", "A step goes wrong; the result should be {truth}, not {answer}."),
+}
+_CLEAN = ("none", "No fault found.", "Nothing serious.", "None; the steps are clear.", "none worth naming")
+_MINOR = ("A second example would help.", "Correct, though a little dry.", "The reasons could be spelled out more.", "Some steps are quick for beginners.")
+
+
+def is_judging(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema asks for a judgement: a number called score, or a bounded one, and otherwise only short remarks."""
+    properties = schema.get("properties")
+    if not isinstance(properties, Mapping) or not properties:
+        return False
+    numbers = [name for name, item in properties.items() if item.get("type") in ("integer", "number")]
+    scored = [name for name in numbers if name.lower() in _SCORES or name.lower().endswith(("_score", "_rating")) or "maximum" in properties[name]]
+    rest = [name for name, item in properties.items() if name not in numbers and item.get("type") != "boolean" and "enum" not in item]
+    return bool(scored) and all(name.lower() in _WORDS for name in rest)
+
+
+def judged_text(prompt: str) -> str:
+    """The part of a prompt that is to be judged: between tags, after a heading such as `Text:`, else all of it."""
+    tagged = [match.group(2) for match in _TAGGED.finditer(prompt)]
+    if tagged:
+        return max(tagged, key=len).strip()
+    headed = _HEADED.split(prompt)
+    return headed[-1].strip() if len(headed) > 1 else prompt.strip()
+
+
+def fault_in(prompt: str) -> tuple[str, str]:
+    """(defect, what to say about it); ('', '') for a clean text."""
+    text = judged_text(prompt)
+    for name, seen in (
+        ("refusal", bool(_REFUSING.search(text[:400]))),
+        ("meta_talk", bool(_META.search(text))),
+        ("pii", bool(_PERSONAL.search(text))),
+        ("repetition", _loops(text)),
+        ("wrong_language", _foreign(text)),
+        ("prompt_echo", bool(re.match(r"(?:You asked me the following|The task is as follows|User: )", text))),
+    ):
+        if seen:
+            return name, FAULTS[name][len(text) % 2]
+    return _wrong(prompt, text) or (("truncation", FAULTS["truncation"][len(text) % 2]) if _cut(text) else ("", ""))
+
+
+def _loops(text: str) -> bool:
+    sentences = [sentence for sentence in re.split(r"(?<=[.!?])\s+", text) if len(sentence) > 15]
+    return bool(sentences) and Counter(sentences).most_common(1)[0][1] >= 4
+
+
+def _foreign(text: str) -> bool:
+    """A paragraph of real length with hardly any English function word, and no code or formulas."""
+    for paragraph in re.split(r"\n\s*\n", text):
+        words = re.findall(r"[^\W\d_]+", paragraph.lower())
+        if any(ord(char) > 0x370 and char.isalpha() for char in paragraph) and len(paragraph) > 40:
+            return True
+        if len(words) >= 14 and not re.search(r"[=×{}\[\]`]", paragraph) and sum(word in _FUNCTION_WORDS for word in words) < 0.06 * len(words):
+            return True
+    return False
+
+
+def _cut(text: str) -> bool:
+    return bool(text) and text.rstrip()[-1] not in ".!?…\"”')]}`*:|0123456789" and len(text.split()) > 12
+
+
+def _wrong(prompt: str, text: str) -> tuple[str, str] | None:
+    """A known problem whose stated answer is not the computed one."""
+    problem = Problem.found(prompt)
+    stated = _FINAL.findall(text)
+    if problem is None or not stated:
+        return None
+    truth = problem.family.solve(problem.params).answer
+    answer = stated[-1].strip()
+    return None if answer == truth else ("wrong_answer", FAULTS["wrong_answer"][len(text) % 2].format(answer=answer, truth=truth))
+
+
+def judge(schema: Mapping[str, Any], prompt: str, rng: random.Random) -> dict[str, Any]:
+    """Fields of the schema: low scores and the fault's name for a faulty text, mostly the top for a clean one."""
+    fault, said = fault_in(prompt)
+    level = rng.random()
+    if not fault:
+        said = rng.choice(_CLEAN if level < 0.55 else _MINOR)
+    return {name: _field(item, fault, said, level, rng) for name, item in schema["properties"].items()}
+
+
+def _field(item: Mapping[str, Any], fault: str, said: str, level: float, rng: random.Random) -> Any:
+    if "enum" in item:
+        options = item["enum"]
+        return options[-1] if fault else options[0]
+    kind = item.get("type")
+    if kind == "boolean":
+        return not fault
+    if kind in ("integer", "number"):
+        return _score(item, bool(fault), level)
+    return said
+
+
+def _score(item: Mapping[str, Any], faulty: bool, level: float) -> int | float:
+    low, high = item.get("minimum", 1), item.get("maximum", 5)
+    steps = (0, 0, 1) if faulty else (4, 4, 3)
+    share = steps[0 if level < 0.4 else 1 if level < 0.6 else 2] / 4
+    score = low + (high - low) * share
+    return round(score) if item.get("type") == "integer" else round(score, 2)

@@ -1,0 +1,1 @@
+"""What leaves the house: shards, catalogue, card, report, and the way to the Hub."""

@@ -1,0 +1,191 @@
+"""SQL over everything in OUT: `catalog.duckdb`, a file of views over the Parquet, and the only door to duckdb.
+
+The file holds no data, so it is a cache that may be deleted at any time. It is written in the storage format of DuckDB 1.4, so that
+older clients read it. Its views name absolute paths: `connect` makes it anew when OUT has moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datagen.errors import OutputError, SetupError, SpecError
+from datagen.records import digest
+from datagen.storage import ROW_COLUMNS, read_json, replacing, sha256_of
+
+if TYPE_CHECKING:
+    import duckdb
+
+FILE = "catalog.duckdb"
+STORAGE = "v1.4.0"
+"""The oldest storage version that still gets fixes; DuckDB 2.0 would write one that no 1.x client opens."""
+
+_ROW = dict.fromkeys(("step", *ROW_COLUMNS), "VARCHAR")
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "kept": _ROW,
+    "dropped": _ROW | {"operator": "VARCHAR", "reason": "VARCHAR", "score": "DOUBLE", "evidence": "VARCHAR"},
+    "unanswered": _ROW | dict.fromkeys(("outcome", "error", "key"), "VARCHAR"),
+    "verdicts": {"row": "VARCHAR", "step": "VARCHAR", "operator": "VARCHAR", "version": "BIGINT", "keep": "BOOLEAN", "reason": "VARCHAR"}
+    | {"score": "DOUBLE", "evidence": "VARCHAR"},
+    "calls": dict.fromkeys(("key", "step", "row", "teacher", "provider", "model", "outcome"), "VARCHAR")
+    | dict.fromkeys(("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"), "BIGINT")
+    | {"cost_usd": "DOUBLE", "seconds": "DOUBLE", "request_id": "VARCHAR", "simulated": "BOOLEAN", "planted": "VARCHAR", "asked": "BOOLEAN"},
+    "rows": dict.fromkeys(("id", "seed_id", "group_id", "split", "task"), "VARCHAR") | {"simulated": "BOOLEAN"},
+}
+"""The columns of each view when there is nothing of its kind; `rows` has those of the format besides."""
+
+COSTS = """
+SELECT step, teacher, model, count(*) AS answers, count(*) FILTER (WHERE asked) AS asked, count(*) FILTER (WHERE outcome <> 'answered') AS unanswered,
+  sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens, sum(cached_tokens)::BIGINT AS cached_tokens,
+  sum(reasoning_tokens)::BIGINT AS reasoning_tokens, round(sum(cost_usd), 9) AS cost_usd, bool_or(simulated) AS simulated
+FROM ({calls}) GROUP BY ALL ORDER BY ALL"""
+
+
+def build_catalogue(out: Path) -> Path:
+    """Write OUT/catalog.duckdb: the views rows, kept, dropped, unanswered, verdicts, calls, costs. Returns its path."""
+    out = out.resolve()
+    with replacing(out / FILE) as beside, _memory() as con:
+        con.execute(f"ATTACH {_quoted(str(beside))} AS built (STORAGE_VERSION '{STORAGE}')")
+        _create(con, out, "built.main.")
+        con.execute("CREATE TABLE built.main.built_for (state VARCHAR)")
+        con.execute("INSERT INTO built.main.built_for VALUES (?)", [_state(out)])
+        con.execute("DETACH built")
+    return out / FILE
+
+
+def connect(out: Path) -> duckdb.DuckDBPyConnection:
+    """Open the catalogue for reading, from any working folder; made anew when OUT has moved or holds other files.
+
+    Where OUT cannot be written, or another program has the file open for writing, the same views come from memory.
+    """
+    out = out.resolve()
+    if not (out / "steps").is_dir() and not (out / "manifest.json").is_file():
+        raise OutputError(f"nothing has been built in {out}: there is neither steps/ nor manifest.json")
+    fresh = _open(out)
+    if fresh is None:
+        try:
+            build_catalogue(out)
+        except SetupError:
+            return _in_memory(out)
+        fresh = _open(out)
+    return fresh if fresh is not None else _in_memory(out)
+
+
+def query(out: Path, sql: str, parameters: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Column names and all rows of one statement. Raises SpecError with the engine's words when the SQL is wrong."""
+    import duckdb
+
+    with connect(out) as con:
+        try:
+            done = con.execute(sql, list(parameters))
+            return [column[0] for column in done.description or []], done.fetchall()
+        except duckdb.Error as error:
+            raise SpecError(f"{error}\nviews: {', '.join(sorted([*COLUMNS, 'costs']))}; DESCRIBE <view> lists its columns") from error
+
+
+# --- opening ---
+
+
+def _memory() -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    return duckdb.connect(config=_CONFIG)
+
+
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+"""Nothing is fetched from the network behind a query."""
+
+
+def _open(out: Path) -> duckdb.DuckDBPyConnection | None:
+    """The catalogue, or None when it is missing, stale, locked or unreadable."""
+    import duckdb
+
+    if not (out / FILE).is_file():
+        return None
+    try:
+        con = duckdb.connect(str(out / FILE), read_only=True, config=_CONFIG)
+    except duckdb.Error:
+        return None
+    try:
+        found = con.execute("SELECT state FROM built_for").fetchone()
+    except duckdb.Error:
+        found = None
+    if found == (_state(out),):
+        return con
+    con.close()
+    return None
+
+
+def _in_memory(out: Path) -> duckdb.DuckDBPyConnection:
+    con = _memory()
+    _create(con, out, "")
+    return con
+
+
+def _state(out: Path) -> str:
+    """What the views depend on: where OUT is, what is released, which step folders there are."""
+    manifest = out / "manifest.json"
+    return digest([str(out), sha256_of(manifest) if manifest.is_file() else "", [str(path) for path in _folders(out)], (out / CALLS).is_file()])
+
+
+# --- the views ---
+
+CALLS = Path("steps") / "calls.parquet"
+
+
+def _create(con: duckdb.DuckDBPyConnection, out: Path, prefix: str) -> None:
+    for name, sql in _views(out).items():
+        con.execute(f"CREATE VIEW {prefix}{name} AS {sql}")
+
+
+def _views(out: Path) -> dict[str, str]:
+    calls = _scan([_unglobbed(str(out / CALLS))]) if (out / CALLS).is_file() else _empty("calls")
+    views = {kind: _of_steps(out, kind) for kind in ("kept", "dropped", "unanswered", "verdicts")}
+    return views | {"rows": _released(out), "calls": calls, "costs": COSTS.format(calls=calls)}
+
+
+def _folders(out: Path) -> list[Path]:
+    """steps/NN-name/<kind>, where there is at least one part."""
+    kinds = ("kept", "dropped", "unanswered", "verdicts")
+    return [path for path in sorted((out / "steps").glob("*/*")) if path.name in kinds and any(path.glob("*.parquet"))]
+
+
+def _of_steps(out: Path, kind: str) -> str:
+    scans = []
+    for folder in (path for path in _folders(out) if path.name == kind):
+        step = _quoted(folder.parent.name.partition("-")[2])
+        scan = _scan([_unglobbed(str(folder)) + "/*.parquet"])
+        scans.append(scan if kind == "verdicts" else f"SELECT {step} AS step, * FROM ({scan})")
+    return " UNION ALL BY NAME ".join(scans) or _empty(kind)
+
+
+def _released(out: Path) -> str:
+    """All rows of the newest major version: a trainer's view, older majors beside it are left alone."""
+    files = [str(out / file["path"]) for entry in current(read_json(out / "manifest.json") or {}) for file in entry["files"]]
+    return _scan([_unglobbed(name) for name in files]) if files else _empty("rows")
+
+
+def current(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The releases of the newest major version, oldest first."""
+    releases: list[Mapping[str, Any]] = manifest.get("releases", [])
+    newest = releases[-1]["version"].split(".")[0] if releases else ""
+    return [entry for entry in releases if entry["version"].split(".")[0] == newest]
+
+
+def _scan(patterns: Sequence[str]) -> str:
+    """hive_partitioning is off: a folder of the user's called `run=3` is no column."""
+    return f"SELECT * FROM read_parquet([{', '.join(_quoted(name) for name in patterns)}], union_by_name=true, hive_partitioning=false)"
+
+
+def _empty(kind: str) -> str:
+    return f"SELECT {', '.join(f'CAST(NULL AS {type_}) AS {name}' for name, type_ in COLUMNS[kind].items())} WHERE false"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _unglobbed(path: str) -> str:
+    """The path with the signs that read_parquet would expand made plain."""
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in path)

@@ -1,0 +1,1 @@
+"""The card and the report as templates, and the figures they show."""

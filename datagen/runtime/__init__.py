@@ -1,0 +1,1 @@
+"""Where work runs: parts mapped over workers, and one shared object hosted for all of them; no more."""

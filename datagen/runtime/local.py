@@ -1,0 +1,40 @@
+"""In this process: asyncio and a process pool, no services, there at once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from datagen.runtime.base import Hire, Worker
+from datagen.runtime.flow import in_the_air
+
+
+class LocalRuntime:
+    """One worker, and the shared object as it is."""
+
+    def __init__(self) -> None:
+        self._worker: Worker | None = None
+        self._shared: Any = None
+
+    async def start(self, hire: Hire, share: Callable[[], Any]) -> None:
+        self._shared = share()
+        self._worker = hire(self._shared, 0)
+
+    async def map(self, units: Sequence[Any], in_air: int) -> AsyncIterator[Any]:
+        assert self._worker is not None
+        async for result in in_the_air(self._worker.run, units, in_air):
+            yield result
+
+    async def shared(self, method: str, *arguments: Any) -> Any:
+        return getattr(self._shared, method)(*arguments)
+
+    async def drain(self) -> None:
+        if self._worker is not None:
+            self._worker.drain()
+
+    async def status(self) -> dict[str, int]:
+        return self._worker.status() if self._worker else {}
+
+    async def stop(self) -> None:
+        if self._worker is not None:
+            await self._worker.close()

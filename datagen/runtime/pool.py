@@ -1,0 +1,176 @@
+"""Killable processes for what must not run on the event loop: operators and checks, in small batches, each with a deadline.
+
+Processes are spawned, never forked. A batch that passes its deadline is ended with its process and tried again item by item, so that
+only the item that hangs is lost; its result is None.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import pickle
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+BATCH = 32
+"""Items sent at once: a process wakes rarely and no row waits long."""
+DEADLINE = 10.0
+"""Seconds one batch may take."""
+
+
+@dataclass
+class _Job:
+    function: Callable[[Any, Any], Any]
+    tool: Any
+    argument: Any
+    done: asyncio.Future[Any]
+
+
+class ProcessPool:
+    """`await pool.call(function, tool, argument)` = `function(tool, argument)` in another process; None when it did not finish.
+
+    `tool` is shared by many calls (a recipe); it is sent once a batch. An exception in the function is raised here.
+    """
+
+    def __init__(self, size: int | None = None, deadline: float = DEADLINE) -> None:
+        self._size = size or os.cpu_count() or 1
+        self._deadline = deadline
+        self._idle: list[_Process] = []
+        self._busy = 0
+        self._jobs: deque[_Job] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+
+    async def call(self, function: Callable[[Any, Any], Any], tool: Any, argument: Any) -> Any:
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._jobs.append(_Job(function, tool, argument, done))
+        if not self._scheduled:  # let the other rows of this tick join the batch
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._dispatch)
+        return await done
+
+    def close(self) -> None:
+        for process in self._idle:
+            process.end()
+        self._idle.clear()
+
+    def _dispatch(self) -> None:
+        self._scheduled = False
+        while self._jobs and (self._idle or self._busy < self._size):
+            process = self._idle.pop() if self._idle else _Process()
+            self._busy += 1
+            task = asyncio.ensure_future(self._serve(process, self._next_batch()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _next_batch(self) -> list[_Job]:
+        """Jobs of one function and one tool, in order."""
+        first = self._jobs[0]
+        share = max(1, min(BATCH, -(-len(self._jobs) // self._size)))
+        batch: list[_Job] = []
+        while self._jobs and len(batch) < share and self._jobs[0].function is first.function and self._jobs[0].tool is first.tool:
+            batch.append(self._jobs.popleft())
+        return batch
+
+    async def _serve(self, process: _Process, batch: Sequence[_Job]) -> None:
+        try:
+            process = await self._run(process, batch)
+        except BaseException as error:
+            process.end()
+            for job in batch:
+                if not job.done.done():
+                    job.done.set_exception(error if isinstance(error, Exception) else RuntimeError("the pool was closed"))
+            self._busy -= 1
+            raise
+        self._busy -= 1
+        self._idle.append(process)
+        self._dispatch()
+
+    async def _run(self, process: _Process, batch: Sequence[_Job]) -> _Process:
+        """Answer a batch; returns the process to go on with, which is a new one when this one had to be ended."""
+        results = await process.answer((batch[0].function, batch[0].tool, [job.argument for job in batch]), self._deadline)
+        if results is None and len(batch) == 1:
+            process.end()
+            _give(batch, [(True, None)])
+            return _Process()
+        if results is None:
+            process.end()
+            process = _Process()
+            for job in batch:
+                process = await self._run(process, [job])
+            return process
+        _give(batch, results)
+        return process
+
+
+def _give(batch: Sequence[_Job], results: Sequence[tuple[bool, Any]]) -> None:
+    for job, (good, value) in zip(batch, results, strict=True):
+        if job.done.done():
+            continue
+        if good:
+            job.done.set_result(value)
+        else:
+            job.done.set_exception(value)
+
+
+class _Process:
+    """One spawned process at the other end of a pipe; it ends by itself when this process dies."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=_work, args=(other,), daemon=True, name="datagen-pool")
+        self._process.start()
+        other.close()
+
+    async def answer(self, task: tuple[Any, Any, list[Any]], deadline: float) -> list[tuple[bool, Any]] | None:
+        """The results, or None when the deadline passed or the process died."""
+        loop = asyncio.get_running_loop()
+        ready = loop.create_future()
+        self._pipe.send_bytes(pickle.dumps(task))
+        loop.add_reader(self._pipe.fileno(), lambda: ready.done() or ready.set_result(None))
+        try:
+            await asyncio.wait_for(ready, deadline + (0 if self._warm else 30.0))
+            results: list[tuple[bool, Any]] = pickle.loads(self._pipe.recv_bytes())
+        except (TimeoutError, EOFError, ConnectionError):
+            return None
+        finally:
+            loop.remove_reader(self._pipe.fileno())
+        self._warm = True
+        return results
+
+    _warm = False
+    """The first batch also pays for starting the process and importing."""
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+
+def _work(pipe: Connection) -> None:
+    """The life of a pool process: batches in, results out, until the pipe closes."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    while True:
+        try:
+            function, tool, arguments = pickle.loads(pipe.recv_bytes())
+        except (EOFError, OSError):
+            return
+        results = [_guarded(function, tool, argument) for argument in arguments]
+        try:
+            pipe.send_bytes(pickle.dumps(results))
+        except OSError:
+            return
+
+
+def _guarded(function: Callable[[Any, Any], Any], tool: Any, argument: Any) -> tuple[bool, Any]:
+    try:
+        return True, function(tool, argument)
+    except Exception as error:
+        return False, error

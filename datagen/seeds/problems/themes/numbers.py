@@ -1,0 +1,418 @@
+"""Problems about whole numbers and fractions: divisors, multiples, bases, primes, Roman numerals, expressions."""
+
+from __future__ import annotations
+
+import random
+from fractions import Fraction
+from math import gcd, lcm
+
+from datagen.seeds.problems.family import FRACTION, INT, Family, Notebook, Params, Tell, word
+from datagen.seeds.problems.wording import NAMES, TOWNS, ordinal
+
+STRIPS = ("ribbon", "rope", "cable", "wooden lath", "copper wire", "strip of fabric", "garden hose")
+
+
+def _draw_gcd(rng: random.Random) -> Params:
+    unit, (a, b) = rng.randint(4, 24), rng.sample(range(5, 19), 2)
+    return {"name": rng.choice(NAMES), "strip": rng.choice(STRIPS), "a": unit * max(a, b), "b": unit * min(a, b)}
+
+
+def _work_gcd(p: Params, book: Notebook) -> str:
+    a, b = p["a"], p["b"]
+    while b:
+        rest = a % b
+        kind = "divide" if rest else "stop"
+        book.note(kind, high=a, low=b, times=a // b, often="once" if a // b == 1 else f"{a // b} times", rest=rest)
+        a, b = b, rest
+    length = book.step("length", a)
+    book.note("check", length=length, one=p["a"] // length, two=p["b"] // length)
+    return str(length)
+
+
+GCD = Family(
+    name="greatest_common_length",
+    about=("divisor", "gcd", "euclid", "number theory", "division", "integers", "factor", "algorithm"),
+    slots={"name": word(NAMES), "strip": word(STRIPS), "a": INT, "b": INT},
+    phrasings=(
+        "{name} has one {strip} of {a} cm and another of {b} cm and wants to cut both into equal pieces, as long as possible, with nothing left over. How many cm long is a piece?",
+        "Two lengths of the same kind of {strip}, {a} cm and {b} cm, are to be cut by {name} into pieces of one common whole length without waste. What is the greatest possible length in cm?",
+        "What is the largest whole number of centimetres that divides both a {strip} of {a} cm and a {strip} of {b} cm evenly, so that {name} wastes nothing?",
+    ),
+    draw=_draw_gcd,
+    work=_work_gcd,
+    openings=(
+        "A piece that fits into {a} cm and into {b} cm without rest has a length that divides both numbers. [The longest one is their greatest common divisor|So the greatest common divisor is wanted].",
+        "{name} is looking for the greatest common divisor of {a} and {b}. [Euclid's method finds it by repeated division|Repeated division finds it without factoring].",
+        "[Trying every length would work|One could test every length], but the method of Euclid is faster: divide, keep the remainder, and divide again.",
+        "Whatever divides {a} and {b} also divides what is left when one is taken from the other. [Euclid built a method on that|That is the whole idea of the method below].",
+    ),
+    tellings={
+        "divide": Tell(
+            ("{high} = {times} × {low} + {rest}, so the next pair is {low} and {rest}.", "Dividing {high} by {low} leaves {rest}; go on with {low} and {rest}.", "{low} goes into {high} {often} and leaves {rest}.",
+             "The remainder of {high} ÷ {low} is {rest}, which takes the place of {high}."),
+            ("A common divisor of {high} and {low} must divide the remainder as well, so the larger number may be replaced by it.", "Each division makes the numbers smaller and keeps their common divisors.",
+             "The pair may shrink, because the greatest common divisor does not change when the remainder replaces the larger number."),
+        ),
+        "stop": Tell(
+            ("{high} = {times} × {low} exactly, with nothing left.", "Now {low} divides {high} without remainder, since {times} × {low} = {high}.", "{high} ÷ {low} = {times} leaves no remainder, and the process stops."),
+        ),
+        "length": Tell(
+            ("The last divisor, {value}, is the greatest common divisor.", "So each piece can be {value} cm long, and no longer.", "Hence {value} cm is the longest common piece."),
+            ("When the remainder is zero, the number that divided last is the one we want.", "The number that leaves no remainder divides everything before it."),
+        ),
+        "check": Tell((
+            "{name} gets {one} pieces from the first {strip} and {two} from the second, and {one} and {two} have no common factor left.",
+            "As a test, {one} × {length} = {a} and {two} × {length} = {b}.",
+        )),
+    },
+)  # fmt: skip
+
+PAIRS = ("buses", "lighthouses", "ferries", "bells", "trams", "fountains", "alarm clocks", "cable cars")
+
+
+def _draw_lcm(rng: random.Random) -> Params:
+    while True:
+        a, b = sorted(rng.sample(range(6, 46), 2))
+        if gcd(a, b) > 1 and b % a:
+            return {"things": rng.choice(PAIRS), "town": rng.choice(TOWNS), "a": a, "b": b}
+
+
+def _work_lcm(p: Params, book: Notebook) -> str:
+    common = book.step("common", gcd(p["a"], p["b"]))
+    reduced = book.step("reduced", p["b"] // common, common=common)
+    both = book.step("both", p["a"] * reduced, reduced=reduced)
+    book.note("check", both=both, one=lcm(p["a"], p["b"]) // p["a"], two=lcm(p["a"], p["b"]) // p["b"])
+    return str(both)
+
+
+LCM = Family(
+    name="meeting_of_cycles",
+    about=("multiple", "lcm", "cycle", "number theory", "period", "schedule", "fractions", "rhythm"),
+    slots={"things": word(PAIRS), "town": word(TOWNS), "a": INT, "b": INT},
+    phrasings=(
+        "In {town}, one of two {things} comes round every {a} minutes and the other every {b} minutes. Both have just done so together. After how many minutes does that happen again?",
+        "Two {things} in {town} start together; the first repeats every {a} minutes, the second every {b}. How many minutes pass until they coincide once more?",
+        "The periods of two {things} in {town} are {a} and {b} minutes. They coincide now. In how many minutes will they next coincide?",
+    ),
+    draw=_draw_lcm,
+    work=_work_lcm,
+    openings=(
+        "They coincide after a time that is a multiple of {a} and of {b}. The first such time is [the least common multiple|their least common multiple].",
+        "Multiples of {a} are the moments of the first, multiples of {b} those of the second. [The earliest shared one counts|We want the smallest number in both lists].",
+        "The product {a} × {b} would certainly do, but it may be [more than needed|too large], since {a} and {b} share a factor.",
+        "Think of both {things} as counting: one by {a}, the other by {b}. [The question is where the counts first meet|Their counts meet at common multiples].",
+    ),
+    tellings={
+        "common": Tell(
+            ("The greatest common divisor of {a} and {b} is {value}.", "{a} and {b} share the factor {value}, and no larger one.", "The largest number that divides both {a} and {b} is {value}."),
+            ("A shared factor needs to be counted only once, so it is found first.", "What {a} and {b} have in common would otherwise be counted twice.", "Look for the part that both periods share."),
+        ),
+        "reduced": Tell(
+            ("Without it, {b} becomes {b} ÷ {common} = {value}.", "From {b} there remains {b} ÷ {common} = {value}.", "Dividing it out of {b} leaves {b} ÷ {common} = {value}."),
+            ("The factor {common} is already contained in {a}, so it can go from {b}.", "{a} brings the factor {common} along; {b} only has to supply the rest."),
+        ),
+        "both": Tell(
+            ("The least common multiple is {a} × {reduced} = {value}.", "Multiplying, {a} × {reduced} = {value} minutes.", "So they meet after {a} × {reduced} = {value} minutes."),
+            ("Now all factors of both numbers are present, each no more often than necessary.", "{a} times the remaining factor contains {a} as well as {b}.", "Put the two parts together again."),
+        ),
+        "check": Tell((
+            "In that time the first comes round {one} times and the second {two} times.",
+            "Both fit: {both} = {one} × {a} = {two} × {b}, and {one} and {two} share no factor, so nothing smaller works.",
+        )),
+    },
+)  # fmt: skip
+
+_DIGITS = "0123456789ABCDEF"
+
+
+def _draw_to_base(rng: random.Random) -> Params:
+    return {"number": rng.randint(40, 999), "base": rng.choice((2, 2, 3, 4, 5, 6, 7, 8, 9, 16))}
+
+
+def _work_to_base(p: Params, book: Notebook) -> str:
+    left, digits = p["number"], ""
+    while left:
+        place = ordinal(len(digits) + 1)
+        rest = book.step("divide", left % p["base"], _DIGITS.__getitem__, left=left, quotient=left // p["base"], rest=left % p["base"], place=place)
+        if rest >= p["base"]:
+            raise ValueError("no digit of this base")
+        digits, left = _DIGITS[rest] + digits, left // p["base"]
+    book.note("read", digits=digits, count=len(digits))
+    back = " + ".join(f"{_DIGITS.index(digit)}×{p['base'] ** power}" for power, digit in zip(range(len(digits) - 1, -1, -1), digits, strict=True))
+    book.note("check", back=back, digits=digits)
+    return digits
+
+
+TO_BASE = Family(
+    name="number_to_base",
+    about=("base", "binary", "hexadecimal", "number systems", "digits", "computer", "bits", "place value"),
+    slots={"number": INT, "base": INT},
+    phrasings=(
+        "Write the decimal number {number} in base {base}. [Give only the digits|Which digits does it have]?",
+        "How is {number} (decimal) written in the number system with base {base}?",
+        "Convert {number} from base ten to base {base}.",
+        "A counter works in base {base}. What does it show after counting {number} (decimal) events?",
+    ),
+    draw=_draw_to_base,
+    work=_work_to_base,
+    openings=(
+        "In base {base} every place is worth {base} times the place to its right. [Dividing by {base} therefore peels off one digit at a time|So repeated division by {base} brings out the digits, last one first].",
+        "The last digit of {number} in base {base} is what remains after dividing by {base}. [The quotient holds all other digits|What is left over stands for the other digits].",
+        "Group {number} things by {base}: what cannot be grouped is the last digit, and the groups are grouped again.",
+        "To write {number} with the digits of base {base}, divide by {base} [until nothing is left|again and again] and collect the remainders.",
+    ),
+    tellings={
+        "divide": Tell(
+            ("{left} ÷ {base} = {quotient} remainder {rest}, which gives the digit {value}.", "From {left}: quotient {quotient}, remainder {rest}, so the {place} digit from the right is {value}.",
+             "Dividing {left} by {base} leaves a digit {value}; write it down and go on with {quotient}.", "{left} = {quotient} × {base} + {rest}, digit {value}."),
+            ("The remainder is always smaller than {base}, so it is a digit.", "What is left after making full groups of {base} has to stand in this place.", "A remainder on division by {base} is exactly what one place can hold."),
+        ),
+        "read": Tell(
+            ("Read from the last remainder to the first, the digits are {digits}.", "In reverse order the {count} remainders spell {digits}.", "Written with the last remainder in front, that is {digits}."),
+            ("The first remainder belongs to the rightmost place, hence the order is turned round.", "The digits came out from right to left.", "Since the units were found first, the list has to be reversed."),
+        ),
+        "check": Tell((
+            "Going back: {back} = {number}.",
+            "The places of {digits} add up again: {back}, which is {number}.",
+        )),
+    },
+)  # fmt: skip
+
+
+def _draw_primes(rng: random.Random) -> Params:
+    while True:
+        number = 1
+        for _ in range(rng.randint(3, 5)):
+            number *= rng.choice((2, 2, 2, 3, 3, 5, 7, 11, 13))
+        if 60 <= number <= 5000:
+            return {"name": rng.choice(NAMES), "number": number}
+
+
+def _work_primes(p: Params, book: Notebook) -> str:
+    left, powers, divisor = p["number"], [], 2
+    while left > 1:
+        times = 0
+        while left % divisor == 0:
+            left, times = left // divisor, times + 1
+        if times:
+            powers.append((divisor, times))
+            book.note("split", prime=divisor, how="once" if times == 1 else "twice" if times == 2 else f"{times} times", left=left, before=left * divisor**times)
+        divisor += 1
+    form = " × ".join(f"{prime}^{times}" if times > 1 else str(prime) for prime, times in powers)
+    book.note("form", form=form)
+    count = 1
+    for _, times in powers:
+        count *= times + 1
+    count = book.step("count", count, product=" × ".join(str(times + 1) for _, times in powers))
+    return str(count)
+
+
+PRIMES = Family(
+    name="divisors_from_primes",
+    about=("prime", "factorisation", "factorization", "divisor", "number theory", "cryptography", "integers"),
+    slots={"name": word(NAMES), "number": INT},
+    phrasings=(
+        "{name} writes down every positive divisor of {number}. How many numbers are on the list?",
+        "How many positive divisors, 1 and itself included, does {number} have, as {name} should find by factoring?",
+        "In how many ways can {name} choose a whole number that divides {number} without remainder?",
+    ),
+    draw=_draw_primes,
+    work=_work_primes,
+    openings=(
+        "[Listing divisors one by one is slow|Testing every number up to {number} is slow]. The prime factors of {number} tell how many there must be.",
+        "A divisor of {number} is built from the same primes as {number}, [only with fewer copies|with at most as many copies of each].",
+        "{name} can avoid trial and error: [factor first, count afterwards|the prime factorisation contains the whole list].",
+        "Take {number} apart into primes. [The divisors are then a matter of choosing|Then choose how many copies of each to keep].",
+    ),
+    tellings={
+        "split": Tell(
+            ("{prime} divides {before} {how}, which leaves {left}.", "The prime {prime} can be taken out {how}: {before} becomes {left}.", "Dividing {before} by {prime} works {how} and ends at {left}."),
+            ("Begin with small primes, since they are easiest to test.", "Each prime is divided out as often as it fits, so that it never has to be looked at again.", "A number without small prime factors is soon a prime itself, which keeps the search short."),
+        ),
+        "form": Tell(
+            ("So {number} = {form}.", "Altogether {number} = {form}.", "The factorisation is {form}."),
+            ("Nothing but 1 is left, so all primes have been found.", "With 1 remaining, the number is fully taken apart."),
+        ),
+        "count": Tell(
+            ("The number of divisors is {product} = {value}.", "That makes {product} = {value} divisors.", "Multiplying the choices gives {product} = {value}."),
+            ("A prime that occurs e times may be used 0, 1, ... or e times, which are e + 1 choices.", "For each prime, the exponent in a divisor runs from zero to its exponent in {number}.",
+             "The exponents are chosen independently of each other, so the numbers of choices are multiplied."),
+        ),
+    },
+)  # fmt: skip
+
+_ROMAN = ((1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"), (10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"))
+
+
+def _roman(number: int) -> str:
+    written = ""
+    for size, letters in _ROMAN:
+        written += letters * (number // size)
+        number %= size
+    return written
+
+
+def _draw_roman(rng: random.Random) -> Params:
+    return {"town": rng.choice(TOWNS), "number": rng.randint(39, 2039), "thing": rng.choice(("clock tower", "town hall", "old bridge", "library", "gate", "theatre", "fountain"))}
+
+
+def _work_roman(p: Params, book: Notebook) -> str:
+    left, written = p["number"], ""
+    for size, letters in _ROMAN:
+        if left >= size:
+            times = left // size
+            written += letters * times
+            facts = {"size": size * times, "letters": letters * times, "big": letters[-1], "small": letters[0], "written": written}
+            left = book.step("pair" if len(letters) == 2 else "letter", left - size * times, **facts)
+    book.note("join", written=written)
+    return written
+
+
+ROMAN = Family(
+    name="roman_numerals",
+    about=("roman", "history", "numerals", "number systems", "antiquity", "latin", "place value"),
+    slots={"town": word(TOWNS), "number": INT, "thing": word(("clock tower", "town hall", "old bridge", "library", "gate", "theatre", "fountain"))},
+    phrasings=(
+        "The number {number} is to be carved into the {thing} of {town} in Roman numerals. What has to be carved?",
+        "How is {number} written in Roman numerals on the {thing} in {town}?",
+        "A mason in {town} must put {number} on the {thing} in Roman numerals. Which letters are needed?",
+    ),
+    draw=_draw_roman,
+    work=_work_roman,
+    openings=(
+        "Roman numerals have no places, only values: [the largest value that fits is written first|one writes the largest value that still fits and goes on with the rest].",
+        "Take {number} apart from the top: thousands, hundreds, tens, ones. [Each part has its own letters|Every part is written by itself].",
+        "The mason needs letters whose values add up to {number}, [largest first|from large to small].",
+        "M is 1000, D 500, C 100, L 50, X 10, V 5 and I 1. [With these {number} is put together from the left|They are used from large to small until {number} is complete].",
+    ),
+    tellings={
+        "letter": Tell(
+            ("{letters} stands for {size} and leaves {value}.", "Write {letters} for {size}; what is still missing is {value}.", "The next part, {size}, is {letters}, with {value} to go.", "{size} gives {letters}; now the stone reads {written}."),
+            ("A letter may be repeated, but not more than three times in a row.", "Values that stand side by side from large to small are simply added.", "Always use the largest letter that is not too big."),
+        ),
+        "pair": Tell(
+            ("{size} is written {letters}, and {value} remains.", "For {size} the letters are {letters}; that leaves {value}.", "{letters} makes {size}, since {small} before {big} is subtracted."),
+            ("Four equal letters in a row are avoided by placing {small} before {big}.", "A smaller letter in front of a larger one counts as minus.", "Here {small} is taken away from {big} instead of repeating a letter four times."),
+        ),
+        "join": Tell(("Put together, the numeral is {written}.", "The whole number reads {written}.", "From left to right that is {written}.", "On the {thing} stands {written}.")),
+    },
+)  # fmt: skip
+
+
+def _draw_fractions(rng: random.Random) -> Params:
+    def one() -> Fraction:
+        below = rng.randint(3, 12)
+        return Fraction(rng.randint(1, below - 1), below)
+
+    while True:
+        a, b, c = one(), one(), one()
+        if len({a.denominator, b.denominator}) == 2 and a + b > c and min(a.denominator, b.denominator, c.denominator) > 1:
+            return {"name": rng.choice(NAMES), "a": a, "b": b, "c": c}
+
+
+def _work_fractions(p: Params, book: Notebook) -> str:
+    a, b, c = p["a"], p["b"], p["c"]
+    below = lcm(a.denominator, b.denominator, c.denominator)
+    tops = [int(part * below) for part in (a, b, c)]
+    book.note("below", below=below, d1=a.denominator, d2=b.denominator, d3=c.denominator)
+    book.note("widen", aa=f"{tops[0]}/{below}", bb=f"{tops[1]}/{below}", cc=f"{tops[2]}/{below}")
+    top = book.step("top", tops[0] + tops[1] - tops[2], first=tops[0], second=tops[1], third=tops[2], below=below)
+    book.note("reduce" if gcd(top, below) > 1 else "lowest", top=top, below=below, shared=gcd(top, below), simple=Fraction(top, below))
+    return str(Fraction(top, below))
+
+
+FRACTIONS = Family(
+    name="fraction_balance",
+    about=("fractions", "common denominator", "rational numbers", "arithmetic", "addition", "cooking", "parts of a whole"),
+    slots={"name": word(NAMES), "a": FRACTION, "b": FRACTION, "c": FRACTION},
+    phrasings=(
+        "{name} fills {a} of a litre and then {b} of a litre of water into a jug and pours {c} of a litre out again. What fraction of a litre is in the jug now?",
+        "What is {a} + {b} - {c} in lowest terms? {name} wants to see the steps.",
+        "From a walk of {a} mile and another of {b} mile, {name} has to take off {c} mile that was counted by mistake. How many miles remain, as a fraction in lowest terms?",
+    ),
+    draw=_draw_fractions,
+    work=_work_fractions,
+    openings=(
+        "Fractions can be added and subtracted once they count pieces of the same size, so {a}, {b} and {c} need a common denominator.",
+        "The denominators differ, which means that {a}, {b} and {c} count pieces of different sizes. [Make the pieces equal first|Equal pieces come first].",
+        "{name} has two amounts to add and one to take away. [With equal denominators that is whole-number work|It becomes easy when all pieces are equally large].",
+        "[Denominators name the size of the pieces, numerators count them|A denominator tells the size of a piece]. Pieces of one size are needed to combine {a}, {b} and {c}.",
+    ),
+    tellings={
+        "below": Tell(
+            ("The least common multiple of {d1}, {d2} and {d3} is {below}.", "{below} is the smallest number that {d1}, {d2} and {d3} all divide.", "For {d1}, {d2} and {d3} the common denominator is {below}."),
+            ("The common denominator has to be a multiple of each denominator.", "Pieces of one {below}th fit all three fractions.", "The smaller the common denominator, the smaller the numbers that follow."),
+        ),
+        "widen": Tell(
+            ("Then {a} = {aa}, {b} = {bb} and {c} = {cc}.", "Written with it, the fractions are {aa}, {bb} and {cc}.", "In these pieces, {a} is {aa}, {b} is {bb}, and {c} is {cc}."),
+            ("Multiplying above and below by the same number does not change a fraction.", "A fraction keeps its value when numerator and denominator grow by the same factor."),
+        ),
+        "top": Tell(
+            ("The numerators give {first} + {second} - {third} = {value}, so the result is {value}/{below}.", "Counting pieces, {first} + {second} - {third} = {value}, that is {value}/{below}.", "Above the line stands {first} + {second} - {third} = {value}, below it {below}."),
+            ("With equal pieces only the numerators are added and subtracted.", "The size of the pieces stays the same; only their number changes.", "Now it is a matter of counting pieces."),
+        ),
+        "reduce": Tell(
+            ("{top} and {below} share the factor {shared}, so the fraction reduces to {simple}.", "Dividing both by {shared} leaves {simple}.", "In lowest terms, {top}/{below} = {simple}."),
+            ("A fraction in lowest terms has no common factor above and below.", "It remains to see whether the fraction can be written more simply."),
+        ),
+        "lowest": Tell(
+            ("{top} and {below} have no common factor, so {simple} stands.", "This is already in lowest terms: {simple}.", "Nothing divides both {top} and {below}, so it stays {simple}."),
+            ("Last, look for a common factor of {top} and {below}.", "Before writing it down, test whether the fraction can be reduced."),
+        ),
+    },
+)  # fmt: skip
+
+
+def _draw_expression(rng: random.Random) -> Params:
+    e = rng.randint(2, 9)
+    return {"a": rng.randint(11, 99), "b": rng.randint(3, 15), "c": rng.randint(9, 40), "d": rng.randint(2, 8), "m": e * rng.randint(3, 14), "e": e}
+
+
+def _work_expression(p: Params, book: Notebook) -> str:
+    inside = book.step("inside", p["c"] - p["d"])
+    product = book.step("product", p["b"] * inside, inside=inside)
+    quotient = book.step("quotient", p["m"] // p["e"])
+    first = book.step("first", p["a"] + product, product=product)
+    total = book.step("total", first - quotient, first=first, quotient=quotient)
+    return str(total)
+
+
+EXPRESSION = Family(
+    name="order_of_operations",
+    about=("arithmetic", "order of operations", "expression", "brackets", "parentheses", "algebra", "calculation"),
+    slots={name: INT for name in ("a", "b", "c", "d", "m", "e")},
+    phrasings=(
+        "[Evaluate|Compute|Work out] {a} + {b} × ({c} - {d}) - {m} ÷ {e}.",
+        "What is the value of {a} + {b} × ({c} - {d}) - {m} ÷ {e}?",
+        "A calculator that respects the order of operations is given {a} + {b} × ({c} - {d}) - {m} ÷ {e}. What does it show?",
+    ),
+    draw=_draw_expression,
+    work=_work_expression,
+    openings=(
+        "Brackets first, then multiplication and division, then addition and subtraction from left to right: [this order makes the expression mean one thing only|that agreement removes all doubt].",
+        "The tempting start {a} + {b} would be a mistake, because the {b} [belongs to|is tied to] the bracket by a multiplication.",
+        "Split it into terms: {a}, then {b} × ({c} - {d}), then {m} ÷ {e}. [Terms are worked out first and joined last|Plus and minus only join these terms].",
+        "[Find the bracket|Look for the bracket] before anything else; around {c} - {d} the rest falls into place.",
+    ),
+    tellings={
+        "inside": Tell(
+            ("{c} - {d} = {value}.", "The bracket is {c} - {d} = {value}.", "Inside the bracket, {c} - {d} gives {value}."),
+            ("What stands in brackets acts as one number.", "The bracket has to be a single number before {b} can multiply it.", "Brackets say: do me first."),
+        ),
+        "product": Tell(
+            ("Multiplying, {b} × {inside} = {value}.", "{b} × {inside} = {value}.", "The product is {b} × {inside} = {value}."),
+            ("Multiplication binds more tightly than addition.", "The {b} multiplies the bracket and nothing else.", "Before {a} is added, the product must be known."),
+        ),
+        "quotient": Tell(
+            ("{m} ÷ {e} = {value}.", "The division gives {m} ÷ {e} = {value}.", "Also {m} divided by {e} is {value}."),
+            ("Division has the same rank as multiplication, so it comes before the minus sign.", "The last term is a quotient and is settled by itself.", "Only {m} is divided by {e}, not everything that stands before it."),
+        ),
+        "first": Tell(
+            ("From the left, {a} + {product} = {value}.", "{a} + {product} makes {value}.", "Adding the first two terms, {a} + {product} = {value}."),
+            ("Now only plus and minus are left, and they are taken from left to right.", "With the terms known, join them in the order in which they stand."),
+        ),
+        "total": Tell(
+            ("Finally {first} - {quotient} = {value}.", "What remains is {first} - {quotient} = {value}.", "Taking away the last term, {first} - {quotient} = {value}."),
+        ),
+    },
+)  # fmt: skip

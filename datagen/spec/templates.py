@@ -1,0 +1,119 @@
+"""Prompts and expressions: Jinja in an immutable sandbox, every variable known before anything is paid.
+
+A prompt file is a short YAML head between `---` lines (about, system) and a body. The system text and the body are templates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from datagen.errors import SpecError
+from datagen.spec.models import Words
+from datagen.spec.reading import Written, read_yaml, validated
+
+_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False)
+_GLOBALS = frozenset(_ENVIRONMENT.globals)
+
+
+class _Head(Words):
+    about: str = ""
+    system: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt as text; it travels in the plan, and a worker compiles it."""
+
+    name: str
+    about: str
+    system: str
+    body: str
+
+    @classmethod
+    def read(cls, name: str, written: Written) -> Prompt:
+        """From the file's text. Raises SpecError with file:line on a bad head or a template that does not parse."""
+        head, body, first_line = _split(written.text)
+        parsed = read_yaml(written.path, head) if head else Written(written.path, {}, {}, "")
+        words = validated(_Head, parsed.value or {}, parsed)
+        prompt = cls(name, words.about, words.system, body)
+        for text, offset in ((prompt.system, 0), (prompt.body, first_line)):
+            try:
+                _ENVIRONMENT.parse(text)
+            except TemplateSyntaxError as error:
+                raise SpecError(f"{written.path}:{offset + (error.lineno or 1)}: {error.message}") from error
+        return prompt
+
+    def variables(self) -> set[str]:
+        """Names that the prompt needs."""
+        return variables(self.system) | variables(self.body)
+
+    def messages(self, values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+        """(role, text) pairs. Raises SpecError when rendering fails: a value of the wrong kind."""
+        try:
+            system = _template(self.system).render(values).strip() if self.system else ""
+            body = _template(self.body).render(values).strip()
+        except TemplateError as error:
+            raise SpecError(f"prompt {self.name!r}: {error.message}") from error
+        except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise SpecError(f"prompt {self.name!r} cannot be rendered: {error}") from error
+        return (*((("system", system),) if system else ()), ("user", body))
+
+
+def _split(text: str) -> tuple[str, str, int]:
+    """(head, body, lines before the body)."""
+    if not text.startswith("---\n"):
+        return "", text, 0
+    head, mark, body = text[4:].partition("\n---\n")
+    return (head, body, head.count("\n") + 2) if mark else ("", text, 0)
+
+
+def variables(text: str) -> set[str]:
+    """Undeclared names of a template, built-in functions left out."""
+    return meta.find_undeclared_variables(_ENVIRONMENT.parse(text)) - _GLOBALS
+
+
+@cache
+def _template(text: str) -> Any:
+    return _ENVIRONMENT.from_string(text)
+
+
+@cache
+def _compiled(expression: str) -> Callable[..., Any]:
+    return _ENVIRONMENT.compile_expression(expression, undefined_to_none=False)
+
+
+def expression_variables(expression: str, where: str) -> set[str]:
+    """Names an expression needs. Raises SpecError with `where` when it does not parse."""
+    try:
+        _ENVIRONMENT.compile_expression(expression)
+        return variables("{{ (" + expression + ") }}")
+    except TemplateSyntaxError as error:
+        raise SpecError(f"{where}: the expression {expression!r} does not parse: {error.message}; write it without braces, as in score >= 4") from error
+
+
+def evaluate(expression: str, values: Mapping[str, Any]) -> Any:
+    """The value of an expression over a row's fields. Raises SpecError when it cannot be computed."""
+    try:
+        return _compiled(expression)(**values)
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        raise SpecError(f"the expression {expression!r} failed on a row: {error}") from error
+
+
+def draw(options: Sequence[Any], *seed: str | int) -> Any:
+    """One of `options`, chosen by the digest of the seed alone: the same on every machine and in every order."""
+    text = "\x1f".join(str(part) for part in seed).encode("utf-8", errors="surrogatepass")
+    number = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+    return options[number * len(options) >> 64]
+
+
+def picker(*seed: str | int) -> Callable[[Sequence[Any]], Any]:
+    """`pick(list)` for one rendering: the n-th call draws with seed and n."""
+    calls = iter(range(1_000_000))
+    return lambda options: draw(list(options), *seed, next(calls))

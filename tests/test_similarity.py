@@ -1,0 +1,221 @@
+"""Near-duplicates: copies go, distinct rows stay, and the order in which rows come in changes nothing."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from datagen.steps.sets.similarity import BANDS, THRESHOLD, Duplicate, duplicates, signatures, similarity
+from datagen.steps.sets.words import is_figure, normal, tokens, words
+
+SHARED = Path(os.environ.get("DATAGEN_SHARED") or Path(__file__).parents[2] / "shared") / "data"
+STORY = (
+    "the keeper of the old lighthouse climbed down to the harbour every morning to mend the nets which the storms of the long winter had torn"
+    " and sold the fish that his daughter caught to travellers who waited for the ferry beside the wall"
+)
+TEMPLATE = (
+    "you are a patient teacher who explains every idea in plain language before any formula appears and who never skips a step even when it"
+    " seems obvious because readers who are new to the subject get lost exactly where an author thinks nothing needs to be said so write"
+    " calmly name each quantity give its unit check the result against common sense and close with one sentence that says what was learned"
+)
+
+
+def shared(name: str, column: str) -> list[str]:
+    path = SHARED / f"{name}.parquet"
+    if not path.exists():
+        pytest.skip(f"needs the shared data: no {path}; set DATAGEN_SHARED")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    values: list[str] = parquet.read_table(path, columns=[column]).column(0).to_pylist()
+    return values
+
+
+def kept(texts: Sequence[str], dropped: Sequence[Duplicate]) -> list[str]:
+    gone = {duplicate.index for duplicate in dropped}
+    return [text for index, text in enumerate(texts) if index not in gone]
+
+
+def edited(text: str, share: float, vocabulary: Sequence[str], rng: random.Random) -> str:
+    """A copy with a share of its words replaced, one at least; numbers are left alone, for with others it were another problem."""
+    parts = text.split()
+    free = [place for place, part in enumerate(parts) if not any(map(is_figure, tokens(part)))]
+    for place in rng.sample(free, min(len(free), max(1, round(share * len(parts))))):
+        parts[place] = rng.choice(vocabulary)
+    return " ".join(parts)
+
+
+def vocabulary_of(texts: Sequence[str]) -> list[str]:
+    return sorted({word for text in texts for word in text.split() if word.isalpha() and not any(map(is_figure, tokens(word)))})
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("What is 3 + 4?", ["what", "is", "3", "+", "4"]),
+        ("3-4 and (a+b)^2, x = -3", ["3", "-", "4", "and", "a", "+", "b", "^", "2", "x", "=", "-", "3"]),
+        ("- 5 **bold** well-known pages", ["5", "bold", "well", "known", "pages"]),
+        ("$1,000.50 for three, C++ not C#", ["1000.50", "for", "3", "c++", "not", "c#"]),
+        ("你好 हिन्दी don’t", ["你", "好", "हिन्दी", "don", "t"]),
+        ("?!  \n", []),
+    ],
+)
+def test_tokens_hold_what_distinguishes_two_rows(text: str, found: list[str]) -> None:
+    assert tokens(text) == found
+
+
+def test_normal_folds_case_space_and_accents_and_nothing_else() -> None:
+    assert normal(" Cafe\u0301\n  AU lait ") == normal("café au lait")
+    assert normal("10²") != normal("102")
+    assert words("ﬁne Ｗord") == ["fine", "word"]
+
+
+def test_exact_copies_go_whatever_their_case_and_spacing() -> None:
+    texts = ["Hello  there", "hello there\n", "HELLO THERE", "hello, there", "", " ", "Привет мир", "привет МИР", "7", "8"]
+    assert duplicates(texts, range(10), exact_only=True) == [
+        Duplicate(1, 0, 1.0, "exact"),
+        Duplicate(2, 0, 1.0, "exact"),
+        Duplicate(5, 4, 1.0, "exact"),
+        Duplicate(7, 6, 1.0, "exact"),
+    ]
+    assert Duplicate(3, 0, 1.0, "near") in duplicates(texts, range(10))
+
+
+def test_short_rows_are_near_only_when_every_word_is_the_same() -> None:
+    texts = ["Surface area of a cube", "surface area of a cuboid", "Surface area - of a cube!", "yes", "no", "Yes.", "...", "???"]
+    assert [(duplicate.index, duplicate.of) for duplicate in duplicates(texts, range(8))] == [(2, 0), (5, 3)]
+
+
+def test_a_longer_row_with_a_few_words_changed_is_a_near_duplicate() -> None:
+    copy = STORY.replace("harbour", "quay").replace("travellers", "sailors")
+    (found,) = duplicates([STORY, copy, TEMPLATE], [0, 1, 2])
+    assert (found.index, found.of, found.kind) == (1, 0, "near")
+    assert THRESHOLD < found.score < 1
+    assert found.score == similarity(STORY, copy)
+    assert duplicates([STORY, copy], [1, 0])[0].index == 0
+    assert duplicates([STORY, copy], [0, 1], threshold=0.95) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (f"{STORY} 3 times", f"{STORY} 4 times"),
+        (f"{STORY} three times", f"{STORY} four times"),
+        (f"{STORY} from 3 to 5", f"{STORY} from 5 to 3"),
+        (f"{STORY} (a + b)", f"{STORY} (a - b)"),
+        (f"{STORY} x = 3", f"{STORY} x = -3"),
+    ],
+)
+def test_other_numbers_or_operators_make_another_row(one: str, two: str) -> None:
+    assert duplicates([one, two], [0, 1]) == []
+    assert similarity(one, two) is None
+
+
+def test_folded_numbers_are_the_same_row_and_not_an_exact_copy() -> None:
+    (found,) = duplicates([f"{STORY} 3 times", f"{STORY} 12 times"], [0, 1], numbers="fold")
+    assert (found.score, found.kind) == (1.0, "near")
+
+
+def test_nothing_is_dropped_for_resembling_a_dropped_row() -> None:
+    parts, others = STORY.split(), TEMPLATE.split()
+    first = " ".join(parts)
+    second = " ".join(others[place] if place % 10 == 3 else part for place, part in enumerate(parts))
+    third = " ".join(others[place] if place % 5 == 3 else part for place, part in enumerate(parts))
+    assert similarity(first, second) and similarity(second, third) and similarity(first, third) is None
+    assert kept([first, second, third], duplicates([first, second, third], [0, 1, 2])) == [first, third]
+
+
+def test_settled_rows_stay_and_still_cover_others() -> None:
+    copy = STORY.replace("harbour", "quay")
+    assert [found.index for found in duplicates([STORY, STORY, copy, STORY], [2, 1, 0, 3], settled=2)] == [0, 3]
+
+
+def test_a_template_is_no_content_known_or_not() -> None:
+    questions = [STORY, "a farmer sells eggs at the market and wonders how much money is left after feeding every hen"]
+    rows = [f"{TEMPLATE} {question}" for question in questions]
+    assert duplicates(rows, [0, 1]) == []
+    assert duplicates(rows, [0, 1], known=[TEMPLATE]) == []
+    # The known text is taken out on either side: the same question under a template or bare.
+    assert [found.kind for found in duplicates([rows[0], STORY], [0, 1], known=[TEMPLATE])] == ["near"]
+    assert duplicates([TEMPLATE, TEMPLATE + " gravity", TEMPLATE + " entropy"], [0, 1, 2], known=[TEMPLATE]) == []
+
+
+def test_signatures_are_small_and_each_of_its_text_alone() -> None:
+    texts = [STORY, TEMPLATE, "", "one", "日本語の文"]
+    together = signatures(texts)
+    assert together == [signatures([text])[0] for text in texts]
+    assert all(len(signature.exact) + len(signature.bands) <= 200 for signature in together)
+    assert [len(signature.bands) for signature in together] == [4 * BANDS, 4 * BANDS, 0, 4 * BANDS, 4 * BANDS]
+    assert together[0].exact.hex() == "003b340abaf63bcc" and together[0].bands[:8].hex() == "e85671dbef49581e"  # the same on every machine and day
+    assert pickle.loads(pickle.dumps(together)) == together
+
+
+def test_nothing_to_do_and_a_wrong_order() -> None:
+    assert duplicates([], []) == []
+    assert duplicates(["", "?"], [0, 1]) == []
+    with pytest.raises(ValueError, match=r"each of the 2 texts once.*2 entries, 1 of them"):
+        duplicates(["a", "b"], [0, 0])
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("length", [0, 40, 80, 120, 150])
+def test_distinct_questions_under_one_template_stay(length: int) -> None:
+    questions = random.Random(11).sample(shared("gsm8k/train", "question"), 500)
+    template = " ".join(" ".join(shared("openstax_textbooks/physics", "text")[:3]).split()[:length])
+    rows = [f"{template} {question}" for question in questions]
+    assert len(duplicates(rows, range(500))) <= 2  # keeps 99.5 %
+    assert len(duplicates(rows, range(500), known=[template])) <= 2
+    assert len(duplicates(rows, range(500), numbers="fold", known=[template])) <= 2
+    assert len(duplicates(rows, range(500), numbers="fold")) <= 5  # nobody says what the template is, nor do numbers tell
+
+
+@pytest.mark.real
+def test_numeric_variants_are_kept_or_folded_as_asked() -> None:
+    number = re.compile(r"\d+")
+    rng = random.Random(12)
+    problems = [question for question in shared("gsm8k/train", "question") if len(number.findall(question)) >= 2][:50]
+    rows = [number.sub(lambda _: str(rng.randint(2, 999)), problem) for problem in problems for _ in range(10)]
+    assert len(set(rows)) == 500
+    assert duplicates(rows, range(500)) == []
+    assert len(duplicates(rows, range(500), numbers="fold")) == 450
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("share", "recall"), [(0.01, 0.98), (0.02, 0.98), (0.05, 0.98), (0.1, 0.98), (0.15, 0.6)])
+def test_planted_copies_are_found_and_nothing_else(share: float, recall: float) -> None:
+    rng = random.Random(13)
+    questions = shared("gsm8k/train", "question")
+    originals = rng.sample(questions, 1000)
+    vocabulary = vocabulary_of(questions)
+    rows = originals + [edited(text, share, vocabulary, rng) for text in originals]
+    found = duplicates(rows, range(2000))
+    assert all(duplicate.of == duplicate.index - 1000 for duplicate in found)
+    assert len(found) >= recall * 1000
+
+
+@pytest.mark.real
+def test_all_real_questions_and_prompts_stay() -> None:
+    questions = shared("gsm8k/train", "question")
+    assert len(duplicates(questions, range(len(questions)))) <= 2  # one is a copy with another name
+    prompts = list(dict.fromkeys(map(normal, shared("mbpp/mbpp", "text"))))
+    assert len(duplicates(prompts, range(len(prompts)))) <= 0.01 * len(prompts)
+
+
+@pytest.mark.real
+def test_the_kept_set_does_not_depend_on_how_the_rows_come_in() -> None:
+    rng = random.Random(14)
+    originals = rng.sample(shared("gsm8k/train", "question"), 300)
+    vocabulary = vocabulary_of(originals)
+    rows = originals + [edited(text, 0.1, vocabulary, rng) for text in originals * 2]
+    rank = {text: place for place, text in enumerate(rng.sample(rows, len(rows)))}
+    outcomes = []
+    for _ in range(3):
+        rng.shuffle(rows)
+        found = duplicates(rows, sorted(range(len(rows)), key=lambda index: rank[rows[index]]))
+        outcomes.append([(rows[duplicate.index], rows[duplicate.of], duplicate.score) for duplicate in found])
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert len(outcomes[0]) > 400
