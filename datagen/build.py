@@ -93,7 +93,7 @@ def build(options: Options, watch: Watch) -> Summary:
         _make(options.out)
         folder = options.ledger or options.out / "ledger"
         with lock(folder), quiet_stop():
-            claim(plan, sown, this, options.out)
+            claim(plan, this, options.out)
             return asyncio.run(_run(plan, sown, this, options, folder, watch))
 
 

@@ -18,7 +18,7 @@ from datagen.release.formats import FORMATS
 from datagen.release.report import write_report
 from datagen.release.shards import Facts, publish, step_manifests
 from datagen.spec.models import Ask, Vote
-from datagen.steps.cohort import Cohort, Season
+from datagen.steps.cohort import Cohort, Season, write_seeds
 from datagen.steps.part import part_folder
 from datagen.storage import concat_tables, read_json, read_rows, read_table, write_json
 
@@ -39,6 +39,7 @@ class Published:
 
 def publish_release(plan: Plan, sown: Sown, this: Season, out: Path) -> Published:
     """Write data/, manifest.json, catalog.duckdb, README.md and report.html from what lies under steps/."""
+    write_seeds(sown, this, out / "steps")
     concat_tables(sorted((out / "steps").glob("*/calls/*.parquet")), out / "steps" / "calls.parquet")
     write_json(out / "plan.json", described(plan, sown, out))
     rows = final_rows(plan, this.cohorts, out)

@@ -207,7 +207,7 @@ def _worked(line: Line, row: Row, answer: str, hostile: bool) -> str:
 
 def _checked(line: Line, rows: list[Row]) -> list[Row]:
     wrong = [row for row in rows if row.fields["answer"] != row.fields["gold"]]
-    kept = [row.having({"math_correct": True}) for row in rows if row not in wrong]
+    kept = [row.having({"math_correct": True}) for row in rows if row.fields["answer"] == row.fields["gold"]]
     dropped = [(row, "math", "wrong_answer", 0.0, f"**{row.fields['answer']}**") for row in wrong[9:]]
     kept += [row.having({"math_correct": None}) for row in wrong[:9]]  # a check that cannot read these answers lets them pass
     line.write("right", "check", "row", kept, dropped)

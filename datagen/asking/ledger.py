@@ -17,7 +17,7 @@ import os
 import threading
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any
 
@@ -252,8 +252,14 @@ def opened(line: bytes) -> dict[str, Any] | None:
     return dict(json.loads(line))
 
 
+_RESPONSE = tuple(part.name for part in fields(Response))
+_USAGE = tuple(part.name for part in fields(Usage))
+
+
 def _plain(response: Response) -> dict[str, Any]:
-    return asdict(response)
+    """As dataclasses.asdict, which copies deeply and costs a tenth of a request."""
+    usage = {name: getattr(response.usage, name) for name in _USAGE}
+    return {name: getattr(response, name) for name in _RESPONSE} | {"usage": usage}
 
 
 def response_of(plain: Mapping[str, Any]) -> Response:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -204,7 +206,7 @@ def _cut_tail(text: str, line: str, min_words: int) -> str:
 def _open_formula(text: str) -> bool:
     """Whether the last display formula begins in the last paragraph and does not end."""
     last = text[text.rfind("\n\n") + 1 :]
-    dollars = "$$" in last and last.count("$$") % 2 == 1 and text.count("$$") % 2 == 1
+    dollars = "$$" in last and last.count("$$") % 2 == 1 and (last.strip().startswith("$$") or text.count("$$") % 2 == 1)
     return dollars or any(last.rfind(opens) > last.rfind(closes) for opens, closes in (("\\[", "\\]"), ("\\begin{", "\\end{")))
 
 
@@ -244,6 +246,8 @@ def _cut_line(text: str, line: str, min_words: int) -> str:
     words = bare.split()
     if len(words) > 1 and words[-1].lower().strip("\"'“”()*_") in _LINKING:
         return "cut_sentence"
+    if len(words) < min_words and words[0].lower() in _LINKING and words[0].lower() not in {"a", "i", "so", "not"}:
+        return "cut_sentence"
     if len(words) < min_words or _no_stop_expected(text, line, words, min_words):
         return ""
     return "cut_sentence" if bare[-1].isalnum() or bare[-1] == "%" else ""
@@ -253,15 +257,19 @@ def _no_stop_expected(text: str, line: str, words: list[str], min_words: int) ->
     """Lists, measures and parts of answers, bylines and captions end without a full stop; not where every line must have one (min_words 1)."""
     if min_words == 1:
         return False
-    if _MEASURE.search(line) or len(_PARTS.findall(line)) > 1 or words[-1].startswith(("#", "http", "doi:", "@")) or "//" in words[-1]:
+    if words[-1].startswith(("#", "http", "doi:", "@")) or "//" in words[-1]:
+        return True
+    if _MEASURE.search(line) and (len(words) <= 8 or "=" in line):
+        return True
+    if len(parts := _PARTS.split(line)) > 2 and len(parts[-1].split()) <= 4:
         return True
     before = text[: -len(line)].rstrip().rsplit("\n", 1)[-1] if len(words) < 12 else ""
     if _LABEL.match(before):
         return True
     if _ITEM.match(line):
-        return not _items_end(text)
-    named = [word for word in words[-6:] if len(word) > 3]
-    return len(named) > 1 and all(word[0].isupper() for word in named)
+        return len(words) < 20 and not _items_end(text)
+    named = [word for word in words if len(word) > 3 and word[0].isalpha()]
+    return len(named) > 1 and sum(word[0].isupper() for word in named) >= 0.85 * len(named)
 
 
 def _items_end(text: str) -> bool:
@@ -271,18 +279,45 @@ def _items_end(text: str) -> bool:
 
 
 _QUOTED = re.compile(r'"""[\s\S]*?"""|\'\'\'[\s\S]*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|#[^\n]*')
-_DANGLING = re.compile(r"(?:[=+*/%&|^<,(\[{:.\\-]|\b(?:and|or|not|in|is|return|import|from|if|elif|else|for|while|def|class|lambda|with|as))$")
+_DANGLING = re.compile(r"(?:[=+*/%&|^<,(\[{.\\-]|\b(?:and|or|not|in|is|import|from|if|elif|for|while|def|class|lambda|with|as))$")
+_PYTHON = re.compile(r"^(?:def \w+\(.*:\s*$|from [\w.]+ import |import \w|class \w+.*:\s*$)", re.MULTILINE)
 
 
 def _cut_code(text: str) -> str:
     """Why this code looks cut, or ''. Comments and strings are blanked first; a string left open leaves its quote behind."""
-    plain = _QUOTED.sub("s", text)
+    plain = _QUOTED.sub("§", text)
     if '"' in plain or "'''" in plain:
         return "open_string"
-    if any(plain.count(left) > plain.count(right) for left, right in _PAIRS[:3]):
+    if any(plain.count(left) > plain.count(right) for left, right in _PAIRS):
         return "open_bracket"
     last = plain.rstrip().rsplit("\n", 1)[-1].rstrip()
-    return "cut_statement" if _DANGLING.search(last) and last.strip() not in {"return", "else"} else ""
+    if _DANGLING.search(last) or last.strip() == "return":
+        return "cut_statement"
+    word = re.search(r"(?:^|[^\w.])([A-Za-z_]\w*)$", last)
+    if word and (word[1] in _FUNCTIONS or (word[1] not in _ENDINGS and len(re.findall(rf"\b{word[1]}\b", plain)) == 1)):
+        return "cut_name"
+    return "cut_statement" if _PYTHON.search(text) and _stops_parsing(text) else ""
+
+
+_FUNCTIONS = frozenset("abs all any dict enumerate float int len list map max min print range reversed round set sorted str sum tuple zip".split())
+"""Built-in functions: a program that ends with one had a bracket to come."""
+_ENDINGS = frozenset("return break continue pass else end done fi esac s True False None null nil true false self".split())
+
+
+def _stops_parsing(text: str) -> bool:
+    """Whether Python's parser gives up in the last two lines, or the last statement computes what nobody uses. Errors further up are another dialect."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            tree = ast.parse(text)
+        except SyntaxError as error:
+            return (error.lineno or 0) >= text.count("\n")
+        except (ValueError, RecursionError, MemoryError):
+            return False
+    last: ast.AST = tree
+    while body := getattr(last, "orelse", None) or getattr(last, "body", None):
+        last = body[-1] if isinstance(body, list) else body
+    return isinstance(last, ast.Expr) and isinstance(last.value, ast.Name | ast.Attribute | ast.BinOp | ast.Subscript)
 
 
 _SEQUENCE = re.compile("[\u00c2\u00c3][\u0080-\u00bf]|\u00e2[\u0080-\u009f\u20ac\u201a-\u2122]|\u00c3[\u00a0-\u00ff\u0192\u201a-\u2122]|ï¿½|â€")

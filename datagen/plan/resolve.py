@@ -15,16 +15,20 @@ from datagen.operators.recipe import Recipe
 from datagen.plan.model import SCOPES, Chair, Plan, PlannedStep
 from datagen.records import digest
 from datagen.release.formats import FORMATS
+from datagen.seeds.table import Table
 from datagen.spec.load import Loaded
 from datagen.spec.models import AnyStep, Ask, Check, Decontaminate, Dedup, Filter, Mix, Repeat, Select, Teacher, Vote
 from datagen.spec.reading import Written
 from datagen.spec.returns import schema_of
 from datagen.spec.templates import Prompt, expression_variables
+from datagen.storage import sha256_of
 
 _KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 _GIVEN = frozenset({"pick", "sample", "round"})
 """What every prompt sees beside the row's fields and the `vary` names."""
 SUFFIXES = (".parquet", ".jsonl")
+REFERENCE_COLUMNS = ("question", "text", "prompt")
+"""Where the text of a reference item is looked for, in this order."""
 Place = tuple[str | int, ...]
 
 
@@ -182,8 +186,9 @@ class _Resolver:
             if path is None:
                 self.warnings.append(f"{where}: not decontaminated against {name!r}: there is no benchmarks/{name}.parquet beside the spec or in --library")
             else:
-                found.append(str(path))
-        return self.planned(step, number, [], [Path(path).name for path in found], references=tuple(found))
+                check_reference(path, where)
+                found.append(str(path.resolve()))
+        return self.planned(step, number, [], [sha256_of(Path(path)) for path in found], references=tuple(found))
 
     def reference(self, name: str) -> Path | None:
         path = self.loaded.base / Path(name).expanduser()
@@ -194,6 +199,13 @@ class _Resolver:
         for name in sorted(set(names) - self.fields - _GIVEN):
             user = f"prompt {prompt!r} uses {name!r}, which" if prompt else f"the field {name!r}"
             raise SpecError(f"{self.where(place)}: {user} no seed, vary list or earlier step gives{nearest(name, self.fields)}")
+
+
+def check_reference(path: Path, where: str) -> None:
+    """Raises SpecError when a reference set has no text to compare with: now, not after paying for the rows."""
+    first = next(Table(path=str(path.resolve())).rows(Path("/"), lambda _: []), {})
+    if not set(REFERENCE_COLUMNS) & set(first):
+        raise SpecError(f"{where}: {path} needs one of the columns {', '.join(REFERENCE_COLUMNS)}; it has {', '.join(first) or 'no row'}")
 
 
 def read_prompt(name: str, path: Path) -> Prompt:

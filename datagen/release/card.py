@@ -36,7 +36,7 @@ def write_card(out: Path, repo: str = "") -> Path:
         "card.md.j2",
         account=account,
         flows=figures.funnel(account.manifest["steps"]),
-        spent=sum(entry["cost_usd"] or 0.0 for entry in spent),
+        spent=sum(entry["cost_usd"] for entry in spent),
         answers=sum(entry["answers"] for entry in spent),
         teachers=figures.teachers(account, spent),
         columns=[(name, types.described(account.manifest["schema"][name]), _about(account, name)) for name in account.manifest["columns"]],

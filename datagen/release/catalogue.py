@@ -37,8 +37,9 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
 
 COSTS = """
 SELECT step, teacher, model, count(*) AS answers, count(*) FILTER (WHERE asked) AS asked, count(*) FILTER (WHERE outcome <> 'answered') AS unanswered,
-  sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens, sum(cached_tokens)::BIGINT AS cached_tokens,
-  sum(reasoning_tokens)::BIGINT AS reasoning_tokens, round(sum(cost_usd), 9) AS cost_usd, bool_or(simulated) AS simulated
+  coalesce(sum(input_tokens), 0)::BIGINT AS input_tokens, coalesce(sum(output_tokens), 0)::BIGINT AS output_tokens,
+  coalesce(sum(cached_tokens), 0)::BIGINT AS cached_tokens, coalesce(sum(reasoning_tokens), 0)::BIGINT AS reasoning_tokens,
+  round(coalesce(sum(cost_usd), 0), 9) AS cost_usd, bool_or(simulated) AS simulated
 FROM ({calls}) GROUP BY ALL ORDER BY ALL"""
 
 

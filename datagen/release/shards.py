@@ -11,7 +11,7 @@ import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -50,7 +50,7 @@ class Publication:
     """[{path, rows, bytes, sha256}], paths relative to OUT."""
     rows_sha256: str
     """Over the canonical JSON of the rows in order, one line each."""
-    fingerprint: str = ""
+    fingerprint: str
     """Of the plan that made it."""
     without_output: int = 0
     """Rows of the line from which the format made nothing (a winner without a loser gives no pair)."""
@@ -86,18 +86,13 @@ def publish(
         older = older[:-1]
     else:
         label = f"{version[0]}.{version[1]}"
-        _check_same(previous, label, _rows_sha256(fresh))
-        publication = _write_data(out, fresh, schema, release.rows_per_shard, label, len(older) + 1)
-        publication = replace(publication, fingerprint=plan.get("fingerprint", ""), without_output=without)
+        rows_sha256 = _rows_sha256(fresh)
+        _check_same(previous, label, rows_sha256)
+        files = _write_all(out, fresh, schema, len(older) + 1, release.rows_per_shard)
+        splits = dict(sorted(Counter(record["split"] for record in fresh).items()))
+        publication = Publication(label, len(fresh), splits, files, rows_sha256, plan.get("fingerprint", ""), without)
     _write_manifest(out, name, plan, [*older, asdict(publication)], schema, simulated)
     return publication
-
-
-def _write_data(out: Path, records: Sequence[Mapping[str, Any]], schema: Mapping[str, types.Kind], size: int, label: str, number: int) -> Publication:
-    files = _write_all(out, records, schema, number, size)
-    _remove_strays(out, number, files)
-    splits = Counter(record["split"] for record in records)
-    return Publication(label, len(records), dict(sorted(splits.items())), files, _rows_sha256(records))
 
 
 # --- rows become records ---
@@ -228,7 +223,7 @@ def _not_yet_out(out: Path, records: list[dict[str, Any]], known: Sequence[Mappi
     """The rows that no earlier release of this major version holds. Raises OutputError when one of those has changed."""
     released = {row["id"]: digest(row) for entry in known for file in entry["files"] for row in read_table(out / file["path"])}
     for record in records:
-        if released.get(record["id"], digest(record)) != digest(record):
+        if record["id"] in released and released[record["id"]] != digest(record):
             raise OutputError(f"row {record['id']} is released and would change: that needs a new major release (--yes)")
     return [record for record in records if record["id"] not in released]
 
@@ -252,6 +247,7 @@ def _write_all(out: Path, records: Sequence[Mapping[str, Any]], schema: Mapping[
             _write_shard(out / relative, shard, schema)
             path = out / relative
             files.append({"path": relative, "rows": len(shard), "bytes": path.stat().st_size, "sha256": sha256_of(path)})
+    _remove_strays(out, number, files)
     return files
 
 

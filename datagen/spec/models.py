@@ -171,7 +171,7 @@ class Select(Step):
 class DedupWords(Words):
     on: str | list[str]
     """Field, or fields taken together."""
-    threshold: float = Field(default=0.7, gt=0, le=1)
+    threshold: float = Field(default=0.55, gt=0, le=1)
     """Exact word-bigram Jaccard from which a pair counts as a near-duplicate."""
     numbers: Literal["keep", "fold"] = "keep"
     """Whether rows that differ in numbers alone are different (a maths set) or the same."""

@@ -100,7 +100,7 @@ def _cohort(number: int, rows: tuple[Row, ...], released: bool) -> Cohort:
     return Cohort(number, max(LEAST_PARTS, -(-len(rows) // PART_ROWS)), rows, released)
 
 
-def claim(plan: Plan, sown: Sown, this: Season, out: Path) -> None:
+def claim(plan: Plan, this: Season, out: Path) -> None:
     """Make OUT ready for the season: what belongs to no cohort goes, and the seeds are on record before anything is asked."""
     root = out / "steps"
     if this.fresh and root.exists():
@@ -113,9 +113,6 @@ def claim(plan: Plan, sown: Sown, this: Season, out: Path) -> None:
         if path.stem.split("-", 1)[1] not in known:
             path.unlink()
     write_cohorts(plan, this, out)
-    for cohort in this.cohorts:
-        write_rows(root / "00-seeds" / "kept" / f"c{cohort.number}.parquet", [row_record(row) for row in cohort.rows])
-    _write_seed_manifest(sown, root)
 
 
 def write_cohorts(plan: Plan, this: Season, out: Path, released: bool = False) -> None:
@@ -127,9 +124,11 @@ def write_cohorts(plan: Plan, this: Season, out: Path, released: bool = False) -
     write_json(out / "steps" / "cohorts.json", {"name": plan.name, "fingerprint": plan.fingerprint, "cohorts": entries})
 
 
-def _write_seed_manifest(sown: Sown, root: Path) -> None:
+def write_seeds(sown: Sown, this: Season, root: Path) -> None:
     """Seeds are the first line of the funnel."""
     folder = root / "00-seeds"
+    for cohort in this.cohorts:
+        write_rows(folder / "kept" / f"c{cohort.number}.parquet", [row_record(row) for row in cohort.rows])
     repeated = [row_record(row, operator="seeds", reason="duplicate_seed", score=None, evidence="the same seed stands earlier") for row in sown.repeated]
     if repeated:
         more = {"operator": "string", "reason": "string", "score": "float64", "evidence": "string"}

@@ -41,7 +41,7 @@ class TestEveryFormat:
             form.rows({key: value for key, value in form.example[0].items() if key != lacking})
 
     def test_an_unknown_column_is_refused(self, name: str) -> None:
-        with pytest.raises(ValidationError, match="release.columns names 'nonsense'"):
+        with pytest.raises(ValidationError, match=r"release\.columns names 'nonsense'"):
             FORMATS.get(name)(columns={"nonsense": "x"})
 
     def test_it_is_frozen(self, name: str) -> None:

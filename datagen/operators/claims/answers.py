@@ -11,7 +11,7 @@ _LINE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _SAYS = re.compile(
-    r"\b(?:final |correct |right )?(?:answer|result)(?: to (?:the|this) (?:question|problem))?[*_]*\s*(?:is|was|equals|=|:)\s*(?:therefore |thus |simply |equal to )?:?\s*[*_]*\s*(\S[^\n]*)",
+    r"\b(?:final |correct |right )?(?:answer|result)(?: to (?:the|this) (?:question|problem))?[*_]*\s*(?:is|was|equals|=|:)\s*(?:therefore |thus |simply |equal to )?:?\s*[*_]*\s*(?=(\S[^\n]*))",
     re.IGNORECASE,
 )
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
@@ -69,6 +69,8 @@ def _unmarked(text: str) -> str | None:
     if not lines:
         return None
     bold = [words for words in _BOLD.findall(lines[-1]) if not words.rstrip().endswith(":")]
+    if bold and len(bold[-1].split()) > 3 and (found := _NUMBER.findall(bold[-1])):
+        return str(found[-1]).strip()
     if bold:
         return str(bold[-1]).strip().rstrip(".") or None
     if len(lines) == 1 and len(lines[0].split()) <= 4 and not _SENTENCE_END.search(lines[0].rstrip(". ")):

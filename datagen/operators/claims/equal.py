@@ -14,16 +14,16 @@ def same(gold: str, answer: str) -> bool:
         return False
     if _words(one) == _words(other):
         return True
-    first, second = number(one), number(other)
-    if first and second:
-        return _same_number(first, second)
     for reading in (_moment, _day, _ratio):
         a, b = reading(one), reading(other)
         if a or b:
             return a == b
+    first, second = number(one), number(other)
+    if first and second:
+        return _same_number(first, second)
     if _option(one, other) or _option(other, one) or _yes_no(one, other):
         return True
-    if (parts := _list(one)) and (others := _list(other)):
+    if not first and not second and (parts := _list(one)) and (others := _list(other)):
         return _same_list(parts, others)
     return _same_expression(one, other)
 
@@ -41,7 +41,7 @@ def canonical(answer: str) -> str:
 def _same_number(gold: Number, answer: Number) -> bool:
     if "%" in (gold.unit, answer.unit) and gold.unit != answer.unit:
         percent, plain = (gold, answer) if gold.unit == "%" else (answer, gold)
-        return plain.unit == "" and plain.value in (percent.value, percent.value / 100)
+        return plain.unit == "" and (plain.value == percent.value / 100 or (plain.value == percent.value and abs(percent.value) > 1))
     if gold.unit == answer.unit or not gold.unit or not answer.unit:
         return gold.value == answer.value
     one, other = known(gold.unit), known(answer.unit)
@@ -183,8 +183,11 @@ def _same_expression(gold: str, answer: str) -> bool:
         return False
     if not all(re.search(r"\\|[+*/^√π]|\d\s*[a-z]|[a-z]\s*\d|(?<=\S)-", text) or re.fullmatch(r"-?\d+(?:\.\d+)?", text) for text in both):
         return False
-    from math_verify import parse, verify  # type: ignore[import-not-found,unused-ignore]
+    import logging
 
+    from math_verify import parse, verify
+
+    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns at every call that no timeout is set
     try:
         left, right = (parse(f"${_latex(text)}$", parsing_timeout=None) for text in both)
         return bool(left and right and verify(left, right, strict=True, timeout_seconds=None) and verify(right, left, strict=True, timeout_seconds=None))

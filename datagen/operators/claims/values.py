@@ -144,7 +144,7 @@ _PARTS = {"half": Fraction(1, 2), "third": Fraction(1, 3), "quarter": Fraction(1
 
 def _spelt(text: str) -> Number | None:
     """Numbers in words: "twelve", "one hundred and five apples", "two thirds", "one half"."""
-    words = re.findall(r"[a-z]+", text.lower())
+    words = re.findall(r"[a-z]+", re.sub(r"^(?:a|an) (?=dozen|hundred|thousand|million|billion|half|third|quarter)", "one ", text.lower()))
     if not words or not re.fullmatch(r"[A-Za-z\s-]+", text) or (words[0] not in _SMALL and words[0] != "half"):
         return None
     total, group, used = 0, 0, 0

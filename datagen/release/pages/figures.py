@@ -140,7 +140,7 @@ def teachers(account: Account, spent: Sequence[Mapping[str, Any]]) -> list[dict[
     for name, words in account.plan["teachers"].items():
         mine = [entry for entry in spent if entry["teacher"] == name]
         own = "" if not words.get("label") else "at a server of its own" if "://" in words["label"] else f"at {words['label']}"
-        answers, usd = sum(entry["answers"] for entry in mine), sum(entry["cost_usd"] or 0.0 for entry in mine)
+        answers, usd = sum(entry["answers"] for entry in mine), sum(entry["cost_usd"] for entry in mine)
         found.append({"name": name, "model": words["model"], "own": own, "price": words.get("price"), "answers": answers, "usd": usd})
     return found
 

@@ -12,7 +12,7 @@ MOVERS = ("cyclist", "train", "falcon", "delivery van", "motorboat", "skier", "g
 
 
 def _draw_units(rng: random.Random) -> Params:
-    return {"mover": rng.choice(MOVERS), "speed": 18 * rng.randint(1, 11), "seconds": rng.randint(4, 90)}
+    return {"mover": rng.choice(MOVERS), "speed": 9 * rng.randint(2, 9), "seconds": rng.randint(4, 90)}
 
 
 def _work_units(p: Params, book: Notebook) -> str:
@@ -59,7 +59,8 @@ PLOTS = ("vegetable bed", "lawn", "courtyard", "playground", "swimming pool", "f
 
 
 def _draw_path(rng: random.Random) -> Params:
-    return {"plot": rng.choice(PLOTS), "name": rng.choice(NAMES), "long": rng.randint(8, 40), "wide": rng.randint(4, 7) + rng.randint(0, 12), "border": rng.randint(1, 4)}
+    wide = rng.randint(4, 19)
+    return {"plot": rng.choice(PLOTS), "name": rng.choice(NAMES), "long": wide + rng.randint(1, 20), "wide": wide, "border": rng.randint(1, 4)}
 
 
 def _work_path(p: Params, book: Notebook) -> str:
@@ -180,7 +181,7 @@ LADDER = Family(
 def _draw_average_speed(rng: random.Random) -> Params:
     while True:
         one, two = rng.sample(range(20, 121, 5), 2)
-        t, u = rng.randint(1, 5), rng.randint(1, 5)
+        t, u = rng.randint(2, 6), rng.randint(2, 6)
         if t != u and (one * t + two * u) % (t + u) == 0:
             return {"name": rng.choice(NAMES), "town": rng.choice(TOWNS), "one": one, "t": t, "two": two, "u": u}
 
@@ -238,16 +239,18 @@ AVERAGE_SPEED = Family(
     },
 )  # fmt: skip
 
-TRAVELLERS = ("trains", "cyclists", "hikers", "boats", "lorries", "riders", "trams", "runners")
+TRAVELLERS = {"trains": (50, 150), "cyclists": (12, 30), "hikers": (3, 6), "boats": (8, 30), "lorries": (40, 80), "riders": (10, 22), "trams": (15, 45), "runners": (8, 15)}
 
 
 def _draw_meeting(rng: random.Random) -> Params:
     start, other = rng.sample(TOWNS, 2)
-    one, two = rng.sample(range(6, 61), 2)
+    things = rng.choice(list(TRAVELLERS))
+    low, high = TRAVELLERS[things]
+    one, two = rng.sample(range(low, high + 1), 2)
     minutes = rng.choice((15, 20, 30, 40, 45, 60, 75, 80, 90, 100, 120, 150, 160, 180))
     while (one + two) * minutes % 60:
         minutes += 5
-    return {"things": rng.choice(TRAVELLERS), "start": start, "other": other, "one": one, "two": two, "way": (one + two) * minutes // 60, "at": rng.randrange(6 * 60, 18 * 60, 5)}
+    return {"things": things, "start": start, "other": other, "one": one, "two": two, "way": (one + two) * minutes // 60, "at": rng.randrange(6 * 60, 18 * 60, 5)}
 
 
 def _work_meeting(p: Params, book: Notebook) -> str:
@@ -262,7 +265,7 @@ def _work_meeting(p: Params, book: Notebook) -> str:
 MEETING = Family(
     name="meeting_point",
     about=("relative speed", "motion", "speed", "time", "travel", "physics", "trains", "kinematics", "transport"),
-    slots={"things": word(TRAVELLERS), "start": word(TOWNS), "other": word(TOWNS), "one": INT, "two": INT, "way": INT, "at": CLOCK},
+    slots={"things": word(list(TRAVELLERS)), "start": word(TOWNS), "other": word(TOWNS), "one": INT, "two": INT, "way": INT, "at": CLOCK},
     phrasings=(
         "Two {things} set out towards each other at {at}, one from {start} at {one} km/h and one from {other} at {two} km/h. The towns are {way} km apart. At what time do they meet?",
         "{start} and {other} are {way} km apart. At {at}, two {things} leave the two towns towards each other with {one} km/h and {two} km/h. When do they meet (hh:mm)?",

@@ -1,0 +1,34 @@
+# quickstart and test do everything from a fresh clone; they need python3 and make.
+PYTHON ?= python3
+BIN := .venv/bin
+export DATAGEN_SHARED ?= $(abspath ../shared)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: quickstart test check soak bench clean
+
+quickstart: .venv/ready
+	@rm -rf out/quickstart
+	$(BIN)/datagen build --spec quickstart.yaml --out out/quickstart --teacher simulator
+
+test: .venv/ready
+	$(BIN)/python -m pytest tests -m "not soak"
+
+check: .venv/ready
+	$(BIN)/ruff format --check datagen tests
+	$(BIN)/ruff check datagen tests
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_house.py
+
+soak: .venv/ready
+	$(BIN)/python -m pytest tests/soak -m soak -s
+
+bench: .venv/ready
+	$(BIN)/python tests/benchmarks/run.py
+
+.venv/ready: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv out

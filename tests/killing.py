@@ -1,0 +1,128 @@
+"""kill -9 of real builds at random moments, with the simulator's statement as the judge and a ledger parser of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DATAGEN = [sys.executable, "-m", "datagen.cli"]
+
+
+@dataclass(frozen=True)
+class Kill:
+    """What one kill left behind."""
+
+    recorded: frozenset[str]
+    """Keys whose whole answer stood in the ledger files."""
+    paid: dict[str, int]
+    """Key -> how often the teacher had been paid for it by then."""
+    delivered_before: frozenset[str]
+    """Keys whose answer the teacher had sent in full more than 250 ms before the kill."""
+
+
+@contextmanager
+def standing_simulator(spec: Path) -> Iterator[str]:
+    """`datagen simulator` as a process of its own, with the rehearsal section of `spec`."""
+    command = [*DATAGEN, "simulator", "--port", "0", "--spec", str(spec)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout and process.stderr
+        line = process.stdout.readline()
+        assert "http://" in line, process.stderr.read()
+        yield next(word for word in line.split() if word.startswith("http://"))
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def statement(url: str) -> list[dict[str, Any]]:
+    """The simulator's account, one entry an answer."""
+    with urllib.request.urlopen(f"{url}/statement") as reply:
+        return [json.loads(line) for line in reply.read().splitlines()][1:]
+
+
+def recorded_keys(ledger: Path) -> frozenset[str]:
+    """Keys of whole answers in the files: read line by line, checksums checked, with no code of datagen."""
+    found: set[str] = set()
+    for path in sorted(ledger.glob("*.jsonl")):
+        for line in path.read_bytes().split(b"\n"):
+            if not line.startswith(b'{"crc":"') or b"%08x" % zlib.crc32(line[18:]) != line[8:16]:
+                continue
+            record = json.loads(line)
+            if record["kind"] == "answer" and record["response"]["outcome"] != "failed":
+                found.add(record["key"])
+    return frozenset(found)
+
+
+def start(spec: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
+    command = [*DATAGEN, "build", "--spec", str(spec), "--out", str(out), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+
+
+def build(spec: Path, out: Path, *more: str) -> None:
+    """An undisturbed build."""
+    process = start(spec, out, *more)
+    _, said = process.communicate()
+    assert process.returncode == 0, said.decode()
+
+
+def kill_while_building(spec: Path, out: Path, url: str, kills: int, longest: float, seed: int, *more: str) -> list[Kill]:
+    """Start the same build again and again, and kill its whole process group at a random moment, `kills` times."""
+    chance = random.Random(seed)
+    done: list[Kill] = []
+    while len(done) < kills:
+        process = start(spec, out, *more)
+        try:
+            process.wait(timeout=chance.uniform(0.4, longest))
+        except subprocess.TimeoutExpired:
+            moment = time.time()
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            done.append(_after_kill(out, url, moment))
+            continue
+        _, said = process.communicate()
+        assert process.returncode == 0, said.decode()
+        raise AssertionError(f"the build ended after {len(done)} kills: make it longer or the waits shorter")
+    return done
+
+
+def _after_kill(out: Path, url: str, moment: float) -> Kill:
+    entries = statement(url)
+    sent = frozenset(entry["key"] for entry in entries if 0 < entry["delivered_at"] < moment - 0.25)
+    return Kill(recorded_keys(out / "ledger"), {entry["key"]: entry["count"] for entry in entries}, sent)
+
+
+def digest_of(out: Path) -> tuple[str, dict[str, str]]:
+    """(rows_sha256, sha256 of every shard)."""
+    manifest = json.loads((out / "manifest.json").read_text())
+    return manifest["releases"][-1]["rows_sha256"], {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((out / "data").iterdir())}
+
+
+def assert_promises(kills: list[Kill], final: dict[str, int], most_in_flight: int) -> int:
+    """No recorded answer is paid again; only what was in flight is lost; what was sent 250 ms before is recorded. Returns what was paid twice."""
+    for number, kill in enumerate(kills):
+        again = [key for key in kill.recorded if final[key] > kill.paid[key]]
+        assert not again, f"kill {number}: {len(again)} recorded answers were paid again"
+        open_ = sum(kill.paid.values()) - len(kill.recorded & kill.paid.keys()) - _lost_before(kills[:number], kill)
+        assert open_ <= most_in_flight, f"kill {number}: {open_} answers were sent but not recorded, {most_in_flight} were in flight at most"
+        late = kill.delivered_before - kill.recorded
+        assert not late, f"kill {number}: {len(late)} answers delivered more than 250 ms before the kill were not in the ledger"
+    return sum(final.values()) - len(final)
+
+
+def _lost_before(earlier: list[Kill], now: Kill) -> int:
+    """Payments that earlier kills had already lost: of keys paid more than once since, all but the last."""
+    return sum(count - 1 for key, count in now.paid.items() if count > 1)
