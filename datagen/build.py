@@ -13,11 +13,11 @@ from typing import Any
 
 from datagen.asking.governor import Governor, Limits
 from datagen.asking.ledger import Account, Ledger, lock
-from datagen.errors import Interrupted, OutputError, SetupError, Unanswered
+from datagen.errors import BudgetReached, Interrupted, OutputError, SetupError, TeacherStopped, TooManyFailures, Unanswered
 from datagen.plan.model import Plan, Sown, Stretch
 from datagen.plan.resolve import Rehearsing, api_key, resolve
 from datagen.plan.sow import seed_fields, sow
-from datagen.publish import is_out, last_release, publish_release
+from datagen.publish import is_out, last_release, publish_release, warm
 from datagen.records import NANO
 from datagen.rehearsal.companion import companion, label_at
 from datagen.runtime.base import Runtime
@@ -92,7 +92,7 @@ def build(options: Options, watch: Watch) -> Summary:
         this = season(plan, sown, options.out, options.yes)
         _make(options.out)
         folder = options.ledger or options.out / "ledger"
-        with lock(folder), quiet_stop():
+        with lock(folder), _advising(folder):
             claim(plan, this, options.out)
             return asyncio.run(_run(plan, sown, this, options, folder, watch))
 
@@ -121,9 +121,10 @@ def _simulator(loaded: Loaded, everything: bool) -> Iterator[Rehearsing | None]:
 async def _run(plan: Plan, sown: Sown, this: Season, options: Options, folder: Path, watch: Watch) -> Summary:
     """Every stretch in order, every part in the air, then the release."""
     runtime = _runtime(options)
-    account = Ledger(folder, "").accounts.get(build_name(plan, this), Account())
+    account, torn = _account(folder, build_name(plan, this))
     cap = options.budget or plan.spec.release.budget.usd
     share = functools.partial(Governor, _limits(plan), int(cap * NANO) if cap else None, account.committed)
+    warming = asyncio.ensure_future(_warm_later())
     await runtime.start(functools.partial(hire, plan, options.out / "steps", folder, build_name(plan, this)), share)
     try:
         async with _drain_on_signal(runtime):
@@ -134,6 +135,7 @@ async def _run(plan: Plan, sown: Sown, this: Season, options: Options, folder: P
         spent, _ = await runtime.shared("money")
     finally:
         await runtime.stop()
+        warming.cancel()
     if made or not is_out(plan, this, options.out):
         publication = publish_release(plan, sown, this, options.out)
         write_cohorts(plan, this, options.out, released=True)
@@ -141,8 +143,20 @@ async def _run(plan: Plan, sown: Sown, this: Season, options: Options, folder: P
         publication = last_release(options.out)
     unanswered = sum(sum(step["unanswered"].values()) for step in publication.steps)
     summary = Summary(options.out, publication.version, publication.rows, publication.total, unanswered, asked, spent / NANO, plan.simulated, publication.example)
-    summary.notes += plan.warnings
+    summary.notes += [*plan.warnings, *torn]
     return summary
+
+
+def _account(folder: Path, name: str) -> tuple[Account, list[str]]:
+    """What earlier runs of this release spent or may have spent, and what of the ledger could not be read."""
+    ledger = Ledger(folder, "")
+    return ledger.accounts.get(name, Account()), [f"ledger: {torn}" for torn in ledger.torn]
+
+
+async def _warm_later(seconds: float = 1.0) -> None:
+    """When the first requests are out and there is time."""
+    await asyncio.sleep(seconds)
+    await asyncio.to_thread(warm)
 
 
 async def _stretch(plan: Plan, stretch: Stretch, this: Season, out: Path, runtime: Runtime, watch: Callable[..., Any]) -> bool:
@@ -275,12 +289,21 @@ async def _drain_on_signal(runtime: Runtime) -> AsyncIterator[None]:
 
 
 @contextlib.contextmanager
-def quiet_stop() -> Iterator[None]:
-    """A second Ctrl-C ends as Interrupted, with the same advice."""
+def _advising(folder: Path) -> Iterator[None]:
+    """Whatever stops a build says what was saved and how to go on."""
     try:
         yield
+    except (Interrupted, BudgetReached, TeacherStopped, TooManyFailures) as error:
+        raise type(error)(f"{error}\n{_saved(folder)}") from error
     except (asyncio.CancelledError, KeyboardInterrupt):
-        raise Interrupted("aborted; every answer that arrived is in the ledger, what was in flight may be asked again") from None
+        raise Interrupted(f"aborted: what was in flight may be asked again\n{_saved(folder)}") from None
+
+
+def _saved(folder: Path) -> str:
+    ledger = Ledger(folder, "")
+    waiting = sum(len(account.open) for account in ledger.accounts.values())
+    lost = f" {waiting} requests were in flight and count as spent." if waiting else ""
+    return f"{len(ledger):,} answers are in {folder}; none of them is paid again.{lost} The same command goes on from here."
 
 
 def require_answers(summary: Summary, plan_share: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as version_of
@@ -15,6 +16,7 @@ from datagen.records import NANO, Row, Usage
 from datagen.release.card import write_card
 from datagen.release.catalogue import build_catalogue
 from datagen.release.formats import FORMATS
+from datagen.release.pages.render import compiled
 from datagen.release.report import write_report
 from datagen.release.shards import Facts, publish, step_manifests
 from datagen.spec.models import Ask, Vote
@@ -58,6 +60,14 @@ def publish_release(plan: Plan, sown: Sown, this: Season, out: Path) -> Publishe
     releases = read_json(out / "manifest.json")["releases"]
     total = _total(releases, publication.version)
     return Published(publication.version, publication.rows, total, min((row.id for row in rows), default=""), step_manifests(out))
+
+
+def warm() -> None:
+    """Load what publishing needs; done while the first answers are on their way."""
+    for module in ("pyarrow.parquet", "duckdb"):
+        importlib.import_module(module)
+    for template in ("report.html.j2", "card.md.j2"):
+        compiled(template)
 
 
 def is_out(plan: Plan, this: Season, out: Path) -> bool:

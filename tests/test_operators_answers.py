@@ -146,7 +146,16 @@ def test_the_answer_is_found_where_it_stands(text: str, said: str | None) -> Non
 
 @pytest.mark.parametrize(
     ("answer", "spelling"),
-    [("70,000", "70000"), ("$3.50", "3.5"), ("1/2", "0.5"), ("\\frac{2}{3}", "2/3"), ("72 clips.", "72"), ("[1, 2.0, 3]", "[1, 2, 3]"), ("Monday.", "Monday"), ("-0.125", "-0.125")],
+    [
+        ("70,000", "70000"),
+        ("$3.50", "3.5"),
+        ("1/2", "0.5"),
+        ("\\frac{2}{3}", "2/3"),
+        ("72 clips.", "72"),
+        ("[1, 2.0, 3]", "[1, 2, 3]"),
+        ("Monday.", "Monday"),
+        ("-0.125", "-0.125"),
+    ],
 )
 def test_votes_see_one_spelling(answer: str, spelling: str) -> None:
     assert canonical(answer) == spelling
@@ -160,13 +169,27 @@ def test_without_a_known_answer_the_row_is_kept_and_the_answer_written() -> None
     assert Math(gold=None).reads() == ("solution",)
 
 
-@pytest.mark.parametrize(("gold", "solution", "right"), [(12, "#### 12", True), (12.5, "#### 12 1/2", True), ([1, 2, 3], "Answer: 1, 2, 3", True), (True, "#### 1", False)])
+@pytest.mark.parametrize(
+    ("gold", "solution", "right"), [(12, "#### 12", True), (12.5, "#### 12 1/2", True), ([1, 2, 3], "Answer: 1, 2, 3", True), (True, "#### 1", False)]
+)
 def test_a_known_answer_need_not_be_text(gold: object, solution: str, right: bool) -> None:
     assert Math().judge({"solution": solution, "answer": gold}).fields["correct"] is right
 
 
 def test_hostile_answers_end_soon_and_are_not_accepted() -> None:
-    for hostile in ("2^10000000", "9" * 5000, "10^10^10^10", "(" * 300, "{" * 5000, "\\frac{1}{0}", "1/0", "1e999999", "99999999!", "x" * 10**5, "1," * 2000):
+    for hostile in (
+        "2^10000000",
+        "9" * 5000,
+        "10^10^10^10",
+        "(" * 300,
+        "{" * 5000,
+        "\\frac{1}{0}",
+        "1/0",
+        "1e999999",
+        "99999999!",
+        "x" * 10**5,
+        "1," * 2000,
+    ):
         finding = Math().judge({"solution": f"The answer is {hostile}", "answer": "3^10000000"})
         assert not finding.keep
 

@@ -75,7 +75,7 @@ class Asker:
             if not policy.again or spent_attempts >= seat.attempts:
                 response = _given_up(response)
                 break
-            await asyncio.sleep(_delay(response, spent_attempts or waits))
+            await self._gate.rest(_delay(response, spent_attempts or waits))
         self._ledger.record(request, response)
         self.asked.add(request.key)
         self._watch(response)

@@ -8,10 +8,11 @@ nothing is. Concurrency follows additive increase, multiplicative decrease on *s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from datagen.errors import BudgetReached, DatagenError, Interrupted
@@ -190,6 +191,8 @@ class Books(Protocol):
 
 
 _Turn = tuple[Need, asyncio.Future[None]]
+ELSEWHERE = 0.05
+"""Seconds after which a worker asks a governor elsewhere again: another worker's end frees a place, and nobody tells this one."""
 OFFER = 16
 """How many waiting requests are shown to the governor at once: more than one, so that a cheap one can pass a dear one."""
 
@@ -203,7 +206,9 @@ class Gate:
         self._ended: dict[str, list[Ended]] = {}
         self._busy: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._alarms: dict[str, asyncio.TimerHandle] = {}
         self._closed: DatagenError | None = None
+        self._shut = asyncio.Event()
 
     async def admit(self, teacher: str, need: Need) -> None:
         """Return when the request may be sent. Raises BudgetReached, or what the gate was closed with."""
@@ -212,7 +217,19 @@ class Gate:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(teacher, deque()).append((need, turn))
         self._pump(teacher)
-        await turn
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:  # admitted a moment ago, and nothing will be sent
+                self.settle(teacher, Ended(need, 0))
+            raise
+
+    async def rest(self, seconds: float) -> None:
+        """Wait between two attempts. Raises what the gate is closed with, at once: a long `retry-after` must not hold up a drain."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._shut.wait(), seconds)
+        if self._closed:
+            raise self._closed
 
     def settle(self, teacher: str, ended: Ended) -> None:
         """Close one attempt."""
@@ -226,6 +243,7 @@ class Gate:
         for waiting in self._waiting.values():
             _turn_away(waiting, self._closed)
             waiting.clear()
+        self._shut.set()
 
     def _pump(self, teacher: str) -> None:
         if teacher in self._busy:
@@ -256,32 +274,37 @@ class Gate:
             raise
         finally:
             self._busy.discard(teacher)
-        self._granted(teacher, offered, grant)
+        self._granted(teacher, offered, grant if grant.wait is not None else replace(grant, wait=ELSEWHERE))
         if self._ended.get(teacher) or (grant.admitted and self._waiting.get(teacher)):
             self._pump(teacher)
 
     def _granted(self, teacher: str, offered: list[_Turn], grant: Grant) -> None:
         for number in grant.admitted:
             need, turn = offered[number]
-            if turn.done():  # cancelled while it waited: give its place back
+            if turn.done() or self._closed:  # cancelled, or turned away, while it waited: give its place back
                 self._ended.setdefault(teacher, []).append(Ended(need, 0))
             else:
                 turn.set_result(None)
         for number in grant.refused:
             if not offered[number][1].done():
                 offered[number][1].set_exception(BudgetReached("the next request no longer fits under the budget"))
+        if self._closed:
+            _turn_away(offered, self._closed)
+            return
         gone = {*grant.admitted, *grant.refused}
         left = [turn for number, turn in enumerate(offered) if number not in gone]
-        if self._closed:
-            _turn_away(left, self._closed)
-            return
         waiting = self._waiting.setdefault(teacher, deque())
         waiting.extendleft(reversed(left))
-        loop = asyncio.get_running_loop()
         if grant.wait is not None and waiting:
-            loop.call_later(min(grant.wait, 30.0), self._pump, teacher)
-        elif (grant.refused and waiting) or self._ended.get(teacher):
-            loop.call_soon(self._pump, teacher)
+            self._wake(teacher, min(grant.wait, 30.0))
+        elif (gone and waiting) or self._ended.get(teacher):
+            self._wake(teacher, 0.0)
+
+    def _wake(self, teacher: str, seconds: float) -> None:
+        """Look again later: one alarm a teacher, however many wait."""
+        if teacher in self._alarms:
+            self._alarms[teacher].cancel()
+        self._alarms[teacher] = asyncio.get_running_loop().call_later(seconds, self._pump, teacher)
 
 
 def _turn_away(turns: Iterable[_Turn], reason: DatagenError) -> None:

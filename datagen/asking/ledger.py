@@ -53,8 +53,9 @@ class Account:
     """Cost of recorded answers."""
     possible: int = 0
     """Worst case of attempts that failed after they may have been billed."""
-    open: dict[str, int] = field(default_factory=dict)
-    """Key -> worst case of what was sent and has no end: in flight when a process died."""
+    open: dict[tuple[int, str], int] = field(default_factory=dict)
+    """(segment, key) -> worst case of what was sent and has no end: in flight when a process died. A later answer to the same key, in
+    a segment of its own, does not settle it: the first request may have been billed too."""
 
     @property
     def committed(self) -> int:
@@ -146,24 +147,25 @@ class Ledger:
             elif line.startswith(_ANSWER, _HEAD):
                 self._load_answer(line, (number, offset, len(line)))
             else:
-                self._count(orjson.loads(line))
+                self._count(_parsed(line), number)
 
     def _load_answer(self, line: bytes, place: tuple[int, int, int]) -> None:
-        record = orjson.loads(line)
-        self._count(record)
+        record = _parsed(line)
+        self._count(record, place[0])
         if record["response"]["outcome"] != Outcome.FAILED:
             self._index.setdefault(record["key"], place)
 
-    def _count(self, record: Mapping[str, Any]) -> None:
+    def _count(self, record: Mapping[str, Any], segment: int) -> None:
         account = self.accounts.setdefault(record.get("build", ""), Account())
+        sent = segment, record["key"]
         match record["kind"]:
             case "reserve":
-                account.open[record["key"]] = account.open.get(record["key"], 0) + record["cost"]
+                account.open[sent] = account.open.get(sent, 0) + record["cost"]
             case "fault":
-                account.open.pop(record["key"], None)
+                account.open.pop(sent, None)
                 account.possible += record["cost"]
             case "answer":
-                account.open.pop(record["key"], None)
+                account.open.pop(sent, None)
                 account.answered += record["response"]["cost"]
 
 
@@ -227,12 +229,11 @@ def segments(folder: Path) -> list[Path]:
 def lines(path: Path) -> Iterator[tuple[int, bytes, Torn | None]]:
     """(offset, line, None), or (offset, b"", Torn) for a line whose checksum does not hold."""
     offset = 0
-    size = path.stat().st_size
     with path.open("rb") as file:
         for line in file:
             end = offset + len(line)
             good = line.endswith(b"\n") and line[8:16] == b"%08x" % zlib.crc32(line[_HEAD:-1])
-            yield (offset, line, None) if good else (offset, b"", Torn(path.name, offset, end >= size))
+            yield (offset, line, None) if good else (offset, b"", Torn(path.name, offset, not line.endswith(b"\n")))
             offset = end
 
 
@@ -256,6 +257,14 @@ _RESPONSE = tuple(part.name for part in fields(Response))
 _USAGE = tuple(part.name for part in fields(Usage))
 
 
+def _parsed(line: bytes) -> dict[str, Any]:
+    """A line whose checksum holds."""
+    try:
+        return dict(orjson.loads(line))
+    except ValueError:  # an escaped lone surrogate, which only plain JSON reads
+        return dict(json.loads(line))
+
+
 def _plain(response: Response) -> dict[str, Any]:
     """As dataclasses.asdict, which copies deeply and costs a tenth of a request."""
     usage = {name: getattr(response.usage, name) for name in _USAGE}
@@ -269,7 +278,7 @@ def response_of(plain: Mapping[str, Any]) -> Response:
 
 def verify(folder: Path) -> tuple[int, list[str]]:
     """Re-derive every checksum and key. Returns (records that hold, what does not hold, in words)."""
-    good, problems = 0, []
+    good, problems = 0, _gaps(folder)
     for path in segments(folder):
         for offset, line, torn in lines(path):
             if torn:
@@ -281,6 +290,13 @@ def verify(folder: Path) -> tuple[int, list[str]]:
             else:
                 good += 1
     return good, problems
+
+
+def _gaps(folder: Path) -> list[str]:
+    """Segments are numbered without a gap, so one that is not there was taken away."""
+    numbers = {int(path.name[:6]) for path in segments(folder)}
+    missing = sorted(set(range(1, max(numbers, default=0))) - numbers)
+    return [f"segment {number:06d} is missing: its answers are lost, and would be asked and paid for again" for number in missing]
 
 
 def lock(folder: Path) -> IO[str]:

@@ -23,7 +23,8 @@ _CANNOT = (
 )
 _SERVE = (
     r"(?: (?:in good conscience|be able to|ethically|directly|to|with|currently|\w+ly))*,? "
-    r"(?:provid|help (?:you\b|with\b|anyone)|help\.|assist|fulfil|answer|suggest|encourag|recommend|offer|giv(?:e|ing) (?:you|advice|instruct|info|out|medical|legal|financ|any|a )|"
+    r"(?:provid|help (?:you\b|with\b|anyone)|help\.|assist|fulfil|answer|suggest|encourag|recommend|offer|giv(?:e|ing) (?:you|advice|instruct|info"
+    r"|out|medical|legal|financ|any|a )|"
     r"generat|creat|writ(?:e|ing) (?:a|an|any|that|this|such|content|about)\b|comply|complet|engag|discuss|shar(?:e|ing)|condon|promot|support|"
     r"advis|respond|participat|produce|verify|access|browse|search|open|view|display|see (?:the|any|your|an) (?:image|photo|picture|file|attach)|"
     r"make (?:\w+ )?(?:assumption|statement|judg|generaliz)|do (?:that|this|so)\b|tell you|speculat|predict|disclose|continue|process)"
@@ -38,34 +39,59 @@ _REFUSES = _any(
     r"\bI (?:do not|don['’]t) (?:think|believe) (?:it['’]s|it is|that it is|it would be|that['’]s) (?:\w+ly )?"
     r"(?:appropriate|accurate|fair|respectful|ethical|right|okay|ok|acceptable|productive|necessary|helpful)",
     r"\bI (?:\w+ly )?(?:do not|don['’]t) (?:support|condone|endorse|encourage|believe in|agree with|promote)\b",
-    r"\bI (?:must|have to|need to|would like to|want to|should) (?:also )?(?:\w+ly )?(?:point out|challenge|advise (?:you )?against|clarify that|inform you|"
-    r"emphasi[sz]e that|disagree|address (?:the|your) (?:question|request|immediate|safety|assumption|underlying)|caution|remind you|express (?:my )?concern|question|correct)",
+    r"\bI (?:must|have to|need to|would like to|want to|should) (?:also )?(?:\w+ly )?(?:point out|challenge|advise (?:you )?against|clarify that"
+    r"|inform you|"
+    r"emphasi[sz]e that|disagree|address (?:the|your) (?:question|request|immediate|safety|assumption|underlying)|caution|remind you"
+    r"|express (?:my )?concern|question|correct)",
     r"\bI (?:strongly |firmly |highly )(?:disagree|discourage)|\bI (?:strongly |firmly |highly )?(?:condemn|advise (?:you )?against)\b",
     r"\b(?:against|within|violates?) (?:my|its|the) (?:programming|ethical|guidelines|policy|policies|principles|content|use case|terms)",
-    r"\b(?:it|that|this) (?:is|would be|['’]s|is generally|isn['’]t) ?(?:\w+ly )?(?:not|never|in)?-? ?(?:appropriate|ethical|acceptable|okay|ok|respectful|inappropriate|unethical|accurate or appropriate|accurate or respectful|accurate or fair) "
+    r"\b(?:it|that|this) (?:is|would be|['’]s|is generally|isn['’]t) ?(?:\w+ly )?(?:not|never|in)?-? ?(?:appropriate|ethical|acceptable|okay|ok"
+    r"|respectful|inappropriate|unethical|accurate or appropriate|accurate or respectful|accurate or fair) "
     r"(?:(?:or|and|nor) \w+ )?(?:to|for me|behaviou?r)\b",
     r"\b(?:goes|go) against (?:ethical|my|basic|our|the law|human)",
 )
-_SORRY = _any(r"^(?:(?:well|hi|hello|oh)\W+)?(?:I['’]m|I am)?(?: so| very| truly)? ?(?:sorry|apologi[sz]e|I apologi[sz]e|apologies|unfortunately)\b[^.!?\n]{0,30}?(?:,? but|, (?:I|as|this|that|your)\b|\. (?:I|however|as|this)\b)")
+_SORRY = _any(
+    r"^(?:(?:well|hi|hello|oh)\W+)?(?:I['’]m|I am)?(?: so| very| truly)? ?(?:sorry|apologi[sz]e|I apologi[sz]e|apologies"
+    r"|unfortunately)\b[^.!?\n]{0,30}?(?:,? but|, (?:I|as|this|that|your)\b|\. (?:I|however|as|this)\b)"
+)
 _LECTURES = _any(
-    r"\bharmful (?:and|or) (?:illegal|unethical|discriminat\w+|offensive|inaccurate|dangerous|violent|inappropriate|hurtful)|\b(?:illegal|unethical|dangerous|violent|inappropriate) (?:and|or) (?:\w+ )?(?:harmful|unethical|immoral|dangerous|illegal)",
-    r"\b(?:is|are|was|were) (?:never|not) (?:\"?right\"? to|inherently|acceptable|justified|morally justified|the answer|okay|a good thing|ethical|appropriate|a solution|based on (?:any )?(?:fact|scien))",
-    r"\b(?:question|phrase|term|assumption|premise)\b[^.]{0,40}\b(?:harmful|problematic|may not be|might not be|could be interpreted|can be interpreted|not factual|offensive|inappropriate|stereotyp|does not make sense)",
+    r"\bharmful (?:and|or) (?:illegal|unethical|discriminat\w+|offensive|inaccurate|dangerous|violent|inappropriate|hurtful)|\b(?:illegal|unethical"
+    r"|dangerous|violent|inappropriate) (?:and|or) (?:\w+ )?(?:harmful|unethical|immoral|dangerous|illegal)",
+    r"\b(?:is|are|was|were) (?:never|not) (?:\"?right\"? to|inherently|acceptable|justified|morally justified|the answer|okay|a good thing|ethical"
+    r"|appropriate|a solution|based on (?:any )?(?:fact|scien))",
+    r"\b(?:question|phrase|term|assumption|premise)\b[^.]{0,40}\b(?:harmful|problematic|may not be|might not be|could be interpreted"
+    r"|can be interpreted|not factual|offensive|inappropriate|stereotyp|does not make sense)",
     r"\b(?:invasion|violat\w+) of (?:\w+ )?(?:privacy|rights)|\brespect (?:\w+['’]?s? )?(?:the |your |their |other |people's |an? )?(?:\w+ )?privacy",
     r"\bwithout (?:their|his|her|proper|the owner['’]s|your) (?:explicit )?(?:consent|permission|authori[sz]ation)",
-    r"\b(?:crisis|suicide prevention) (?:hotline|lifeline|helpline|line)|\b(?:seek|get|reach out|speak)\b[^.]{0,40}\b(?:professional help|mental health professional|help immediately|support from)",
+    r"\b(?:crisis|suicide prevention) (?:hotline|lifeline|helpline|line)|\b(?:seek|get|reach out|speak)\b[^.]{0,40}\b(?:professional help"
+    r"|mental health professional|help immediately|support from)",
     r"\b(?:should(?: not|n['’]t)|should never) be (?:discriminated|denied|treated as|subjected|excluded|used to harm|kicked|forced)",
-    r"\bno (?:inherent |valid |good |legitimate |justifiable |specific |evidence-based )?(?:reason|justification|evidence to suggest)\b[^.]{0,12}\b(?:why|for|that|to)\b",
-    r"\b(?:is|are) (?:not only )?(?:\w+ )?(?:illegal|a (?:\w+ )?crime|widely condemned|against the law)\b|\bnot (?:a|an) (?:\w+ or )?(?:healthy|appropriate|effective or appropriate|good idea)",
+    r"\bno (?:inherent |valid |good |legitimate |justifiable |specific |evidence-based )?(?:reason|justification"
+    r"|evidence to suggest)\b[^.]{0,12}\b(?:why|for|that|to)\b",
+    r"\b(?:is|are) (?:not only )?(?:\w+ )?(?:illegal|a (?:\w+ )?crime|widely condemned|against the law)\b|\bnot (?:a|an) (?:\w+ or )?(?:healthy"
+    r"|appropriate|effective or appropriate|good idea)",
     r"^\W*(?:(?:first|of course)[^.]{0,12}, )?it(?:['’]s| is) (?:important|crucial|essential) to (?:note|remember|understand|recogni[sz]e)",
     r"\bregardless of (?:their|one['’]s|your|his|her) (?:race|gender|sex|religio|ethnic|disabilit|age|background|nationality|species|sexual|beliefs)",
-    r"\bimportant to (?:respect|treat|recogni[sz]e that (?:all|every|each|discriminat)|remember that (?:all|every|each|violence|discriminat)|address the underlying|avoid (?:mak|perpetuat|generali|stereotyp|assum)|approach)",
-    r"\b(?:discriminat\w+|stereotyp\w+|violen(?:ce|t)|illegal|unethical|criminal)\b[^.]{0,60}\b(?:is|are) (?:wrong|illegal|harmful|unacceptable|never|not|a (?:serious )?(?:crime|criminal))",
+    r"\bimportant to (?:respect|treat|recogni[sz]e that (?:all|every|each|discriminat)|remember that (?:all|every|each|violence|discriminat)"
+    r"|address the underlying|avoid (?:mak|perpetuat|generali|stereotyp|assum)|approach)",
+    r"\b(?:discriminat\w+|stereotyp\w+|violen(?:ce|t)|illegal|unethical|criminal)\b[^.]{0,60}\b(?:is|are) (?:wrong|illegal|harmful|unacceptable"
+    r"|never|not|a (?:serious )?(?:crime|criminal))",
 )
-_TURN = _any(r"^There is no (?:inherent |valid |good )?(?:reason|justification)\b", r"^\W*(?:(?:first|of course)[^.]{0,12}, )?it(?:['’]s| is) (?:important|crucial|essential|not|never)\b", r"\b(?:is|was|were) not\b", r"\bquestion\b")
-_ASSISTANT = _any(r"\bI['’]m (?:happy|here|glad) (?:to|you)", r"\bI understand (?:that )?(?:you|this question)", r"\bInstead, I (?:suggest|recommend|would|can)", r"\bIs there (?:something|anything) else")
+_TURN = _any(
+    r"^There is no (?:inherent |valid |good )?(?:reason|justification)\b",
+    r"^\W*(?:(?:first|of course)[^.]{0,12}, )?it(?:['’]s| is) (?:important|crucial|essential|not|never)\b",
+    r"\b(?:is|was|were) not\b",
+    r"\bquestion\b",
+)
+_ASSISTANT = _any(
+    r"\bI['’]m (?:happy|here|glad) (?:to|you)",
+    r"\bI understand (?:that )?(?:you|this question)",
+    r"\bInstead, I (?:suggest|recommend|would|can)",
+    r"\bIs there (?:something|anything) else",
+)
 _CAVEATS = _any(
-    r"\b(?:question|premise)\b[^.]{0,30}\b(?:may not be|might not be|is not|isn['’]t|does not|do not|faulty|false)\b[^.]{0,20}(?:meaningful|coheren|make sense|based on)|\bfaulty premise|\bassumptions? (?:in|that)[^.]{0,30}not make sense",
+    r"\b(?:question|premise)\b[^.]{0,30}\b(?:may not be|might not be|is not|isn['’]t|does not|do not|faulty|false)\b[^.]{0,20}(?:meaningful|coheren"
+    r"|make sense|based on)|\bfaulty premise|\bassumptions? (?:in|that)[^.]{0,30}not make sense",
     r"\bbut I can\b(?!['’ ]?(?:t|not)\b)",
 )
 _DIALOGUE = re.compile(r"[\"“][^\"“”\n]{1,400}[\"”]|(?:^|\n)\s*[\"“][^\n]*|(?:^|(?<=\s))'[^'\n]{3,300}[,.!?]'")
@@ -74,8 +100,8 @@ _DIALOGUE = re.compile(r"[\"“][^\"“”\n]{1,400}[\"”]|(?:^|\n)\s*[\"“][^
 class Refusal(Operator):
     """An answer that declines, or lectures instead of answering.
 
-    A refusal shows in the opening, so only that is read; what stands in quotation marks is speech of a story and is passed over. One sentence of refusing
-    counts 1, an apology or a turn of the helpful assistant 0.5, moral lecture 0.4 a phrase; the sum is the score.
+    A refusal shows in the opening, so only that is read; what stands in quotation marks is speech of a story and is passed over.
+    One sentence of refusing counts 1, an apology or a turn of the helpful assistant 0.5, moral lecture 0.4 a phrase; the sum is the score.
     """
 
     version: ClassVar[int] = 1
@@ -118,7 +144,8 @@ _OPENERS = re.compile(
     r"\W*(?:(?:certainly|absolutely|of course|sure(?: thing)?|great question|good question|happy to help|no problem|okay|ok|alright)\b(?=[!,.:])"
     r"(?:[!,.: ]+(?:(?:here|below)(?:['’]s| is| are)|I['’]?(?:d| would|ll| can|m| am)|let['’]?s?\b|this is|the following|please)|!)|"
     r"(?:here|below) (?:is|are) (?:a|an|the|your|my|some|one|three|five|\d+)\b[^\n.]{0,120}"
-    r"\b(?:you (?:requested|asked|wanted|need)|as requested|for you|based on (?:the|your)|(?:chapter|section|lesson|explanation|passage|story|essay|article|text|"
+    r"\b(?:you (?:requested|asked|wanted|need)|as requested|for you|based on (?:the|your)|(?:chapter|section|lesson|explanation|passage|story|essay"
+    r"|article|text|"
     r"solution|textbook|rewritten|revised|response|answer|draft|version|exercise|problem|dialogue)s?\b[^\n.]{0,80}:\s*$)|"
     r"here['’]s (?:a|an|the|your|my|one|how I)\b[^\n]{0,150}:\s*$|"
     r"I(?:['’]d| would|['’]ll| will) be (?:happy|glad|delighted) to\b|"
@@ -133,7 +160,8 @@ _CLOSERS = _any(
     r"\b(?:would you like|do you want) me to\b|\bis there anything else (?:I|you)\b|\bhappy (?:learning|studying|coding)!\s*$",
 )
 _FRAMES = _any(
-    r"\bin this (?:chapter|section|lesson|unit|module|tutorial|article|essay|passage|textbook),? (?:we|I|you)(?:['’]ll| will| are going to|['’]re going to| shall) "
+    r"\bin this (?:chapter|section|lesson|unit|module|tutorial|article|essay|passage|textbook),? (?:we|I|you)(?:['’]ll| will| are going to"
+    r"|['’]re going to| shall) "
     r"(?:\w+ )?(?:explore|delve|dive|embark|discuss|learn|look|examine|cover|introduce|take|discover|see|study)",
     r"\b(?:let['’]s|let us) (?:dive|delve|embark|dig) (?:in|into|on|deeper)\b",
     r"^\W*welcome to (?:this|the|our|another|an? (?:exciting|fascinating|new))\b",
@@ -145,8 +173,8 @@ class MetaTalk(Operator):
     """Talk about the conversation instead of the subject: the model about itself, chat openings, chat closings, announcements.
 
     Talk about itself counts anywhere; openings only in the first words, closings only in the last 300 characters, and
-    announcements ("In this chapter we will explore") only with `frames`, in the first 300: printed textbooks open that way too, and Cosmopedia's authors named
-    such openings as what made their synthetic chapters alike (huggingface.co/blog/cosmopedia).
+    announcements ("In this chapter we will explore") only with `frames`, in the first 300: printed textbooks open that way too,
+    but in synthetic ones they are all alike.
     """
 
     keeps: ClassVar = (
@@ -188,19 +216,28 @@ def _plain_opening(text: str) -> str:
 
 _ORDERS = _any(
     r"^\W*(?:you are|act as|imagine (?:that )?you are|assume the role of|pretend (?:that )?you are) (?:an?|the) (?:\w+[ -]){0,4}"
-    r"(?:teacher|assistant|tutor|writer|author|expert|professor|editor|student|model|professional|specialist|instructor|generator|programmer|engineer)\b",
+    r"(?:teacher|assistant|tutor|writer|author|expert|professor|editor|student|model|professional|specialist|instructor|generator|programmer"
+    r"|engineer)\b",
     r"^\W*(?:please )?(?:write|generate|create|compose|produce|draft|rewrite) (?:an?|the|me|one|\d+|exactly|in)\b[^.\n]{0,60}"
-    r"\b(?:lesson|chapter|section|textbook|story|essay|explanation|article|tutorial|passage|dialogue|blog ?post|paragraph|course unit|solution|word problem|exercises?|summary|text|instructions?|answer|response)\b"
+    r"\b(?:lesson|chapter|section|textbook|story|essay|explanation|article|tutorial|passage|dialogue|blog ?post|paragraph|course unit|solution"
+    r"|word problem|exercises?|summary|text|instructions?|answer|response)\b"
     r"[^.\n]{0,60}\b(?:for|aimed at|about|on|suitable for|in the style|using|words|that|based on|of)\b",
-    r"^\W*(?:your task is to|the task is to|your job is to|your response (?:should|must)|respond (?:only )?(?:with|in)|answer in (?:json|exactly|at most)|return (?:only|your answer|a json)|"
-    r"output (?:only|format)|do not (?:include|mention|add|use (?:any )?(?:headings|markdown))|make sure (?:to|that you)|use the following (?:format|instructions|context|passage)|"
+    r"^\W*(?:your task is to|the task is to|your job is to|your response (?:should|must)|respond (?:only )?(?:with|in)|answer in (?:json|exactly"
+    r"|at most)|return (?:only|your answer|a json)|"
+    r"output (?:only|format)|do not (?:include|mention|add|use (?:any )?(?:headings|markdown))|make sure (?:to|that you)"
+    r"|use the following (?:format|instructions|context|passage)|"
     r"follow these (?:instructions|rules|guidelines)|given the (?:following|above) (?:text|passage|prompt|instruction|topic))\b",
 )
 _MARKERS = _any(
-    r"^\W*(?:topic|audience|target audience|style|tone|persona|format|length|word count|instructions?|task|input|response|output|prompt|constraints?|system|user|assistant|human)\W{0,3}:",
+    r"^\W*(?:topic|audience|target audience|style|tone|persona|format|length|word count|instructions?|task|input|response|output|prompt"
+    r"|constraints?|system|user|assistant|human)\W{0,3}:",
     r"^\W*#{2,3} ?(?:instructions?|input|response|system|user|assistant|human)\s*:",
 )
-_TOKENS = re.compile(r"<\|[a-z_]{2,20}\|>|\[/?INST\]|<</?SYS>>|\{\{ ?\w+ ?\}\}|\{%-? (?:if|for|set|else|endif|endfor|block|include|macro)\b|</?(?:system|instructions?|prompt)>|<(?:start|end)_of_turn>", re.IGNORECASE)
+_TOKENS = re.compile(
+    r"<\|[a-z_]{2,20}\|>|\[/?INST\]|<</?SYS>>|\{\{ ?\w+ ?\}\}|\{%-? (?:if|for|set|else|endif|endfor|block|include|macro)\b|</?(?:system"
+    r"|instructions?|prompt)>|<(?:start|end)_of_turn>",
+    re.IGNORECASE,
+)
 
 
 class PromptEcho(Operator):

@@ -137,10 +137,16 @@ _ANSWER = re.compile(r"^\W*(?:####|(?:final |the )?(?:answer|a|result|solution)\
 _ANSWER_INSIDE = re.compile(r"\b(?:answer|result) (?:is|was)\b|\\boxed\{", re.IGNORECASE)
 _ITEM = re.compile(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+")
 _HEADING = re.compile(r"^#{1,6}\s+(?!\W*\d)")
-_LINKING = frozenset(
+
+
+def _words_of(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_LINKING = _words_of(
     "a an the of to and or but nor in on at by for with from as that which who whose is are was were be been has have had will would can could "
     "may might must should this these those its their his her our your my if when while because than then so into onto over under about between "
-    "such each every very more most not only also both either he she they we it i you".split()
+    "such each every very more most not only also both either he she they we it i you"
 )
 """Words that an English sentence does not end with, or nearly never."""
 _PAIRS = (("(", ")"), ("[", "]"), ("{", "}"))
@@ -186,7 +192,7 @@ def _cut_prose(text: str, min_words: int) -> str:
     fences = _FENCE.findall(text) if "```" in text or "~~~" in text else []
     if len(fences) % 2:
         return "open_code_fence"
-    line = text[text.rfind("\n") + 1 :].strip()
+    line = text[text.rfind("\n") + 1 :].strip()[-2000:]
     if fences and line.startswith(("```", "~~~")):
         return ""
     if _open_formula(text):
@@ -210,7 +216,10 @@ def _open_formula(text: str) -> bool:
     return dollars or any(last.rfind(opens) > last.rfind(closes) for opens, closes in (("\\[", "\\]"), ("\\begin{", "\\end{")))
 
 
-_CODE = re.compile(r"^#!|[{};]\s*(?://.*)?$|^\s*(?:#(?!#*\s)|//|(?:elif|else|def|return|import|echo|fi|done|esac|end|print|public|private|class|export|find|grep) ?\b(?!.*[.!?]$))|^\S+=\S|\w\([^)]*\)\s*:?$|==|:=|=>|<-|::")
+_CODE = re.compile(
+    r"^#!|[{};]\s*(?://.*)?$|^\s*(?:#(?!#*\s)|//|(?:elif|else|def|return|import|echo|fi|done|esac|end|print|public|private|class|export|find"
+    r"|grep) ?\b(?!.*[.!?]$))|^\S+=\S|\w\([^)]*\)\s*:?$|==|:=|=>|<-|::"
+)
 
 
 def _is_code(text: str) -> bool:
@@ -294,18 +303,26 @@ def _cut_code(text: str) -> str:
     if _DANGLING.search(last) or last.strip() == "return":
         return "cut_statement"
     word = re.search(r"(?:^|[^\w.])([A-Za-z_]\w*)$", last)
-    if word and (word[1] in _FUNCTIONS or (word[1] not in _ENDINGS and len(re.findall(rf"\b{word[1]}\b", plain)) == 1)):
+    if word and (_unclosed_call(word[1], plain) or (word[1] not in _ENDINGS and len(re.findall(rf"\b{word[1]}\b", plain)) == 1)):
         return "cut_name"
     return "cut_statement" if _PYTHON.search(text) and _stops_parsing(text) else ""
 
 
-_FUNCTIONS = frozenset("abs all any dict enumerate float int len list map max min print range reversed round set sorted str sum tuple zip".split())
+def _unclosed_call(word: str, text: str) -> bool:
+    """Whether a built-in function stands last, without its bracket, in a program that does not use the name for a variable."""
+    return word in _FUNCTIONS and not re.search(rf"\b{word}\s*[-+*/]?=[^=]|\bfor {word}\b|\b{word}\s*[,:]", text)
+
+
+_FUNCTIONS = _words_of("abs all any dict enumerate float int len list map max min print range reversed round set sorted str sum tuple zip")
 """Built-in functions: a program that ends with one had a bracket to come."""
-_ENDINGS = frozenset("return break continue pass else end done fi esac s True False None null nil true false self".split())
+_ENDINGS = _words_of("return break continue pass else end done fi esac s True False None null nil true false self")
 
 
 def _stops_parsing(text: str) -> bool:
-    """Whether Python's parser gives up in the last two lines, or the last statement computes what nobody uses. Errors further up are another dialect."""
+    """Whether Python's parser gives up in the last two lines, or the last statement computes what nobody uses.
+
+    Errors further up are another dialect, not a cut.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

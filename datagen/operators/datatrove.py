@@ -24,7 +24,11 @@ _NETWORK = {
     "UnigramLogProbFilter": "a table from the AI2 bucket",
     "URLFilter": "the public suffix list",
 }
-_INSTEAD = {"LanguageFilter": "; use the operator `language`", "SamplerFilter": "; use `take` of the seeds", "LambdaFilter": "; write an operator of your own"}
+_INSTEAD = {
+    "LanguageFilter": "; use the operator `language`",
+    "SamplerFilter": "; use `take` of the seeds",
+    "LambdaFilter": "; write an operator of your own",
+}
 
 
 class Datatrove(Operator):
@@ -49,7 +53,9 @@ class Datatrove(Operator):
     def _offline(self) -> Datatrove:
         if self.block in _NETWORK:
             what = _NETWORK[self.block]
-            raise ValueError(f"{self.block} downloads {what} at run time, which no operator may do{_INSTEAD.get(self.block, '')}; known: {', '.join(_OFFLINE)}")
+            raise ValueError(
+                f"{self.block} downloads {what} at run time, which no operator may do{_INSTEAD.get(self.block, '')}; known: {', '.join(_OFFLINE)}"
+            )
         if self.block not in _OFFLINE:
             raise ValueError(f"unknown block {self.block!r}{_INSTEAD.get(self.block, '')}{nearest(self.block, _OFFLINE)}")
         known = set(inspect.signature(_filters()[self.block]).parameters) - {"exclusion_writer", "batch_size"}
@@ -88,7 +94,9 @@ def _filters() -> dict[str, Any]:
     try:
         from datatrove.pipeline import filters
     except ImportError as error:
-        raise SetupError(f"the operator datatrove needs datatrove's filters ({error}); install them with: pip install 'datagen[datatrove]'") from error
+        raise SetupError(
+            f"the operator datatrove needs datatrove's filters ({error}); install them with: pip install 'datagen[datatrove]'"
+        ) from error
     return {name: getattr(filters, name) for name in _OFFLINE}
 
 

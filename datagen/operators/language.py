@@ -15,17 +15,28 @@ from pydantic import Field, field_validator
 from datagen.operators.base import Finding, Operator
 
 _FENCED = re.compile(r"^ {0,3}(```|~~~)[\s\S]*?(?:^ {0,3}\1[`~]*\s*$|\Z)", re.MULTILINE)
-_NOT_PROSE = re.compile(r"`[^`\n]+`|\$\$[^$]+\$\$|\$[^$\n]+\$|\\\[[\s\S]*?\\\]|\\\([\s\S]*?\\\)|\\[a-zA-Z]+|https?://\S+|<<[^<>\n]*>>|</?[a-zA-Z][^<>\n]*>|\S+@\S+|\w*_\w+")
+_NOT_PROSE = re.compile(
+    r"`[^`\n]+`|\$\$[^$]+\$\$|\$[^$\n]+\$|\\\[[\s\S]{0,2000}?\\\]|\\\([\s\S]{0,2000}?\\\)|\\[a-zA-Z]+|https?://\S+|<<[^<>\n]*>>|</?[a-zA-Z][^<>\n]*>|(?<!\S)\S+@\S+"
+    r"|(?<!\w)\w*_\w+"
+)
 _CODE_LINE = re.compile(
-    r"^(?:\s{0,12}(?:def|class|import|from \S+ import|return|elif|else:|while .*:$|try:|except|assert|raise|lambda|#include|public|private|const|let|var|function|"
-    r"SELECT|INSERT|UPDATE|print\()\b.*|\s*(?:>>>|\.\.\.|\$ |\||@\w).*|.*[{}]\s*|\s*[^\s;]{1,30};\s*|.*[()=\[\]].*;\s*|\s*(?:for|if|while|with)\b.*:\s*|\s*[\w.\[\]'\"]+ ?(?:=|\+=|-=|==|->|:=) ?.*|.*\w\(.*\)\s*:?\s*|\s*#(?!#* ).*)$"
+    r"^(?:\s{0,12}(?:def|class|import|from \S+ import|return|elif|else:|while .*:$|try:|except|assert|raise|lambda|#include|public|private|const"
+    r"|let|var|function|"
+    r"SELECT|INSERT|UPDATE|print\()\b.*|\s*(?:>>>|\.\.\.|\$ |\||@\w).*|.*[{}]\s*|\s*[^\s;]{1,30};\s*|.*[()=\[\]].*;\s*|\s*(?:for|if|while"
+    r"|with)\b.*:\s*|\s*[\w.\[\]'\"]+ ?(?:=|\+=|-=|==|->|:=) ?.*|.*\w\(.*\)\s*:?\s*|\s*#(?!#* ).*)$"
 )
 _LETTER = re.compile(r"[^\W\d_]")
 _DENSE = re.compile("[\u0900-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 """Scripts where one sign says more than a Latin letter, or where marks that are no letters carry the vowels."""
-_ENGLISH = frozenset(
+
+
+def _words_of(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_ENGLISH = _words_of(
     "the and of to that with for this are from which by it be as not his her they have has their you your she he but were when what how there would "
-    "can if then each many does did much than more these those been will its who or we all one two".split()
+    "can if then each many does did much than more these those been will its who or we all one two"
 )
 
 
@@ -45,7 +56,8 @@ class Language(Operator):
         "Das Wasser im See ist kalt, weil die Sonne es noch nicht erwärmt hat.",
         "湖里的水很冷，因为太阳还没有把它晒暖。所有的孩子都在岸边等待着夏天的到来。",
         "The lake is cold and the children wait for the summer. They play with the ball until it is dark.\n\n"
-        "Los niños esperan el verano en la orilla del lago, porque el agua todavía está muy fría. Cuando llegue el verano, todos podrán nadar hasta la isla.",
+        "Los niños esperan el verano en la orilla del lago, porque el agua todavía está muy fría. Cuando llegue el verano, todos podrán nadar hasta"
+        " la isla.",
     )
 
     keep: tuple[str, ...] = ("en",)
@@ -66,7 +78,9 @@ class Language(Operator):
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         unknown = [code for code in value if code not in _CODES]
         if unknown or not value:
-            raise ValueError(f"unknown language {', '.join(map(repr, unknown)) or 'list (empty)'}; ISO 639-1 codes that can be told: {' '.join(sorted(_CODES))}")
+            raise ValueError(
+                f"unknown language {', '.join(map(repr, unknown)) or 'list (empty)'}; ISO 639-1 codes that can be told: {' '.join(sorted(_CODES))}"
+            )
         return value
 
     def judge(self, fields: Mapping[str, Any]) -> Finding:
@@ -144,16 +158,17 @@ def _detect(text: str) -> str:
 
 def _scores(text: str) -> dict[str, float]:
     """Language -> log-likelihood in nats; the model is loaded once a process (0.7 s)."""
-    import py3langid
+    from py3langid import rank  # type: ignore[import-untyped,unused-ignore]
 
-    return dict(py3langid.rank(text.encode("utf-8", "replace").decode("utf-8")))
+    return dict(rank(text.encode("utf-8", "replace").decode("utf-8")))
 
 
 _MARGIN = 0.35
 """Nats a character by which another language must be likelier. Lists of names and of chemical terms stay below it (95 % of 272 English
 blocks without function words), foreign prose lies above (99 % of 6,482 UDHR paragraphs; the rest is Bislama, an English creole)."""
-_CODES = frozenset(
-    "af am an ar as az be bg bn br bs ca cs cy da de dz el en eo es et eu fa fi fo fr ga gl gu he hi hr ht hu hy id is it ja jv ka kk km kn ko ku ky la lb lo lt lv "
-    "mg mk ml mn mr ms mt nb ne nl nn no oc or pa pl ps pt qu ro ru rw se si sk sl sq sr sv sw ta te th tl tr ug uk ur vi vo wa xh zh zu".split()
+_CODES = _words_of(
+    "af am an ar as az be bg bn br bs ca cs cy da de dz el en eo es et eu fa fi fo fr ga gl gu he hi hr ht hu hy id is it ja jv ka kk km kn ko ku"
+    " ky la lb lo lt lv "
+    "mg mk ml mn mr ms mt nb ne nl nn no oc or pa pl ps pt qu ro ru rw se si sk sl sq sr sv sw ta te th tl tr ug uk ur vi vo wa xh zh zu"
 )
 """What py3langid's model can tell."""

@@ -58,15 +58,18 @@ _LONG_NUMBER = re.compile(r"\d[\d() .x-]{6,}\d")
 """What every kind of number has: eight signs in a row, digits and separators. Most texts end here."""
 _EMAIL = re.compile(r"(?<![\w.+-])[A-Za-z0-9][\w.+%-]{0,63}@((?:[A-Za-z0-9-]{1,63}\.){1,4}[A-Za-z]{2,24})(?![\w@])")
 _EXAMPLE_DOMAIN = re.compile(
-    r"(?:^|\.)(?:example|sample|domain|email|test|company|yourdomain|mydomain|mycompany|school|website|site|acme|foo|bar)\.(?:com|org|net|edu|co\.uk|io)$"
+    r"(?:^|\.)(?:example|sample|domain|email|test|company|yourdomain|mydomain|mycompany|school|website|site|acme|foo|bar)\.(?:com|org|net|edu"
+    r"|co\.uk|io)$"
     r"|\.(?:test|example|invalid|localhost|local)$",
     re.IGNORECASE,
 )
 
 
 _NOBODY = re.compile(
-    r"(?:info|support|help|contact|sales|press|admin|office|hello|no-?reply|service|customer\.?(?:service|support|care)|team|feedback|billing|jobs|careers|editor|"
-    r"your[._-]?(?:name|email|username)?|name|first(?:name)?[._-]?last(?:name)?|user(?:name)?\d{0,3}|someone|somebody|email|example|test|(?:john|jane)[._-]?doe|alice|bob|you|me)$",
+    r"(?:info|support|help|contact|sales|press|admin|office|hello|no-?reply|service|customer\.?(?:service|support|care)|team|feedback|billing|jobs"
+    r"|careers|editor|"
+    r"your[._-]?(?:name|email|username)?|name|first(?:name)?[._-]?last(?:name)?|user(?:name)?\d{0,3}|someone|somebody|email|example|test|(?:john"
+    r"|jane)[._-]?doe|alice|bob|you|me)$",
     re.IGNORECASE,
 )
 """Local parts that belong to an office or to an example, not to a person."""
@@ -170,7 +173,8 @@ def _ips(text: str, rule: Pii) -> Iterator[str]:
 
 
 _STREET = (
-    r"(?:Street|St\.?|Road|Rd\.?|Avenue|Ave\.?|Boulevard|Blvd\.?|Lane|Ln\.?|Drive|Dr\.?|Court|Ct\.?|Place|Pl\.?|Way|Terrace|Square|Highway|Hwy\.?|Parkway|Pkwy\.?|Circle|Crescent|Close)"
+    r"(?:Street|St\.?|Road|Rd\.?|Avenue|Ave\.?|Boulevard|Blvd\.?|Lane|Ln\.?|Drive|Dr\.?|"
+    r"Court|Ct\.?|Place|Pl\.?|Way|Terrace|Square|Highway|Hwy\.?|Parkway|Pkwy\.?|Circle|Crescent|Close)"
 )
 _ADDRESS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
     (words, re.compile(pattern, re.MULTILINE))

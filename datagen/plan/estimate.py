@@ -14,6 +14,8 @@ CHARACTERS_PER_TOKEN = 4
 """Of English; used for what is expected, never for what is reserved."""
 UNSEEN_SHARE = 0.5
 """Share of max_tokens that an answer is expected to fill where none has been seen."""
+REASK_BYTES = 1_000
+"""What a second ask adds beside the answer it did not like: the error and two messages' marks, roughly bounded."""
 BYTES_PER_TOKEN = 6
 """Upper bound of UTF-8 bytes an answer's token can hold in a later prompt; long words of Latin text stay below."""
 
@@ -54,14 +56,15 @@ class Line:
 
 
 def expected_later(plan: Plan, counts: Mapping[str, AskCount]) -> None:
-    """Carry what is missing at one step on to the later ones: each fan-out multiplies it by its bound."""
+    """Carry what is missing at one step on to the later ones: each fan-out multiplies it by its bound, a repeat asks each of its rows again."""
     waiting = 0
     for step in plan.steps:
         waiting *= fan_out(plan, step)
+        stopped = sum(len(counts[inner.name].missing) for inner, _ in asks_of(step))
         for inner, rounds in asks_of(step):
             count = counts[inner.name]
-            count.later += waiting * rounds
-        waiting += sum(len(counts[inner.name].missing) for inner, _ in asks_of(step))
+            count.later += (waiting + stopped) * rounds - len(count.missing)
+        waiting += stopped
 
 
 def asks_of(step: PlannedStep) -> list[tuple[PlannedStep, int]]:
@@ -77,7 +80,7 @@ def fan_out(plan: Plan, step: PlannedStep) -> int:
         return 1
     if step.spec.each is None:
         return step.spec.samples
-    for earlier in plan.steps[: step.number - 1]:
+    for earlier in (inner for before in plan.steps[: step.number - 1] for inner in (before, *before.inner)):
         bound = ((earlier.schema or {}).get("properties", {}).get(step.spec.each) or {}).get("maxItems")
         if bound:
             return int(bound)
@@ -140,18 +143,20 @@ def _dollars(chair: Chair, input_tokens: int, output_tokens: int, requests: int)
 
 
 def _worst(chair: Chair, count: AskCount, waiting: int) -> float | None:
-    """Every request at its bound and every answer at max_tokens, each asked once more where a malformed answer allows it."""
+    """Every request at its bound and every answer at max_tokens, each asked again, answer and all, as often as malformed answers allow."""
     if chair.price is None:
         return None
     assert isinstance(count.step.spec, Ask)
-    again = 1 + (count.step.spec.reask if count.step.schema else 0)
+    grown = chair.spec.max_tokens * BYTES_PER_TOKEN + REASK_BYTES
     longest = max((input_bound(request) for request in count.missing), default=0)
     total = 0
-    for number, tokens in ((len(count.missing), longest), (count.later, waiting)):
-        rates = chair.price.worst(tokens)
-        each = tokens * max(rates.input, rates.cache_write) + chair.spec.max_tokens * rates.output + rates.call
-        total += number * -(-each // rates.per)
-    return total * again / NANO
+    for number, first in ((len(count.missing), longest), (count.later, waiting)):
+        for again in range(1 + count.step.spec.reask):
+            tokens = first + again * grown
+            rates = chair.price.worst(tokens)
+            each = tokens * max(rates.input, rates.cached, rates.cache_write) + chair.spec.max_tokens * rates.output + rates.call
+            total += number * -(-each // rates.per)
+    return total / NANO
 
 
 def _minutes(chair: Chair, count: AskCount, input_tokens: int, output_tokens: int) -> float | None:

@@ -48,6 +48,8 @@ class _Resolver:
     chairs: Mapping[str, Chair]
     fields: set[str]
     warnings: list[str] = field(default_factory=list)
+    drawn: set[str] = field(default_factory=set)
+    """Fields that an earlier step drew from a list; the next one draws anew."""
     last: str = "seeds"
     fanned: bool = False
 
@@ -71,7 +73,7 @@ class _Resolver:
         if step.when is not None:
             if SCOPES[step.verb] != "row":
                 raise SpecError(f"{self.where((*place, 'when'))}: `when` is for steps that see one row; {step.verb} sees many")
-            self.need(expression_variables(step.when, self.where((*place, "when"))), (*place, "when"))
+            self.expression(step.when, (*place, "when"), frozenset({"round"}) if "repeat" in place else frozenset())
         self.fields |= set(planned.writes)
         self.last = planned.fingerprint
         return planned
@@ -92,7 +94,7 @@ class _Resolver:
         prompt = self.prompt(step.ask, (*place, "ask"))
         lists = self.lists(prompt, step, place)
         fanned = {"item", "position", "previous"} if step.each else {"sample"} if step.samples > 1 else set()
-        self.need(prompt.variables() - set(lists) - fanned, (*place, "ask"), prompt.name)
+        self.need(prompt.variables() - set(lists) - fanned, (*place, "ask"), prompt.name, _GIVEN)
         schema = schema_of(step.returns, self.where((*place, "returns"))) if step.returns else None
         self.fanned |= bool(fanned)
         writes = [step.name, *(step.returns or {}), *lists, *(sorted(fanned - {"previous"}))]
@@ -107,11 +109,9 @@ class _Resolver:
         spec = self.loaded.spec
         words = {name: (value, ("vary", name)) for name, value in spec.vary.items()}
         words |= {name: (value, (*place, "vary", name)) for name, value in step.vary.items()}
-        used = (prompt.variables() & set(words)) - self.seed_fields()
+        used = (prompt.variables() & set(words)) - (self.fields - self.drawn)
+        self.drawn |= used
         return {name: self.options(*words[name]) for name in sorted(used)}
-
-    def seed_fields(self) -> set[str]:
-        return self.fields - set(self.loaded.spec.vary)
 
     def options(self, value: Any, place: Place) -> Sequence[Any]:
         if isinstance(value, str):
@@ -146,7 +146,7 @@ class _Resolver:
             if isinstance(each, Ask) and (each.samples > 1 or each.each):
                 raise SpecError(f"{self.where(inside)}: samples and each make many rows of one; a repeat keeps one row: put them before or after")
             inner.append(self.step(each, number, inside))
-        self.need(expression_variables(step.repeat.until, self.where((*place, "repeat", "until"))), (*place, "repeat", "until"))
+        self.expression(step.repeat.until, (*place, "repeat", "until"))
         self.last = outside
         writes = dict.fromkeys([f"{step.name}_rounds", *(name for each in inner for name in each.writes)])
         return self.planned(step, number, writes, [each.fingerprint for each in inner], inner=tuple(inner))
@@ -161,12 +161,12 @@ class _Resolver:
                 return self.planned(step, number, [step.name, f"{step.name}_answer"], [])
             case Select():
                 for expression in [*([step.select.where] if step.select.where else []), *step.select.best]:
-                    self.need(expression_variables(expression, self.where(here)), here)
+                    self.expression(expression, here)
                 return self.planned(step, number, [step.select.fold] if step.select.fold else [], [])
             case Dedup():
                 self.need({step.dedup.on} if isinstance(step.dedup.on, str) else set(step.dedup.on), here)
                 if step.dedup.prefer:
-                    self.need(expression_variables(step.dedup.prefer, self.where(here)), here)
+                    self.expression(step.dedup.prefer, here)
             case Mix():
                 self.need({step.mix.by}, here)
         return self.planned(step, number, [], [])
@@ -194,9 +194,13 @@ class _Resolver:
         path = self.loaded.base / Path(name).expanduser()
         return path if path.is_file() else self.loaded.library.find("benchmarks", name, SUFFIXES)
 
-    def need(self, names: Iterable[str], place: Place, prompt: str = "") -> None:
+    def expression(self, text: str, place: Place, given: frozenset[str] = frozenset()) -> None:
+        """An expression sees the row's fields alone (and `given`), unlike a prompt."""
+        self.need(expression_variables(text, self.where(place)), place, given=given)
+
+    def need(self, names: Iterable[str], place: Place, prompt: str = "", given: frozenset[str] = frozenset()) -> None:
         """Raises SpecError for the first name that no earlier step and no seed gives."""
-        for name in sorted(set(names) - self.fields - _GIVEN):
+        for name in sorted(set(names) - self.fields - given):
             user = f"prompt {prompt!r} uses {name!r}, which" if prompt else f"the field {name!r}"
             raise SpecError(f"{self.where(place)}: {user} no seed, vary list or earlier step gives{nearest(name, self.fields)}")
 

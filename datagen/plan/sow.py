@@ -18,7 +18,7 @@ from datagen.seeds import SEEDS
 from datagen.seeds.base import SeedSource
 from datagen.seeds.grid import Grid
 from datagen.spec.load import Loaded
-from datagen.spec.reading import validated_by
+from datagen.spec.reading import validated_by, whole_text
 
 DEFAULT_TAKE = 1_000_000
 """Rows read where nobody says how many: a bound, so that a price can be given."""
@@ -79,14 +79,16 @@ def _renamed(values: Mapping[str, Any], rename: Mapping[str, str], source: str) 
 def plain(value: Any) -> Any:
     """A value of a foreign table as plain JSON: dates and decimals become text, a NaN becomes null."""
     match value:
-        case None | str() | bool() | int():
+        case None | bool() | int():
             return value
+        case str():
+            return whole_text(value)
         case float():
             return value if math.isfinite(value) else None
         case list() | tuple():
             return [plain(item) for item in value]
         case dict():
-            return {str(key): plain(item) for key, item in value.items()}
+            return {whole_text(str(key)): plain(item) for key, item in value.items()}
         case datetime.datetime() | datetime.date() | datetime.time():
             return value.isoformat()
         case decimal.Decimal():

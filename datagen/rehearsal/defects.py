@@ -89,19 +89,21 @@ def _truncation(text: str, prompt: str, rng: random.Random) -> tuple[str, str]:
 def _leak(text: str, prompt: str, rng: random.Random) -> tuple[str, str]:
     pool = material.benchmark_items()
     name, item = rng.choice(pool.texts)
-    lead = rng.choice(("A similar exercise:", "Try the same idea here.", "For comparison, consider this:", "Another case of the same kind:", "Now you:"))
+    lead = rng.choice(("A similar exercise:", "Try the same idea here.", "For comparison, consider this:", "Another case of the same kind:",
+        "Now you:"))
     return _inserted(text, f"{lead} {item}", rng), f"leak/{pool.origin}:{name}"
 
 
 def _pii(text: str, prompt: str, rng: random.Random) -> tuple[str, str]:
     first, last = rng.choice(_FIRST), rng.choice(_LAST)
     kind, sentence = rng.choice(_PII)
+    street = f"{rng.randint(10, 9899)} {rng.choice(('Maple', 'Oak', 'Cedar', 'Elm'))} {rng.choice(('Street', 'Avenue', 'Road'))}"
     values = {
         "name": f"{first} {last}",
         "mail": f"{first.lower()}.{last.lower()}{rng.randint(1, 99)}@{rng.choice(('mailhub.com', 'postbox.net', 'inboxly.org'))}",
         "phone": f"({rng.randint(201, 989)}) {rng.randint(220, 998)}-{rng.randint(0, 9999):04d}",
         "ssn": f"{rng.randint(100, 665)}-{rng.randint(10, 99)}-{rng.randint(1000, 9999)}",
-        "address": f"{rng.randint(10, 9899)} {rng.choice(('Maple', 'Oak', 'Cedar', 'Elm'))} {rng.choice(('Street', 'Avenue', 'Road'))}, {rng.choice(('Dayton, OH 45402', 'Boise, ID 83702', 'Salem, OR 97301'))}",
+        "address": f"{street}, {rng.choice(('Dayton, OH 45402', 'Boise, ID 83702', 'Salem, OR 97301'))}",
     }
     return _inserted(text, sentence.format(**values), rng), f"pii/synthetic:{kind}"
 
@@ -169,11 +171,14 @@ _META = (
 _SYNONYMS: dict[str, tuple[str, ...]] = {
     "the": ("this", "that"), "a": ("one", "some"), "is": ("becomes", "equals"), "are": ("were", "become"), "so": ("thus", "hence", "therefore"),
     "and": ("plus", "as well as"), "first": ("initially", "to begin"), "then": ("next", "afterwards"), "gives": ("yields", "produces"),
-    "makes": ("yields", "creates"), "that": ("this", "which"), "each": ("every",), "every": ("each",), "all": ("the whole",), "total": ("sum", "full amount"),
+    "makes": ("yields", "creates"), "that": ("this", "which"), "each": ("every",), "every": ("each",), "all": ("the whole",), "total": ("sum",
+        "full amount"),
     "find": ("determine", "compute"), "because": ("since", "as"), "which": ("that",), "must": ("has to", "needs to"), "can": ("may", "could"),
     "number": ("amount", "count"), "left": ("remaining",), "in": ("within",), "of": ("from",), "for": ("to",), "it": ("this",), "has": ("holds",),
-    "takes": ("needs", "requires"), "same": ("identical",), "one": ("a single",), "two": ("a pair of",), "only": ("just", "merely"), "what": ("whatever",),
-    "how": ("in what way",), "step": ("stage",), "value": ("figure",), "answer": ("result",), "with": ("using",), "by": ("through",), "to": ("towards",),
+    "takes": ("needs", "requires"), "same": ("identical",), "one": ("a single",), "two": ("a pair of",), "only": ("just", "merely"),
+        "what": ("whatever",),
+    "how": ("in what way",), "step": ("stage",), "value": ("figure",), "answer": ("result",), "with": ("using",), "by": ("through",),
+        "to": ("towards",),
     "now": ("at this point",), "together": ("combined",), "before": ("ahead of",), "after": ("following",), "from": ("out of",), "leaves": ("keeps",),
     "costs": ("is priced at",), "pays": ("spends",), "remain": ("are left",), "needs": ("requires",), "means": ("implies",), "adds": ("contributes",),
 }  # fmt: skip

@@ -44,7 +44,8 @@ class Latency:
             if not (0 <= self._median < 3600 and 0 <= self._sigma < 10):
                 raise ValueError
         except ValueError:
-            raise SpecError(f"rehearsal.latency is {words!r}; write seconds, as in '0.2', or 'lognormal:MEDIAN,SIGMA', as in 'lognormal:1.5,0.6'") from None
+            forms = "seconds, as in '0.2', or 'lognormal:MEDIAN,SIGMA', as in 'lognormal:1.5,0.6'"
+            raise SpecError(f"rehearsal.latency is {words!r}; write {forms}") from None
 
     def seconds(self, seed: int, identity: str, attempt: int) -> float:
         if not self._sigma:

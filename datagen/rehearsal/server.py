@@ -15,6 +15,7 @@ import re
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 import orjson
@@ -139,6 +140,7 @@ class Connection(asyncio.Protocol):
             body = body[: len(body) // 2]
         else:
             entry.delivered += 1
+            entry.delivered_at = time.time()
         self._send(200, body, "application/json", extra)
 
     def _fail(self, wire: Wire, fault: str) -> None:
@@ -217,7 +219,8 @@ def _statement(house: House) -> tuple[bytes, str]:
 
 
 def _models(house: House) -> tuple[bytes, str]:
-    model = {"id": house.label, "object": "model", "created": 1_790_000_000, "owned_by": "datagen", "type": "model", "display_name": "Simulated teacher"}
+    model = {"id": house.label, "object": "model", "created": 1_790_000_000, "owned_by": "datagen", "type": "model",
+        "display_name": "Simulated teacher"}
     return orjson.dumps({"object": "list", "data": [model], "has_more": False, "first_id": house.label, "last_id": house.label}), "application/json"
 
 

@@ -35,8 +35,9 @@ def _check_shares(kind: str, shares: Mapping[str, float], known: Iterable[str]) 
     for name in shares:
         if name not in set(known):
             raise SpecError(f"rehearsal.{kind}s: unknown {kind} {name!r}{nearest(name, known)}")
-    if sum(shares.values()) > 1 + 1e-9:
-        raise SpecError(f"rehearsal.{kind}s: the shares add up to {sum(shares.values()):g}, but an answer has at most one {kind}; keep the sum at or below 1")
+    total = sum(shares.values())
+    if total > 1 + 1e-9:
+        raise SpecError(f"rehearsal.{kind}s: the shares add up to {total:g}, but there is at most one {kind} at a time; keep the sum at or below 1")
 
 
 def label(settings: Settings) -> str:

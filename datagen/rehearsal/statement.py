@@ -29,6 +29,8 @@ class Entry:
     """How often it was paid."""
     delivered: int = 0
     """How often it was written in full to a client that was still there."""
+    delivered_at: float = 0.0
+    """When that was last, in seconds since the epoch; 0 when never. For the books only: no answer depends on it."""
 
 
 class Statement:

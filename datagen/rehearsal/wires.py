@@ -249,7 +249,8 @@ def _openai_body(asked: Asked, answer: Answer, text: str, ended: str, said: int,
         "usage": {
             "prompt_tokens": said, "completion_tokens": spent, "total_tokens": said + spent,
             "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": min(thought, spent), "audio_tokens": 0, "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": min(thought, spent), "audio_tokens": 0, "accepted_prediction_tokens": 0,
+                "rejected_prediction_tokens": 0},
         },
         "service_tier": "default", "system_fingerprint": "fp_simulated",
     }  # fmt: skip
@@ -260,7 +261,8 @@ def _logprobs(text: str, asked: Asked) -> list[dict[str, Any]]:
     made = []
     for index, piece in enumerate(_words(text)):
         sure = -0.01 * (1 + (len(piece) * 7 + index * 13) % 60)
-        others = [{"token": piece if rank == 0 else f"{piece}{rank}", "logprob": sure - 1.5 * rank, "bytes": None} for rank in range(asked.top_logprobs or 0)]
+        others = [{"token": piece if rank == 0 else f"{piece}{rank}", "logprob": sure - 1.5 * rank,
+            "bytes": None} for rank in range(asked.top_logprobs or 0)]
         made.append({"token": piece, "logprob": sure, "bytes": list(piece.encode()), "top_logprobs": others})
     return made
 
@@ -316,5 +318,5 @@ def limit_headers(wire: Wire) -> tuple[tuple[str, str], ...]:
         kinds = ("requests", "input-tokens", "output-tokens", "tokens")
         ends = (("limit", "100000000"), ("remaining", "99999999"), ("reset", "2026-11-21T00:00:01Z"))
         return tuple((f"anthropic-ratelimit-{kind}-{end}", value) for kind in kinds for end, value in ends)
-    kinds = ("requests", "tokens")
-    return tuple((f"x-ratelimit-{end}-{kind}", value) for kind in kinds for end, value in (("limit", "100000000"), ("remaining", "99999999"), ("reset", "1ms")))
+    ends = (("limit", "100000000"), ("remaining", "99999999"), ("reset", "1ms"))
+    return tuple((f"x-ratelimit-{end}-{kind}", value) for kind in ("requests", "tokens") for end, value in ends)

@@ -20,6 +20,8 @@ BATCH = 32
 """Items sent at once: a process wakes rarely and no row waits long."""
 DEADLINE = 10.0
 """Seconds one batch may take."""
+START = 30.0
+"""Seconds more for a process's first batch, which also pays for starting it and for its imports."""
 
 
 @dataclass
@@ -36,9 +38,10 @@ class ProcessPool:
     `tool` is shared by many calls (a recipe); it is sent once a batch. An exception in the function is raised here.
     """
 
-    def __init__(self, size: int | None = None, deadline: float = DEADLINE) -> None:
+    def __init__(self, size: int | None = None, deadline: float = DEADLINE, start: float = START) -> None:
         self._size = size or os.cpu_count() or 1
         self._deadline = deadline
+        self._start = start
         self._idle: list[_Process] = []
         self._busy = 0
         self._jobs: deque[_Job] = deque()
@@ -84,15 +87,17 @@ class ProcessPool:
             for job in batch:
                 if not job.done.done():
                     job.done.set_exception(error if isinstance(error, Exception) else RuntimeError("the pool was closed"))
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self._idle.append(process)
+        finally:
             self._busy -= 1
-            raise
-        self._busy -= 1
-        self._idle.append(process)
         self._dispatch()
 
     async def _run(self, process: _Process, batch: Sequence[_Job]) -> _Process:
         """Answer a batch; returns the process to go on with, which is a new one when this one had to be ended."""
-        results = await process.answer((batch[0].function, batch[0].tool, [job.argument for job in batch]), self._deadline)
+        results = await process.answer((batch[0].function, batch[0].tool, [job.argument for job in batch]), self._deadline, self._start)
         if results is None and len(batch) == 1:
             process.end()
             _give(batch, [(True, None)])
@@ -127,14 +132,15 @@ class _Process:
         self._process.start()
         other.close()
 
-    async def answer(self, task: tuple[Any, Any, list[Any]], deadline: float) -> list[tuple[bool, Any]] | None:
+    async def answer(self, task: tuple[Any, Any, list[Any]], deadline: float, start: float) -> list[tuple[bool, Any]] | None:
         """The results, or None when the deadline passed or the process died."""
         loop = asyncio.get_running_loop()
         ready = loop.create_future()
-        self._pipe.send_bytes(pickle.dumps(task))
+        message = pickle.dumps(task)
         loop.add_reader(self._pipe.fileno(), lambda: ready.done() or ready.set_result(None))
         try:
-            await asyncio.wait_for(ready, deadline + (0 if self._warm else 30.0))
+            self._pipe.send_bytes(message)
+            await asyncio.wait_for(ready, deadline + (0 if self._warm else start))
             results: list[tuple[bool, Any]] = pickle.loads(self._pipe.recv_bytes())
         except (TimeoutError, EOFError, ConnectionError):
             return None
@@ -144,7 +150,6 @@ class _Process:
         return results
 
     _warm = False
-    """The first batch also pays for starting the process and importing."""
 
     def end(self) -> None:
         self._process.kill()
@@ -164,7 +169,7 @@ def _work(pipe: Connection) -> None:
             return
         results = [_guarded(function, tool, argument) for argument in arguments]
         try:
-            pipe.send_bytes(pickle.dumps(results))
+            pipe.send_bytes(_packed(results))
         except OSError:
             return
 
@@ -173,4 +178,20 @@ def _guarded(function: Callable[[Any, Any], Any], tool: Any, argument: Any) -> t
     try:
         return True, function(tool, argument)
     except Exception as error:
-        return False, error
+        return False, _portable(error)
+
+
+def _portable(error: Exception) -> Exception:
+    """The exception where it survives the pipe, else its words: many cannot be built again from their arguments."""
+    try:
+        pickle.loads(pickle.dumps(error))
+        return error
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def _packed(results: list[tuple[bool, Any]]) -> bytes:
+    try:
+        return pickle.dumps(results)
+    except Exception as error:
+        return pickle.dumps([(False, RuntimeError(f"a result cannot be sent between processes: {error}"))] * len(results))

@@ -88,6 +88,8 @@ def _scalar(node: yaml.Node, where: str) -> Any:
         raise SpecError(f"{where}: {error}") from error
     finally:
         loader.dispose()
+    if isinstance(value, bool) and node.value.lower() not in ("true", "false"):
+        return str(node.value)  # yes, no, on, off: words, which a bool field still takes for what they say
     if isinstance(value, str):
         return _VARIABLE.sub(lambda match: _variable(match, where), value)
     if value is None or isinstance(value, bool | int | float):
@@ -157,6 +159,11 @@ def _inside(model: type[BaseModel], part: str | int) -> type[BaseModel] | None:
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate
     return None
+
+
+def whole_text(text: str) -> str:
+    """The text with halves of surrogate pairs replaced: JSON can escape them, no file can hold them."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _shown(value: Any) -> str:

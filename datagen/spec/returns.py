@@ -7,11 +7,13 @@ Every list has a bound; that is what makes a worst-case price possible.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from datagen.errors import SpecError, nearest
+from datagen.spec.reading import whole_text
 
 _PLAIN = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 _FORMS = ("int", "float", "one_of", "list", "object")
@@ -58,6 +60,8 @@ def _form(form: str, word: Mapping[str, Any], where: str) -> dict[str, Any]:
                 raise SpecError(f"{where}: a list needs a bound, else no price can be given: {{list: {given}, at_most: 8}}")
             return {"type": "array", "items": _schema(given, where), "maxItems": bound}
         case "object":
+            if not isinstance(given, Mapping) or not given:
+                raise SpecError(f"{where}: object takes its fields, {{object: {{name: str}}}}, found {given!r}")
             return schema_of(given, where)
         case "one_of":
             if not isinstance(given, list) or not given:
@@ -70,6 +74,8 @@ def _form(form: str, word: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _number(form: str, bounds: Any, where: str) -> dict[str, Any]:
     if not isinstance(bounds, list) or len(bounds) != 2 or not all(isinstance(bound, int | float) for bound in bounds):
         raise SpecError(f"{where}: {form} takes [lowest, highest], found {bounds!r}")
+    if bounds[0] > bounds[1]:
+        raise SpecError(f"{where}: {form} takes [lowest, highest], found {bounds!r}, which no answer can meet")
     return {"type": _PLAIN[form], "minimum": bounds[0], "maximum": bounds[1]}
 
 
@@ -94,7 +100,7 @@ def _loads(text: str) -> Any:
     for candidate in [*candidates, _TRAILING_COMMA.sub(r"\1", candidates[1])]:
         try:
             return json.loads(candidate, strict=False)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             problem = str(error)
     raise Malformed(f"not valid JSON: {problem}")
 
@@ -129,6 +135,10 @@ def _plain(kind: str, schema: Mapping[str, Any], value: Any, name: str) -> Any:
     wanted = {"string": str, "boolean": bool, "integer": int, "number": (int, float)}[kind]
     if not isinstance(value, wanted) or (isinstance(value, bool) and kind != "boolean"):
         raise Malformed(f"{name} must be of type {kind}, found {value!r}")
+    if isinstance(value, str):
+        return whole_text(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Malformed(f"{name} must be a finite number, found {value}")
     if kind in ("integer", "number") and not schema.get("minimum", value) <= value <= schema.get("maximum", value):
         raise Malformed(f"{name} must lie between {schema['minimum']} and {schema['maximum']}, found {value}")
     return value

@@ -19,7 +19,13 @@ from datagen.spec.models import Words
 from datagen.spec.reading import Written, read_yaml, validated
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False)
+for _table, _name in ((_ENVIRONMENT.globals, "lipsum"), (_ENVIRONMENT.filters, "random")):
+    _table.pop(_name)  # a prompt that differs from run to run would be paid for in each
 _GLOBALS = frozenset(_ENVIRONMENT.globals)
+
+
+_ROW_FAULTS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""What a template may raise on a value it was not written for."""
 
 
 class _Head(Words):
@@ -40,14 +46,16 @@ class Prompt:
     def read(cls, name: str, written: Written) -> Prompt:
         """From the file's text. Raises SpecError with file:line on a bad head or a template that does not parse."""
         head, body, first_line = _split(written.text)
-        parsed = read_yaml(written.path, head) if head else Written(written.path, {}, {}, "")
+        parsed = read_yaml(written.path, "\n" + head) if head else Written(written.path, {}, {}, "")
         words = validated(_Head, parsed.value or {}, parsed)
         prompt = cls(name, words.about, words.system, body)
         for text, offset in ((prompt.system, 0), (prompt.body, first_line)):
             try:
-                _ENVIRONMENT.parse(text)
+                _ENVIRONMENT.compile(text)  # more than parsing: it also looks up filters and tests
             except TemplateSyntaxError as error:
                 raise SpecError(f"{written.path}:{offset + (error.lineno or 1)}: {error.message}") from error
+            if any(True for _ in meta.find_referenced_templates(_ENVIRONMENT.parse(text))):
+                raise SpecError(f"{written.path}: a prompt stands alone; it cannot include, import or extend another template")
         return prompt
 
     def variables(self) -> set[str]:
@@ -61,7 +69,7 @@ class Prompt:
             body = _template(self.body).render(values).strip()
         except TemplateError as error:
             raise SpecError(f"prompt {self.name!r}: {error.message}") from error
-        except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+        except _ROW_FAULTS as error:
             raise SpecError(f"prompt {self.name!r} cannot be rendered: {error}") from error
         return (*((("system", system),) if system else ()), ("user", body))
 
@@ -101,8 +109,10 @@ def expression_variables(expression: str, where: str) -> set[str]:
 def evaluate(expression: str, values: Mapping[str, Any]) -> Any:
     """The value of an expression over a row's fields. Raises SpecError when it cannot be computed."""
     try:
-        return _compiled(expression)(**values)
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        value = _compiled(expression)(**values)
+        bool(value)  # an undefined value speaks up when asked for its truth: here, not in whoever uses it
+        return value
+    except (TemplateError, *_ROW_FAULTS) as error:
         raise SpecError(f"the expression {expression!r} failed on a row: {error}") from error
 
 

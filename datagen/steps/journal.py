@@ -126,11 +126,13 @@ class Journal:
             folder = root / folders[number]
             for kind, records, more in (("dropped", book.dropped, DROPPED_COLUMNS), ("unanswered", book.unanswered, UNANSWERED_COLUMNS)):
                 path = folder / kind / f"{part}.parquet"
+                path.unlink(missing_ok=True)  # an earlier walk of this part may have left one
                 if records:
                     write_rows(path, sorted(records, key=lambda record: record["id"]), **more)
                     written.append(str(path.relative_to(root)))
+            path = folder / "verdicts" / f"{part}.parquet"
+            path.unlink(missing_ok=True)
             if book.verdicts:
-                path = folder / "verdicts" / f"{part}.parquet"
                 write_table(path, sorted(book.verdicts, key=lambda record: (record["row"], record["operator"])), VERDICT_COLUMNS)
                 written.append(str(path.relative_to(root)))
         return written

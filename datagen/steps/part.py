@@ -98,8 +98,10 @@ class PartWorker:
         folder = self.root / part_folder(self.plan, unit.stretch)
         files = journal.write(self.root, unit.part, {step.number: step.folder for step in stretch.steps})
         write_rows(folder / "kept" / f"{unit.part}.parquet", [row_record(row) for row in kept])
+        calls = folder / "calls" / f"{unit.part}.parquet"
+        calls.unlink(missing_ok=True)
         if journal.calls:
-            write_table(folder / "calls" / f"{unit.part}.parquet", sorted(journal.calls, key=_call_order), CALL_COLUMNS)
+            write_table(calls, sorted(journal.calls, key=_call_order), CALL_COLUMNS)
         counts = {str(number): book.counts() for number, book in journal.books.items()}
         again = sum(count["unanswered"].get(Outcome.FAILED, 0) for count in counts.values())
         manifest = {"part": unit.part, "fingerprint": fingerprint, "counts": counts, "files": files, "open": again}

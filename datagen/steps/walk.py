@@ -42,7 +42,7 @@ async def _branch(row: Row, plain: Sequence[PlannedStep], rest: Sequence[Planned
 
 async def _family(parent: Row, step: PlannedStep, rest: Sequence[PlannedStep], work: Work) -> list[Row]:
     """The children of one row, asked side by side or, `in_order`, one after another."""
-    born = children(step, parent)
+    born = [parent.child(step.name, 0, {})] if _passes_by(step, parent) else children(step, parent)
     work.journal.enter(step, max(len(born), 1), came_from=1)
     if not born:
         work.journal.drop(step, parent, "each", "empty_list")
@@ -52,6 +52,14 @@ async def _family(parent: Row, step: PlannedStep, rest: Sequence[PlannedStep], w
     else:
         asked = await _all([_one(visit(step, child, work, counted=True)) for child in born])
     return await walk(asked, rest, work) if asked else []
+
+
+def _passes_by(step: PlannedStep, parent: Row) -> bool:
+    """True where the row stays one row. `visit` says the rest: also that an expression cannot be computed."""
+    try:
+        return step.spec.when is not None and not evaluate(step.spec.when, parent.fields)
+    except SpecError:
+        return True
 
 
 async def _in_order(born: Sequence[Row], step: PlannedStep, work: Work) -> list[Row]:

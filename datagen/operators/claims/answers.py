@@ -7,16 +7,19 @@ import re
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _HASHES = re.compile(r"^[ \t]*#{4,6}[ \t]*(?!#)(\S[^\n]*)$", re.MULTILINE)
 _LINE = re.compile(
-    r"^[ \t>*_#-]*(?:(?:the |my |so the )?(?:final |correct )?answer|ans|a|final result|result)[ \t]*[*_]*[ \t]*[:=][ \t]*[*_]*[ \t]*\n?[ \t]*(\S[^\n]*)$",
+    r"^[ \t>*_#-]*(?:(?:the |my |so the )?(?:final |correct )?answer|ans|a|final result"
+    r"|result)[ \t]*[*_]*[ \t]*[:=][ \t]*[*_]*[ \t]*\n?[ \t]*(\S[^\n]*)$",
     re.IGNORECASE | re.MULTILINE,
 )
 _SAYS = re.compile(
-    r"\b(?:final |correct |right )?(?:answer|result)(?: to (?:the|this) (?:question|problem))?[*_]*\s*(?:is|was|equals|=|:)\s*(?:therefore |thus |simply |equal to )?:?\s*[*_]*\s*(?=(\S[^\n]*))",
+    r"\b(?:final |correct |right )?(?:answer|result)(?: to (?:the|this) (?:question|problem))?[*_]*\s*(?:is|was|equals|=|:)\s*(?:therefore |thus "
+    r"|simply |equal to )?:?\s*[*_]*\s*(?=(\S[^\n]*))",
     re.IGNORECASE,
 )
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
 _NUMBER = re.compile(
-    r"(?<![\w.])[-−+]?\s?[$€£¥]?\s?[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s?/\s?\d+(?:\.\d+)?)?(?:\s?%|\\%)?(?!\w*\d)|\\[dt]?frac\{-?\d+\}\{\d+\}",
+    r"(?<![\w.])[-−+]?\s?[$€£¥]?\s?[-−]?(?:\d{1,3}(?:,\d{3})+|\d++)(?:\.\d++)?(?:\s?/\s?\d+(?:\.\d+)?)?(?:\s?%|\\%)?(?!\w*\d)"
+    r"|\\[dt]?frac\{-?\d+\}\{\d+\}",
 )
 _SENTENCE_END = re.compile(r"(?<=[^\d\W])[.!?;](?=\s|$)|(?<=[\d)}\]$%])[.!?](?=\s+[A-Z(]|\s*$)|(?<=[)\]}'\"*])[.!](?=\s|$)")
 _CALCULATION = re.compile(r"<<[^<>\n]*>>")

@@ -33,10 +33,16 @@ class Number:
         return f"{'-' if top < 0 else ''}{digits[:-places]}.{digits[-places:]}"
 
 
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
 _VULGAR = dict(
-    zip("½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞⅐⅑⅒", "1/2 1/3 2/3 1/4 3/4 1/5 2/5 3/5 4/5 1/6 5/6 1/8 3/8 5/8 7/8 1/7 1/9 1/10".split(), strict=True),
+    pair.split("=") for pair in _words("½=1/2 ⅓=1/3 ⅔=2/3 ¼=1/4 ¾=3/4 ⅕=1/5 ⅖=2/5 ⅗=3/5 ⅘=4/5 ⅙=1/6 ⅚=5/6 ⅛=1/8 ⅜=3/8 ⅝=5/8 ⅞=7/8 ⅐=1/7 ⅑=1/9 ⅒=1/10")
 )
-_SIGNS = str.maketrans({"−": "-", "–": "-", "⁄": "/", "∕": "/", "÷": "/", "\u00a0": " ", "\u2009": "", "\u202f": "", "’": "'", "“": '"', "”": '"', "，": ",", "：": ":"})
+_SIGNS = str.maketrans(
+    {"−": "-", "–": "-", "⁄": "/", "∕": "/", "÷": "/", "\u00a0": " ", "\u2009": "", "\u202f": "", "’": "'", "“": '"', "”": '"', "，": ",", "：": ":"}
+)
 _LATEX = (
     (re.compile(r"\\(?:text|mathrm|textbf|textit|mathbf|mbox|operatorname|rm)\s*\{([^{}]*)\}"), r"\1"),
     (re.compile(r"\\(?:left|right|displaystyle|big|Big|quad|qquad)(?![a-z])"), ""),
@@ -67,13 +73,19 @@ _DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)"
 _DECIMAL = rf"(?:{_DIGITS}(?:\.\d*)?|\.\d+)"
 _FRACTION = rf"(?:{_DECIMAL}\s*/\s*{_DECIMAL}|\\frac\s*\{{\s*-?{_DECIMAL}\s*\}}\s*\{{\s*{_DECIMAL}\s*\}})"
 _NUMBER = re.compile(
-    rf"(?P<sign>[-+])?\s*(?P<coin>[$€£¥]|USD |EUR )?\s*(?P<inner>-)?\s*(?:(?P<whole>{_DIGITS})(?:\s+and\s+|\s*-\s*|\s+|(?=\\frac))(?P<part>{_FRACTION})|(?P<fraction>{_FRACTION})|"
-    rf"(?P<decimal>{_DECIMAL})(?P<overline>\\overline\s*\{{\d+\}})?(?P<power>\s*e\s*[-+]?\d{{1,3}}(?!\w)|\s*[*x]\s*10\s*\^\s*\{{?\s*-?\d{{1,3}}\s*\}}?)?)"
+    rf"(?P<sign>[-+])?\s*(?P<coin>[$€£¥]|USD |EUR )?\s*(?P<inner>-)?\s*(?:(?P<whole>{_DIGITS})(?:\s+and\s+|\s*-\s*|\s+"
+    rf"|(?=\\frac))(?P<part>{_FRACTION})|(?P<fraction>{_FRACTION})|"
+    rf"(?P<decimal>{_DECIMAL})(?P<overline>\\overline\s*\{{\d+\}})?(?P<power>\s*e\s*[-+]?\d{{1,3}}(?!\w)"
+    rf"|\s*[*x]\s*10\s*\^\s*\{{?\s*-?\d{{1,3}}\s*\}}?)?)"
     rf"(?:\s*(?P<scale>hundred|thousand|million|billion|trillion|dozen)s?\b)?\s*(?P<unit>[^\d]*(?:\^\s*\{{?[23]\}}?|²|³)?[^\d]*)",
     re.IGNORECASE,
 )
 _SCALE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
-_LEAD = re.compile(r"^(?:(?:about|approximately|approx\.?|around|roughly|exactly|equal to|equals|a total of|is|was|only|just)\s+|[≈~=]\s*|[a-z](?:_?\{?\w\}?)?\s*=\s*)+", re.IGNORECASE)
+_LEAD = re.compile(
+    r"^(?:(?:about|approximately|approx\.?|around|roughly|exactly|equal to|equals|a total of|is|was|only|just)\s+|[≈~=]\s*"
+    r"|[a-z](?:_?\{?\w\}?)?\s*=\s*)+",
+    re.IGNORECASE,
+)
 _COINS = {"$": "usd", "USD": "usd", "€": "eur", "EUR": "eur", "£": "gbp", "¥": "jpy"}
 
 
@@ -135,11 +147,20 @@ def _ratio(text: str) -> Fraction | None:
     return top / bottom if bottom else None
 
 
-_UNITS_WORDS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
+_UNITS_WORDS = _words(
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+)
 _SMALL = {word: value for value, word in enumerate(_UNITS_WORDS)} | {
-    word: 10 * value for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)
+    word: 10 * value for value, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2)
 }
-_PARTS = {"half": Fraction(1, 2), "third": Fraction(1, 3), "quarter": Fraction(1, 4), "fourth": Fraction(1, 4), "fifth": Fraction(1, 5), "tenth": Fraction(1, 10)}
+_PARTS = {
+    "half": Fraction(1, 2),
+    "third": Fraction(1, 3),
+    "quarter": Fraction(1, 4),
+    "fourth": Fraction(1, 4),
+    "fifth": Fraction(1, 5),
+    "tenth": Fraction(1, 10),
+}
 
 
 def _spelt(text: str) -> Number | None:
@@ -183,7 +204,10 @@ def _compound(text: str) -> Number | None:
 
 
 _FILLERS = frozenset(
-    "total in altogether each left more less remaining now all a an the of per and or so on at for old long tall away apart years-old is was are were overall combined exactly".split()
+    _words(
+        "total in altogether each left more less remaining now all a an the of per and or so on at for old long tall away apart years-old is was are"
+        " were overall combined exactly"
+    )
 )
 
 
@@ -218,10 +242,12 @@ def _symbol(name: str) -> str:
 
 _TABLE = """
 length: m 1 meter meters metre metres; km 1000 kilometer kilometers kilometre kilometres; cm 1/100 centimeter centimeters centimetre centimetres;
-  mm 1/1000 millimeter millimeters millimetre millimetres; inch 127/5000 inches in; ft 381/1250 foot feet; yd 1143/1250 yard yards; mi 201168/125 mile miles
+  mm 1/1000 millimeter millimeters millimetre millimetres; inch 127/5000 inches in; ft 381/1250 foot feet;
+  yd 1143/1250 yard yards; mi 201168/125 mile miles
 time: s 1 second seconds sec secs; min 60 minute minutes mins; h 3600 hour hours hr hrs; day 86400 days; week 604800 weeks
 months: month 1 months; year 12 years yr yrs
-mass: g 1 gram grams; kg 1000 kilogram kilograms kilo kilos; mg 1/1000 milligram milligrams; oz 45359237/1600000 ounce ounces; lb 45359237/100000 lbs; ton 1000000 tonne tonnes tons
+mass: g 1 gram grams; kg 1000 kilogram kilograms kilo kilos; mg 1/1000 milligram milligrams;
+  oz 45359237/1600000 ounce ounces; lb 45359237/100000 lbs; ton 1000000 tonne tonnes tons
 volume: l 1 liter liters litre litres; ml 1/1000 milliliter milliliters millilitre millilitres; gal 473176473/125000000 gallon gallons
 usd: usd 1 dollar dollars buck bucks; cent 1/100 cents ¢
 eur: eur 1 euro euros

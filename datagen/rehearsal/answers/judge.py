@@ -9,23 +9,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from datagen.rehearsal.answers.worked import Problem
+from datagen.seeds.problems.wording import words
 
 _SCORES = frozenset({"score", "rating", "grade", "quality", "value", "points", "level", "educational_value", "correctness", "clarity"})
 _WORDS = frozenset(
-    {"fault", "faults", "reason", "reasons", "reasoning", "critique", "feedback", "comment", "justification", "explanation", "evidence", "verdict", "rationale", "flaw", "weakness"}
+    {"fault", "faults", "reason", "reasons", "reasoning", "critique", "feedback", "comment", "justification", "explanation", "evidence", "verdict",
+        "rationale", "flaw", "weakness"}
 )
 _TAGGED = re.compile(r"<(\w+)>\n?(.*?)\n?</\1>", re.DOTALL)
 _HEADED = re.compile(
-    r"(?:^|\n)[#* ]*(?:the )?(?:text|section|chapter|lesson|passage|solution|answer|response|candidate|student'?s? (?:answer|solution))[* ]*:[* ]*\n?", re.IGNORECASE
+    r"(?:^|\n)[#* ]*(?:the )?(?:text|section|chapter|lesson|passage|solution|answer|response|candidate|student'?s? answer)[* ]*:[* ]*\n?",
+    re.IGNORECASE,
 )
 _REFUSING = re.compile(
-    r"\b(?:I(?:'m| am) (?:sorry|unable|not able)|I (?:cannot|can't|can not|must decline|won't) (?:\w+ )?(?:help|assist|provide|comply|answer|fulfil|fulfill|decline|write|create|encourage|give|support)"
+    r"\b(?:I(?:'m| am) (?:sorry|unable|not able)|I must decline|I (?:cannot|can't|can not|won't) (?:\w+ )?"
+    r"(?:help|assist|provide|comply|answer|fulfil|fulfill|write|create|encourage|give|support)"
     r"|unable to (?:fulfill|answer|comply)|cannot assist|can't help|inappropriate (?:for me )?to)"
 )  # fmt: skip
 _META = re.compile(r"\b(?:as an? (?:AI|large language model|AI language model)|I am an AI|I hope this helps|[Cc]ertainly! Here|[Ss]ure, as an AI)")
 _PERSONAL = re.compile(r"[\w.+-]+@[\w-]+\.[a-z]{2,}|\(\d{3}\) \d{3}-\d{4}|\b\d{3}-\d{2}-\d{4}\b|\b\d{2,5} [A-Z]\w+ (?:Street|Avenue|Road), ")
 _FINAL = re.compile(r"(?:The answer is|####)\s*\$?(?:\\boxed\{)?([^\n$}]+?)\}?\$?\.?\s*(?:\n|$)")
-_FUNCTION_WORDS = frozenset("the of and to in is are that it for as with on by be this a an from or at".split())
+_FUNCTION_WORDS = frozenset(words("the of and to in is are that it for as with on by be this a an from or at"))
 
 FAULTS: dict[str, tuple[str, ...]] = {
     "refusal": ("The text declines to answer instead of teaching anything.", "This is a refusal, so nothing can be learned from it."),
@@ -38,7 +42,8 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "wrong_answer": ("The final answer is wrong: {answer} instead of {truth}.", "A step goes wrong; the result should be {truth}, not {answer}."),
 }
 _CLEAN = ("none", "No fault found.", "Nothing serious.", "None; the steps are clear.", "none worth naming")
-_MINOR = ("A second example would help.", "Correct, though a little dry.", "The reasons could be spelled out more.", "Some steps are quick for beginners.")
+_MINOR = ("A second example would help.", "Correct, though a little dry.", "The reasons could be spelled out more.",
+    "Some steps are quick for beginners.")
 
 
 def is_judging(schema: Mapping[str, Any]) -> bool:
@@ -134,4 +139,4 @@ def _score(item: Mapping[str, Any], faulty: bool, level: float) -> int | float:
     steps = (0, 0, 1) if faulty else (4, 4, 3)
     share = steps[0 if level < 0.4 else 1 if level < 0.6 else 2] / 4
     score = low + (high - low) * share
-    return round(score) if item.get("type") == "integer" else round(score, 2)
+    return int(score + 0.5) if item.get("type") == "integer" else float(round(score, 2))

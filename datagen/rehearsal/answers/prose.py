@@ -55,7 +55,8 @@ class Writer:
         """The text in the form that the brief's style asks for."""
         style = self._brief.style.lower()
         forms: tuple[tuple[str, Callable[[], list[str]]], ...] = (
-            ("dialog", self._dialogue), ("conversation", self._dialogue), ("interview", self._dialogue), ("worked", self._worked_first), ("example", self._worked_first),
+            ("dialog", self._dialogue), ("conversation", self._dialogue), ("interview", self._dialogue), ("worked", self._worked_first), ("example",
+             self._worked_first),
             ("question", self._questions), ("faq", self._questions), ("q&a", self._questions), ("story", self._story), ("narrative", self._story),
         )  # fmt: skip
         form = next((form for mark, form in forms if mark in style), self._lesson)
@@ -115,17 +116,21 @@ class Writer:
     def _questions(self) -> list[str]:
         said = (self._hook(), self._lead(), self._reflection())
         asked = [f"**{self._say(shapes)}**" for shapes in (_WHY_ASKED, _CASE_ASKED, _LESSON_ASKED)]
-        return [asked[0], said[0], *self._about_source(), asked[1], said[1], self._problem.question, self._solved(), asked[2], said[2], self._exercise()]
+        return [asked[0], said[0], *self._about_source(), asked[1], said[1], self._problem.question, self._solved(), asked[2], said[2],
+            self._exercise()]
 
     def _story(self) -> list[str]:
-        return [self._say(voices.HOOKS["child" if self._brief.tone == "child" else "adult"]), *self._about_source(), self._say(_STORY), self._problem.question,
-                f"{self._say(_TRIED)} {self._say(voices.WHY)}", self._solved(), f"{self._say(_TOLD)} {self._reflection()}", self._exercise()]  # fmt: skip
+        return [self._say(voices.HOOKS["child" if self._brief.tone == "child" else "adult"]), *self._about_source(), self._say(_STORY),
+            self._problem.question,
+                f"{self._say(_TRIED)} {self._say(voices.WHY)}", self._solved(), f"{self._say(_TOLD)} {self._reflection()}",
+                    self._exercise()]  # fmt: skip
 
     def _dialogue(self) -> list[str]:
         """The steps of the solution, said in turn by two people."""
         one, two = self._words["name"], self._words["other"]
         turns = [self._say(_ASKS), self._say(_ANSWERS), *(f"{self._say(_SOURCE)} {part}" for part in self._about_source())]
-        turns += [f"{self._say(_GIVES)} {self._problem.question}"] if len(turns) % 2 else [self._say(_WANTS), f"{self._say(_GIVES)} {self._problem.question}"]
+        turns += [f"{self._say(_GIVES)} {self._problem.question}"] if len(turns) % 2 else [self._say(_WANTS),
+            f"{self._say(_GIVES)} {self._problem.question}"]
         sentences = self._spoken(self._solution)
         turns += [f"{self._say(_NODS)} {sentence}" if self._rng.random() < 0.6 else sentence for sentence in sentences]
         turns += [f"{self._say(_SO)} {self._solution.answer}. {self._say(voices.REFLECT)}", f"{self._say(_THANKS)} {self._habit()}", self._exercise()]
@@ -140,22 +145,38 @@ class Writer:
         return self._say(_SUMMARIES, family=self._problem.family.name.replace("_", " "))
 
 
-_AGAIN = ("[The same steps|The steps above] work for other numbers:", "[A second case|Another case] of the same kind, [more briefly|in fewer words]:", "[Once more|Again], with other numbers:", "[Let the numbers change|Change the numbers], and [nothing else changes|the path stays]:")
-_CASES = ("A [case|problem] to follow", "[One|A] worked example", "[Trying it out|Doing it once]", "From question to answer", "[Step by step|In small steps]", "An example from {town}")
-_WHY_ASKED = ("[Why|Where does one] start with {topic}?", "How does one [begin with|get into] {topic}?", "What is a good first step towards {topic}?", "Is it hard to [learn|get into] {topic}?")
-_CASE_ASKED = ("Can you show [an example|one case]?", "What does that look like with [numbers|real numbers]?", "How is such a question [worked out|solved]?", "[Could we see|May I see] it done once?")
-_LESSON_ASKED = ("What should one [take away|remember]?", "What [carries over|can be used again]?", "How do I know that it is right?", "[Where do people slip|What goes wrong most often]?")
-_STORY = ("One day [a letter|a note] reached {name}. It held a single question.", "{other} [stopped at|came through] the door of {name}'s workshop in {town} with a question.", "[That evening|At supper], {other} put a problem on the table.", "The market in {town} was closing when {other} asked {name} for help.")
-_TRIED = ("{name} [reached for a pencil|took a sheet of paper].", "[Nobody said a word|It was quiet for a while]; then {name} began to write.", "{name} read it twice.", "{other} guessed. {name} preferred to [work it out|compute].")
-_TOLD = ("{other} [nodded|looked at the page for a while].", "\"So that is all,\" said {other}.", "{name} put the pencil down.", "They [compared notes|went through it once more] on the way home.")
-_ASKS = ("I keep hearing about {topic}. Where do I [begin|start]?", "Could we talk about {topic}? I [read about it|looked it up], but nothing stayed.", "What would you show somebody who is new to {topic}?", "You know {topic} well. How did you [get into it|learn it]?", "I have to explain {topic} in {town} [tomorrow|next week]. What should I start with?")
-_ANSWERS = ("With one example, done slowly. [The rules make sense afterwards|Rules can wait].", "[Not with definitions|Leave the definitions for later]. Take a small problem and finish it.", "By doing. [Reading alone|Just reading] never helped me.", "I would start with numbers that fit on [one page|a napkin].")
+_AGAIN = ("[The same steps|The steps above] work for other numbers:",
+    "[A second case|Another case] of the same kind, [more briefly|in fewer words]:", "[Once more|Again], with other numbers:",
+    "[Let the numbers change|Change the numbers], and [nothing else changes|the path stays]:")
+_CASES = ("A [case|problem] to follow", "[One|A] worked example", "[Trying it out|Doing it once]", "From question to answer",
+    "[Step by step|In small steps]", "An example from {town}")
+_WHY_ASKED = ("[Why|Where does one] start with {topic}?", "How does one [begin with|get into] {topic}?",
+    "What is a good first step towards {topic}?", "Is it hard to [learn|get into] {topic}?")
+_CASE_ASKED = ("Can you show [an example|one case]?", "What does that look like with [numbers|real numbers]?",
+    "How is such a question [worked out|solved]?", "[Could we see|May I see] it done once?")
+_LESSON_ASKED = ("What should one [take away|remember]?", "What [carries over|can be used again]?", "How do I know that it is right?",
+    "[Where do people slip|What goes wrong most often]?")
+_STORY = ("One day [a letter|a note] reached {name}. It held a single question.",
+    "{other} [stopped at|came through] the door of {name}'s workshop in {town} with a question.",
+    "[That evening|At supper], {other} put a problem on the table.", "The market in {town} was closing when {other} asked {name} for help.")
+_TRIED = ("{name} [reached for a pencil|took a sheet of paper].", "[Nobody said a word|It was quiet for a while]; then {name} began to write.",
+    "{name} read it twice.", "{other} guessed. {name} preferred to [work it out|compute].")
+_TOLD = ("{other} [nodded|looked at the page for a while].", "\"So that is all,\" said {other}.", "{name} put the pencil down.",
+    "They [compared notes|went through it once more] on the way home.")
+_ASKS = ("I keep hearing about {topic}. Where do I [begin|start]?",
+    "Could we talk about {topic}? I [read about it|looked it up], but nothing stayed.", "What would you show somebody who is new to {topic}?",
+    "You know {topic} well. How did you [get into it|learn it]?",
+    "I have to explain {topic} in {town} [tomorrow|next week]. What should I start with?")
+_ANSWERS = ("With one example, done slowly. [The rules make sense afterwards|Rules can wait].",
+    "[Not with definitions|Leave the definitions for later]. Take a small problem and finish it.",
+    "By doing. [Reading alone|Just reading] never helped me.", "I would start with numbers that fit on [one page|a napkin].")
 _SOURCE = ("[I brought the passage along|I have the text here].", "Let me [sum up|go through] what I read.", "From my notes:")
 _WANTS = ("Then give me [one|a problem].", "[Go ahead|I am ready].", "Good. Which problem?", "All right, [let us try|what is the problem]?")
 _GIVES = ("Here it is.", "Try this.", "[Take|Listen to] this one.", "[What do you make of this|How about this]?")
 _NODS = ("[Right|Yes].", "I see.", "Good.", "[Go on|And then]?", "[Clear so far|So far, so good].", "Hm.", "[Let me see|One moment].", "Agreed.")
 _SO = ("So the answer is", "[Then|And that means] we are done: the answer is", "[In the end|Finally], the answer is")
-_THANKS = ("Thank you, [that helped|that was clear].", "[I could do that again|I think I can do the next one].", "That was easier than I feared." , "Now I see why you [write everything down|go slowly].")
+_THANKS = ("Thank you, [that helped|that was clear].", "[I could do that again|I think I can do the next one].", "That was easier than I feared." ,
+    "Now I see why you [write everything down|go slowly].")
 _SUMMARIES = (
     "Introduces {topic} through a worked problem ({family}) whose answer is {answer}, [and ends with practice|with habits for checking].",
     "[Shows|Explains] step by step how a problem of the kind {family} is solved in {steps} steps, [as a way into|on the way to] {topic}.",

@@ -160,7 +160,8 @@ class Filler:
 
     def _say(self, templates: tuple[str, ...]) -> str:
         topic = self._brief.topic_within
-        return fill(self._rng.choice(templates), self._rng, {"topic": topic, "Topic": topic[:1].upper() + topic[1:], "name": "Ada", "other": "Emil", "town": "Oakdale"})
+        return fill(self._rng.choice(templates), self._rng, {"topic": topic, "Topic": topic[:1].upper() + topic[1:], "name": "Ada", "other": "Emil",
+            "town": "Oakdale"})
 
     def _fresh_headings(self) -> Iterator[str]:
         """Section headings, no two alike as long as there are any."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 
 def render(template: str, **values: Any) -> str:
     """The page as text. `.html.j2` templates escape whatever they are given; in a Markdown card use the `cell` filter."""
+    return str(compiled(template).render(**values))
+
+
+@cache
+def compiled(template: str) -> Any:
+    """The template, read and compiled once a process; a build does it while it waits for answers."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -46,7 +53,7 @@ def render(template: str, **values: Any) -> str:
         "histogram": histogram,
     }
     environment.filters.update(filters)
-    return environment.get_template(template).render(**values)
+    return environment.get_template(template)
 
 
 # --- numbers ---

@@ -101,7 +101,7 @@ def _slipped(value: Any, rng: random.Random) -> Any:
     """A value near the true one, as a tired person would get it."""
     if isinstance(value, Fraction) and value.denominator > 1:
         return Fraction(value.numerator + 1, value.denominator)
-    unit = 100 if value % 100 == 0 else 10 if value % 10 == 0 else 1
+    unit = 1 if not value or value % 10 else 100 if value % 100 == 0 else 10
     wrong = value + unit * rng.choice((-2, -1, 1, 2))
     return wrong if (wrong > 0) == (value > 0) else value + unit
 

@@ -9,16 +9,22 @@ from fractions import Fraction
 from functools import cache
 from typing import Any
 
-_ALTERNATIVES = re.compile(r"\[([^\[\]]*)\]")
+_ALTERNATIVES = re.compile(r"\[([^\[\]|]*\|[^\[\]]*)\]")
+"""`[a|b]`; brackets without a bar are plain text."""
 
-NAMES = tuple(
+def words(text: str) -> tuple[str, ...]:
+    """A list of words, written as a line of text."""
+    return tuple(text.split())
+
+
+NAMES = words(
     "Amara Anika Arturo Astrid Bea Boris Camila Chidi Clara Dalia Dmitri Elena Emeka Esther Farid Fatima Felix Freya Gita Goran Greta Hana Hassan "
     "Ilse Imani Ivan Jada Jonas Jun Kofi Kavya Lars Leila Lin Lucia Malik Marta Mateo Mei Milan Mira Nadia Nils Noor Olga Omar Paula Pedro Priya "
-    "Rafael Ravi Rosa Ruth Samir Sofia Stefan Tariq Tessa Theo Uma Valeria Viktor Wanda Yara Yusuf Zora".split()
+    "Rafael Ravi Rosa Ruth Samir Sofia Stefan Tariq Tessa Theo Uma Valeria Viktor Wanda Yara Yusuf Zora"
 )
-TOWNS = tuple(
+TOWNS = words(
     "Ashford Birchwood Clayton Dunmore Eastvale Fairhaven Glenrock Harwick Ironbridge Juniper Kingsley Larkfield Millbrook Northgate Oakdale Penrose "
-    "Quarry Redhill Stonebridge Thornbury Upton Westbrook Yarrow".split()
+    "Quarry Redhill Stonebridge Thornbury Upton Westbrook Yarrow"
 )
 
 

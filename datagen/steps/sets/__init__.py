@@ -1,0 +1,1 @@
+"""Verbs that see the whole set."""

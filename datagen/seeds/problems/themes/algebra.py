@@ -39,23 +39,32 @@ LINEAR = Family(
     draw=_draw_linear,
     work=_work_linear,
     openings=(
-        "The unknown stands on both sides, so [the first aim is to have {x} on one side only|collect the {x} terms on one side and the numbers on the other].",
+        "The unknown stands on both sides, so [the first aim is to have {x} on one side only|collect the {x} terms on one side and the numbers on "
+        "the other].",
         "An equation is a balance: whatever is done to {a}{x} + {b} must be done to {c}{x} + {d} too.",
-        "Every move below changes both sides in the same way, so [the solution stays the same|no solution is lost or gained], and in the end {x} stands alone.",
+        "Every move below changes both sides in the same way, so [the solution stays the same|no solution is lost or gained], and in the end {x} "
+        "stands alone.",
         "{a}{x} + {b} and {c}{x} + {d} agree for just one number, because their slopes {a} and {c} differ.",
     ),
     tellings={
         "gather": Tell(
-            ("Taking {c}{x} from both sides leaves {value}{x} + {b} = {d}, as {a} - {c} = {value}.", "Since {a} - {c} = {value}, the equation becomes {value}{x} + {b} = {d}.", "With {a}{x} - {c}{x} = {value}{x}, what remains is {value}{x} + {b} = {d}."),
-            ("The smaller multiple, {c}{x}, is the one to remove, because then the coefficient stays positive.", "Subtracting {c}{x} clears the right side of the unknown.", "Both sides contain at least {c}{x}, so that much can go."),
+            ("Taking {c}{x} from both sides leaves {value}{x} + {b} = {d}, as {a} - {c} = {value}.",
+             "Since {a} - {c} = {value}, the equation becomes {value}{x} + {b} = {d}.",
+             "With {a}{x} - {c}{x} = {value}{x}, what remains is {value}{x} + {b} = {d}."),
+            ("The smaller multiple, {c}{x}, is the one to remove, because then the coefficient stays positive.",
+             "Subtracting {c}{x} clears the right side of the unknown.", "Both sides contain at least {c}{x}, so that much can go."),
         ),
         "move": Tell(
-            ("Then {coefficient}{x} = {d} - {b} = {value}.", "Subtracting {b} gives {coefficient}{x} = {value}.", "Without the {b}, {coefficient}{x} = {d} - {b} = {value}."),
-            ("The {b} is in the way, and subtracting it from both sides removes it.", "Next the number {b} has to leave the side of the unknown.", "To isolate the multiple of {x}, undo the addition of {b}."),
+            ("Then {coefficient}{x} = {d} - {b} = {value}.", "Subtracting {b} gives {coefficient}{x} = {value}.",
+             "Without the {b}, {coefficient}{x} = {d} - {b} = {value}."),
+            ("The {b} is in the way, and subtracting it from both sides removes it.", "Next the number {b} has to leave the side of the unknown.",
+             "To isolate the multiple of {x}, undo the addition of {b}."),
         ),
         "divide": Tell(
-            ("Dividing by {coefficient}, {x} = {constant}/{coefficient} = {value}.", "So {x} = {constant} ÷ {coefficient} = {value}.", "One {x} is therefore {constant} ÷ {coefficient} = {value}."),
-            ("The coefficient {coefficient} multiplies {x}, and division undoes it.", "If {coefficient} copies of {x} make {constant}, one copy is that divided by {coefficient}.", "Last, undo the multiplication."),
+            ("Dividing by {coefficient}, {x} = {constant}/{coefficient} = {value}.", "So {x} = {constant} ÷ {coefficient} = {value}.",
+             "One {x} is therefore {constant} ÷ {coefficient} = {value}."),
+            ("The coefficient {coefficient} multiplies {x}, and division undoes it.",
+             "If {coefficient} copies of {x} make {constant}, one copy is that divided by {coefficient}.", "Last, undo the multiplication."),
         ),
         "check": Tell((
             "Putting it in: {a} × {root} + {b} = {left} and {c} × {root} + {d} = {right}, the same on both sides.",
@@ -92,29 +101,41 @@ AGES = Family(
     slots={"old": word(NAMES), "young": word(NAMES), "gap": INT, "times": word(_TIMES), "years": INT},
     phrasings=(
         "{old} is {gap} years older than {young}. In {years} years {old} will be {times} as old as {young}. How old is {young} today?",
-        "{years} years from now, {old} will be {times} as old as {young}; the difference between their ages is {gap} years. What is {young}'s age now?",
-        "{young} is {gap} years younger than {old}, who will be {times} as old as {young} in {years} years. How many years old is {young} at present?",
+        "{years} years from now, {old} will be {times} as old as {young}; the difference between their ages is {gap} years. What is {young}'s age "
+        "now?",
+        "{young} is {gap} years younger than {old}, who will be {times} as old as {young} in {years} years. How many years old is {young} at "
+        "present?",
     ),
     draw=_draw_age,
     work=_work_age,
     openings=(
-        "Ages change, but the difference of {gap} years [between {old} and {young} never does|stays the same for life]. That is the handle on this problem.",
+        "Ages change, but the difference of {gap} years [between {old} and {young} never does|stays the same for life]. That is the handle on this "
+        "problem.",
         "Look at the day, {years} years ahead, when {old} is {times} as old as {young}, [and work back to today|then return to the present].",
-        "One could write an equation, but a picture is quicker: on the day in question {old}'s age consists of equal blocks as long as {young}'s age.",
+        "One could write an equation, but a picture is quicker: on the day in question {old}'s age consists of equal blocks as long as {young}'s "
+        "age.",
         "Two facts are given about {old} and {young}: the gap of {gap} years, and how the ages compare in {years} years.",
     ),
     tellings={
         "gap": Tell(
-            ("On that day the {gap} years between them equal {more} × {young}'s age.", "{old} is then ahead by {more} × {young}'s age, and that lead is {gap} years.", "So the lead of {gap} years is {more} × the age of {young} on that day."),
-            ("Being {times} as old means being older by a whole multiple of the younger age.", "The lead is the same as today, because both grow older together.", "What {old} has beyond {young}'s own age is the difference between them."),
+            ("On that day the {gap} years between them equal {more} × {young}'s age.",
+             "{old} is then ahead by {more} × {young}'s age, and that lead is {gap} years.",
+             "So the lead of {gap} years is {more} × the age of {young} on that day."),
+            ("Being {times} as old means being older by a whole multiple of the younger age.",
+             "The lead is the same as today, because both grow older together.",
+             "What {old} has beyond {young}'s own age is the difference between them."),
         ),
         "then": Tell(
-            ("Then {young} will be {gap} ÷ {more} = {value} years old.", "In {years} years {young}'s age is {gap} ÷ {more} = {value}.", "Dividing, {gap} ÷ {more} = {value}: that is {young}'s age in {years} years."),
-            ("Dividing the lead by the number of blocks gives one block.", "{more} equal parts of {gap} years have to be separated.", "One part of the lead is just {young}'s age at that time."),
+            ("Then {young} will be {gap} ÷ {more} = {value} years old.", "In {years} years {young}'s age is {gap} ÷ {more} = {value}.",
+             "Dividing, {gap} ÷ {more} = {value}: that is {young}'s age in {years} years."),
+            ("Dividing the lead by the number of blocks gives one block.", "{more} equal parts of {gap} years have to be separated.",
+             "One part of the lead is just {young}'s age at that time."),
         ),
         "now": Tell(
-            ("Today {young} is {then} - {years} = {value}.", "Going back {years} years, {young} is {then} - {years} = {value} now.", "That is {years} years ahead, so at present the age is {then} - {years} = {value}."),
-            ("The question asks about today, not about the day ahead.", "The age just found lies {years} years in the future.", "Step back from the future to the present."),
+            ("Today {young} is {then} - {years} = {value}.", "Going back {years} years, {young} is {then} - {years} = {value} now.",
+             "That is {years} years ahead, so at present the age is {then} - {years} = {value}."),
+            ("The question asks about today, not about the day ahead.", "The age just found lies {years} years in the future.",
+             "Step back from the future to the present."),
         ),
         "check": Tell((
             "In {years} years the two will be {then} and {old_then}, and {old_then} is {times} {then}.",
@@ -123,7 +144,8 @@ AGES = Family(
     },
 )  # fmt: skip
 
-HERDS = (("hens", "rabbits", "farmyard"), ("ducks", "goats", "meadow"), ("geese", "sheep", "barn"), ("ostriches", "zebras", "park"), ("turkeys", "cows", "pasture"), ("peacocks", "ponies", "stable yard"))
+HERDS = (("hens", "rabbits", "farmyard"), ("ducks", "goats", "meadow"), ("geese", "sheep", "barn"), ("ostriches", "zebras", "park"), ("turkeys",
+    "cows", "pasture"), ("peacocks", "ponies", "stable yard"))
 
 
 def _draw_legs(rng: random.Random) -> Params:
@@ -143,7 +165,8 @@ def _work_legs(p: Params, book: Notebook) -> str:
 LEGS = Family(
     name="heads_and_legs",
     about=("algebra", "system of equations", "simultaneous equations", "biology", "animals", "word problems"),
-    slots={"name": word(NAMES), "two": word([herd[0] for herd in HERDS]), "four": word([herd[1] for herd in HERDS]), "place": word([herd[2] for herd in HERDS]), "heads": INT, "legs": INT},
+    slots={"name": word(NAMES), "two": word([herd[0] for herd in HERDS]), "four": word([herd[1] for herd in HERDS]),
+        "place": word([herd[2] for herd in HERDS]), "heads": INT, "legs": INT},
     phrasings=(
         "In a {place} {name} counts {heads} heads and {legs} legs. There are only {two} and {four}. How many {four} are there?",
         "{name} keeps {two} and {four} in a {place}, {heads} animals with {legs} legs in all. What is the number of {four}?",
@@ -153,22 +176,29 @@ LEGS = Family(
     work=_work_legs,
     openings=(
         "Suppose for a moment that all {heads} animals were {two}. [The legs that are then missing|The missing legs] give the {four} away.",
-        "Two kinds of animals, two counts: heads and legs. [Start from an extreme case|An extreme case helps], with nothing but {two} in the {place}.",
+        "Two kinds of animals, two counts: heads and legs. [Start from an extreme case|An extreme case helps], with nothing but {two} in the "
+        "{place}.",
         "{name} could set up two equations, but the same thing can be said in words: every animal has at least two legs, and only {four} have more.",
         "Let every one of the {heads} animals stand on two legs and count what is left of the {legs}.",
     ),
     tellings={
         "fewest": Tell(
-            ("{heads} animals with two legs each have {heads} × 2 = {value} legs.", "If all were {two}, there would be 2 × {heads} = {value} legs.", "Two legs for each head make {value} legs."),
-            ("The smallest possible number of legs is a good place to start.", "Begin with a case that is certainly too small.", "No animal here has fewer than two legs."),
+            ("{heads} animals with two legs each have {heads} × 2 = {value} legs.", "If all were {two}, there would be 2 × {heads} = {value} legs.",
+             "Two legs for each head make {value} legs."),
+            ("The smallest possible number of legs is a good place to start.", "Begin with a case that is certainly too small.",
+             "No animal here has fewer than two legs."),
         ),
         "extra": Tell(
-            ("But {name} counts {legs}, that is {legs} - {fewest} = {value} more.", "The count exceeds this by {legs} - {fewest} = {value} legs.", "So {legs} - {fewest} = {value} legs are still without an owner."),
-            ("The surplus can only come from the {four}.", "What goes beyond that belongs to animals with four legs.", "Comparing with the true count shows how far the assumption is off."),
+            ("But {name} counts {legs}, that is {legs} - {fewest} = {value} more.", "The count exceeds this by {legs} - {fewest} = {value} legs.",
+             "So {legs} - {fewest} = {value} legs are still without an owner."),
+            ("The surplus can only come from the {four}.", "What goes beyond that belongs to animals with four legs.",
+             "Comparing with the true count shows how far the assumption is off."),
         ),
         "beasts": Tell(
-            ("Hence there are {extra} ÷ 2 = {value} {four}.", "That makes {extra} ÷ 2 = {value} {four}.", "{value} {four} account for the {extra} extra legs."),
-            ("Each of the {four} has two legs more than assumed.", "Turning one of the {two} into one of the {four} adds two legs.", "Every surplus pair of legs stands for one animal."),
+            ("Hence there are {extra} ÷ 2 = {value} {four}.", "That makes {extra} ÷ 2 = {value} {four}.",
+             "{value} {four} account for the {extra} extra legs."),
+            ("Each of the {four} has two legs more than assumed.", "Turning one of the {two} into one of the {four} adds two legs.",
+             "Every surplus pair of legs stands for one animal."),
         ),
         "check": Tell((
             "With {birds} {two} and {beasts} {four} there are {bird_legs} + {beast_legs} = {legs} legs, [just as counted|as {name} saw].",
@@ -177,7 +207,8 @@ LEGS = Family(
     },
 )  # fmt: skip
 
-ROWS = ("seats in a row of a theatre", "bricks in a course of a wall", "tiles in a row of a floor", "cans in a layer of a display", "plants in a row of a vineyard", "stamps on an album page")
+ROWS = ("seats in a row of a theatre", "bricks in a course of a wall", "tiles in a row of a floor", "cans in a layer of a display",
+    "plants in a row of a vineyard", "stamps on an album page")
 
 
 def _draw_sequence(rng: random.Random) -> Params:
@@ -204,27 +235,37 @@ SEQUENCE = Family(
     draw=_draw_sequence,
     work=_work_sequence,
     openings=(
-        "Adding {n} numbers one by one would work, [but pairing the first with the last is faster|but there is a pattern to use], since the numbers grow evenly by {step}.",
-        "The numbers form an arithmetic sequence, [from {first} upwards in steps of {step}|with first term {first} and step {step}]. Its sum needs only the first term, the last term and how many there are.",
-        "[As young Gauss is said to have noticed|An old trick helps]: in an even sequence the first and the last number together are as much as the second and the last but one.",
+        "Adding {n} numbers one by one would work, [but pairing the first with the last is faster|but there is a pattern to use], since the numbers "
+        "grow evenly by {step}.",
+        "The numbers form an arithmetic sequence, [from {first} upwards in steps of {step}|with first term {first} and step {step}]. Its sum needs "
+        "only the first term, the last term and how many there are.",
+        "[As young Gauss is said to have noticed|An old trick helps]: in an even sequence the first and the last number together are as much as the "
+        "second and the last but one.",
         "First find the last of the {n} numbers, then [average the two ends|use the ends to find the sum].",
     ),
     tellings={
         "jumps": Tell(
-            ("From the first to the last there are {n} - 1 = {value} steps.", "{n} numbers have {value} gaps between them.", "Between {n} terms lie {n} - 1 = {value} increases."),
-            ("The first number has not grown yet, so there is one increase fewer than there are numbers.", "Gaps are one fewer than the things they separate.", "Mind the fence posts: terms and steps are not equally many."),
+            ("From the first to the last there are {n} - 1 = {value} steps.", "{n} numbers have {value} gaps between them.",
+             "Between {n} terms lie {n} - 1 = {value} increases."),
+            ("The first number has not grown yet, so there is one increase fewer than there are numbers.",
+             "Gaps are one fewer than the things they separate.", "Mind the fence posts: terms and steps are not equally many."),
         ),
         "last": Tell(
-            ("The last number is {first} + {jumps} × {step} = {value}.", "So the {n_th} number is {first} + {jumps} × {step} = {value}.", "After {jumps} increases of {step} we are at {first} + {jumps} × {step} = {value}."),
+            ("The last number is {first} + {jumps} × {step} = {value}.", "So the {n_th} number is {first} + {jumps} × {step} = {value}.",
+             "After {jumps} increases of {step} we are at {first} + {jumps} × {step} = {value}."),
             ("Every increase adds {step}, and equal increases can be multiplied.", "Starting from {first}, the growth is {jumps} times {step}."),
         ),
         "pair": Tell(
-            ("First and last together make {first} + {last} = {value}.", "The two ends add up to {first} + {last} = {value}.", "A pair of opposite terms has the sum {first} + {last} = {value}."),
-            ("Going inwards from both ends, one term gains what the other loses, so all pairs have the same sum.", "Pairs from the outside in are all equal, because +{step} and -{step} cancel."),
+            ("First and last together make {first} + {last} = {value}.", "The two ends add up to {first} + {last} = {value}.",
+             "A pair of opposite terms has the sum {first} + {last} = {value}."),
+            ("Going inwards from both ends, one term gains what the other loses, so all pairs have the same sum.",
+             "Pairs from the outside in are all equal, because +{step} and -{step} cancel."),
         ),
         "total": Tell(
-            ("The sum is {pair} × {n} ÷ 2 = {value}.", "Half of {n} such pairs gives {pair} × {n}/2 = {value}.", "In all that is {n} × {pair} ÷ 2 = {value}."),
-            ("{n} terms make half as many pairs.", "Writing the row twice, once backwards, counts everything double, hence the division by 2.", "The average term is half of {pair}, and there are {n} terms."),
+            ("The sum is {pair} × {n} ÷ 2 = {value}.", "Half of {n} such pairs gives {pair} × {n}/2 = {value}.",
+             "In all that is {n} × {pair} ÷ 2 = {value}."),
+            ("{n} terms make half as many pairs.", "Writing the row twice, once backwards, counts everything double, hence the division by 2.",
+             "The average term is half of {pair}, and there are {n} terms."),
         ),
     },
     more=lambda params: {"n_th": ordinal(params["n"])},
@@ -260,32 +301,41 @@ MIXTURE = Family(
     phrasings=(
         "{name} mixes {a} litres of {p}% {liquid} with {b} litres of {q}% {liquid}. What is the strength of the mixture in percent?",
         "{a} litres of {liquid} at {p}% and {b} litres at {q}% are poured together by {name}. What percentage does the mixture have?",
-        "Into a tank {name} pours {a} litres of {p}% {liquid} and then {b} litres of {q}% {liquid}. How many percent strong is the content of the tank?",
+        "Into a tank {name} pours {a} litres of {p}% {liquid} and then {b} litres of {q}% {liquid}. How many percent strong is the content of the "
+        "tank?",
     ),
     draw=_draw_mixture,
     work=_work_mixture,
     openings=(
-        "Percentages cannot simply be averaged here, because the amounts {a} and {b} [differ in weight|count]. What can be added is the pure substance.",
-        "Follow the pure part: so much from the {p}% liquid, so much from the {q}% liquid, [all of it in one tank|and all of it ends up in the mixture].",
+        "Percentages cannot simply be averaged here, because the amounts {a} and {b} [differ in weight|count]. What can be added is the pure "
+        "substance.",
+        "Follow the pure part: so much from the {p}% liquid, so much from the {q}% liquid, [all of it in one tank|and all of it ends up in the "
+        "mixture].",
         "The strength of a mixture is pure substance divided by total amount, so [both have to be found|these two numbers are needed].",
         "When {name} pours the liquids together, nothing gets lost: [litres add up and pure parts add up|neither litres nor the pure part].",
     ),
     tellings={
         "one": Tell(
-            ("The first part holds {a} × {p}/100 = {value} litres of pure substance.", "{p}% of {a} litres is {value} litres.", "In the {a} litres there are {a} × {p} ÷ 100 = {value} litres of the pure part."),
-            ("{p}% means {p} parts in a hundred are pure.", "Start with the liquid of {p}%.", "A strength only says something together with an amount."),
+            ("The first part holds {a} × {p}/100 = {value} litres of pure substance.", "{p}% of {a} litres is {value} litres.",
+             "In the {a} litres there are {a} × {p} ÷ 100 = {value} litres of the pure part."),
+            ("{p}% means {p} parts in a hundred are pure.", "Start with the liquid of {p}%.",
+             "A strength only says something together with an amount."),
         ),
         "two": Tell(
-            ("The second part brings {b} × {q}/100 = {value} litres.", "{q}% of {b} litres is {value} litres.", "From the other {b} litres come {b} × {q} ÷ 100 = {value} litres."),
+            ("The second part brings {b} × {q}/100 = {value} litres.", "{q}% of {b} litres is {value} litres.",
+             "From the other {b} litres come {b} × {q} ÷ 100 = {value} litres."),
             ("The liquid of {q}% is treated alike.", "The same calculation for the second amount follows.", "Now the other container."),
         ),
         "pure": Tell(
-            ("Together {one} + {two} = {value} litres are pure.", "The tank holds {one} + {two} = {value} litres of it.", "That is {one} + {two} = {value} litres of pure substance in all."),
+            ("Together {one} + {two} = {value} litres are pure.", "The tank holds {one} + {two} = {value} litres of it.",
+             "That is {one} + {two} = {value} litres of pure substance in all."),
             ("What was pure before is pure after, so the two amounts are added.", "Mixing moves the substance without making or destroying any."),
         ),
         "share": Tell(
-            ("The strength is {pure} ÷ {all} = {value}%.", "Out of {all} litres, {pure} are pure, which is {value} percent.", "In percent that is {pure}/{all} × 100 = {value}."),
-            ("There are {a} + {b} = {all} litres now, and the share is taken of all of them.", "Dividing by the whole {all} litres turns litres back into a share."),
+            ("The strength is {pure} ÷ {all} = {value}%.", "Out of {all} litres, {pure} are pure, which is {value} percent.",
+             "In percent that is {pure}/{all} × 100 = {value}."),
+            ("There are {a} + {b} = {all} litres now, and the share is taken of all of them.",
+             "Dividing by the whole {all} litres turns litres back into a share."),
         ),
         "check": Tell((
             "The value lies between {low}% and {high}%, [as a mixture must|where it has to be].",

@@ -7,7 +7,8 @@ import random
 from datagen.seeds.problems.family import CENTS, INT, INTS, Family, Notebook, Params, Tell, word
 from datagen.seeds.problems.wording import NAMES, money
 
-GOODS = ("notebooks", "mugs", "lamps", "candles", "posters", "puzzles", "scarves", "baskets", "brushes", "plants", "bowls", "kites", "torches", "maps")
+GOODS = ("notebooks", "mugs", "lamps", "candles", "posters", "puzzles", "scarves", "baskets", "brushes", "plants", "bowls", "kites", "torches",
+    "maps")
 EXTRAS = ("pens", "stickers", "postcards", "ribbons", "badges", "pencils", "envelopes", "clips", "beads", "labels", "magnets", "erasers")
 
 
@@ -34,15 +35,19 @@ SHOPPING = Family(
         "name": word(NAMES), "goods": word(GOODS), "extras": word(EXTRAS), "n": INT, "price": CENTS, "m": INT, "small": CENTS, "bill": CENTS,
     },
     phrasings=(
-        "{name} buys {n} {goods} at ${price} each and {m} {extras} at ${small} each, and pays with ${bill}. [How much change is due|How many dollars of change come back]?",
-        "A stall sells {goods} for ${price} apiece and {extras} for ${small} apiece. {name} takes {n} {goods} and {m} {extras} and hands over ${bill}. What is the change in dollars?",
+        "{name} buys {n} {goods} at ${price} each and {m} {extras} at ${small} each, and pays with ${bill}. [How much change is due|How many dollars "
+        "of change come back]?",
+        "A stall sells {goods} for ${price} apiece and {extras} for ${small} apiece. {name} takes {n} {goods} and {m} {extras} and hands over "
+        "${bill}. What is the change in dollars?",
         "With ${bill} in hand, {name} picks up {n} {goods} (${price} each) and {m} {extras} (${small} each). How much money is left after paying?",
-        "At the market, {goods} cost ${price} each and {extras} ${small} each. How many dollars remain of ${bill} once {name} has paid for {n} {goods} and {m} {extras}?",
+        "At the market, {goods} cost ${price} each and {extras} ${small} each. How many dollars remain of ${bill} once {name} has paid for {n} "
+        "{goods} and {m} {extras}?",
     ),
     draw=_draw_shopping,
     work=_work_shopping,
     openings=(
-        "{name} [spends money in two places|has two things to pay for]: the {goods} and the {extras}. [Each gets its own product, and the two are added before they are taken from ${bill}|Work out each cost, add them, and only then look at the ${bill}].",
+        "{name} [spends money in two places|has two things to pay for]: the {goods} and the {extras}. [Each gets its own product, and the two are "
+        "added before they are taken from ${bill}|Work out each cost, add them, and only then look at the ${bill}].",
         "The change is whatever the ${bill} does not have to cover, so [the total price comes first|find what {name} owes first].",
         "Two kinds of goods are bought, {n} {goods} and {m} {extras}. [Their costs are found one at a time|Take them one after the other].",
         "To know what is left of ${bill}, [we need the full bill|add up the full bill] for the {goods} and {extras}.",
@@ -51,7 +56,8 @@ SHOPPING = Family(
         "first": Tell(
             ("{n} {goods} at ${price} each come to {n} × {price} = {value} dollars.", "For the {goods}, {name} pays {n} × {price} = {value} dollars.",
              "The {goods} cost {n} × ${price} = ${value}."),
-            ("Every one of the {n} {goods} has the same price, so [a product replaces repeated addition|multiplying saves adding the price {n} times].",
+            ("Every one of the {n} {goods} has the same price, so [a product replaces repeated addition|multiplying saves adding the price {n} "
+             "times].",
              "[Begin|Start] with the {goods}, which all cost the same.", "Equal prices call for multiplication: {n} times ${price}."),
         ),
         "second": Tell(
@@ -69,7 +75,8 @@ SHOPPING = Family(
         "change": Tell(
             ("From ${bill}, what comes back is {bill} - {total} = {value} dollars.", "The change is ${bill} - ${total} = ${value}.",
              "After paying, {bill} - {total} = {value} dollars remain."),
-            ("Change is the difference between what is handed over and what is owed.", "Nothing else is bought, so the rest of the ${bill} [comes back|is returned].",
+            ("Change is the difference between what is handed over and what is owed.",
+             "Nothing else is bought, so the rest of the ${bill} [comes back|is returned].",
              "The shop keeps ${total} and gives back the rest."),
         ),
         "check": Tell((
@@ -83,13 +90,14 @@ SHOPS = ("coat", "bicycle", "desk", "guitar", "tent", "camera", "jacket", "print
 
 
 def _draw_discount(rng: random.Random) -> Params:
-    return {"name": rng.choice(NAMES), "thing": rng.choice(SHOPS), "price": rng.randint(4, 60) * 1000, "off": rng.randint(1, 12) * 5, "tax": rng.choice((5, 8, 10, 20))}
+    return {"name": rng.choice(NAMES), "thing": rng.choice(SHOPS), "price": rng.randint(4, 60) * 1000, "off": rng.randint(1, 12) * 5,
+        "tax": rng.choice((4, 6, 8, 10, 20))}
 
 
 def _work_discount(p: Params, book: Notebook) -> str:
     cut = book.step("cut", p["price"] * p["off"] // 100, money)
     reduced = book.step("reduced", p["price"] - cut, money, cut=money(cut), keep=100 - p["off"])
-    tax = book.step("tax", round(reduced * p["tax"] / 100), money, reduced=money(reduced))
+    tax = book.step("tax", reduced * p["tax"] // 100, money, reduced=money(reduced))
     final = book.step("final", reduced + tax, money, reduced=money(reduced), tax_part=money(tax))
     book.note("check", keep=100 - p["off"], up=100 + p["tax"], final=money(final))
     return money(final)
@@ -100,8 +108,10 @@ DISCOUNT = Family(
     about=("percent", "percentage", "discount", "tax", "money", "price", "economics", "finance", "shopping"),
     slots={"name": word(NAMES), "thing": word(SHOPS), "price": CENTS, "off": INT, "tax": INT},
     phrasings=(
-        "A {thing} is priced at ${price}. {name} gets {off}% off, and then {tax}% sales tax is added. [What does {name} pay in dollars|How many dollars does {name} pay]?",
-        "{name} finds a {thing} marked ${price} with a {off}% discount. Sales tax of {tax}% applies to the reduced price. What is the final price in dollars?",
+        "A {thing} is priced at ${price}. {name} gets {off}% off, and then {tax}% sales tax is added. [What does {name} pay in dollars|How many "
+        "dollars does {name} pay]?",
+        "{name} finds a {thing} marked ${price} with a {off}% discount. Sales tax of {tax}% applies to the reduced price. What is the final price in "
+        "dollars?",
         "The list price of a {thing} is ${price}. After a reduction of {off}% the shop adds {tax}% tax. How much must {name} pay in dollars?",
     ),
     draw=_draw_discount,
@@ -110,104 +120,54 @@ DISCOUNT = Family(
         "Two percentages act one after the other [here|on this {thing}]: the {off}% comes off the list price, and the {tax}% goes onto what is left.",
         "[Mind the order|The order matters for the wording]: the tax is taken on the reduced price of the {thing}, not on ${price}.",
         "The price of the {thing} goes down once and up once. [Handle the discount first|The discount comes first].",
-        "{name} pays a price that has been lowered and then taxed, so [there are two small percentage problems|two percentages have to be worked out in turn].",
+        "{name} pays a price that has been lowered and then taxed, so [there are two small percentage problems|two percentages have to be worked out "
+        "in turn].",
     ),
     tellings={
         "cut": Tell(
             ("{off}% of ${price} is {price} × {off}/100 = {value} dollars.", "The discount amounts to {off}/100 × ${price} = ${value}.",
              "Taking {off} hundredths of {price} gives {value}, the dollars saved."),
-            ("Percent means hundredths, so {off}% of a price is that price times {off}/100.", "The discount is a part of the list price, and [{off}% tells how large a part|its size is {off} parts in a hundred].",
+            ("Percent means hundredths, so {off}% of a price is that price times {off}/100.",
+             "The discount is a part of the list price, and [{off}% tells how large a part|its size is {off} parts in a hundred].",
              "First [find|comes] how many dollars the {off}% is worth."),
         ),
         "reduced": Tell(
-            ("The reduced price is {price} - {cut} = {value} dollars.", "That leaves ${price} - ${cut} = ${value} before tax.", "So the {thing} now costs {price} - {cut} = {value} dollars, tax not yet counted."),
-            ("A discount is money that {name} does not have to pay, so it is subtracted.", "Removing {off}% leaves {keep}% of the list price.", "What is left after the saving is the new price."),
+            ("The reduced price is {price} - {cut} = {value} dollars.", "That leaves ${price} - ${cut} = ${value} before tax.",
+             "So the {thing} now costs {price} - {cut} = {value} dollars, tax not yet counted."),
+            ("A discount is money that {name} does not have to pay, so it is subtracted.", "Removing {off}% leaves {keep}% of the list price.",
+             "What is left after the saving is the new price."),
         ),
         "tax": Tell(
-            ("Tax of {tax}% on ${reduced} is {reduced} × {tax}/100 = {value} dollars.", "The tax comes to {tax}/100 × ${reduced} = ${value}.", "{tax}% of {reduced} dollars is {value} dollars."),
-            ("The tax is counted on what is really charged, ${reduced}.", "From here on ${reduced} plays the part of the whole [hundred percent|100%].", "Tax is owed on the reduced price, since that is what changes hands."),
+            ("Tax of {tax}% on ${reduced} is {reduced} × {tax}/100 = {value} dollars.", "The tax comes to {tax}/100 × ${reduced} = ${value}.",
+             "{tax}% of {reduced} dollars is {value} dollars."),
+            ("The tax is counted on what is really charged, ${reduced}.",
+             "From here on ${reduced} plays the part of the whole [hundred percent|100%].",
+             "Tax is owed on the reduced price, since that is what changes hands."),
         ),
         "final": Tell(
-            ("{name} pays {reduced} + {tax_part} = {value} dollars.", "With tax the price is ${reduced} + ${tax_part} = ${value}.", "Adding the two, {reduced} + {tax_part} = {value} dollars."),
-            ("Tax is paid on top, so it is added.", "The shop collects the reduced price and the tax together.", "Unlike a discount, a tax raises the price."),
+            ("{name} pays {reduced} + {tax_part} = {value} dollars.", "With tax the price is ${reduced} + ${tax_part} = ${value}.",
+             "Adding the two, {reduced} + {tax_part} = {value} dollars."),
+            ("Tax is paid on top, so it is added.", "The shop collects the reduced price and the tax together.",
+             "Unlike a discount, a tax raises the price."),
         ),
         "check": Tell((
             "The short cut agrees: {price} × {keep}/100 × {up}/100 is {final}[| dollars].",
-            "Multiplying ${price} by {keep}% and then by {up}% gives the same ${final}, [because taking a share of a share is multiplication|which confirms the two steps].",
+            "Multiplying ${price} by {keep}% and then by {up}% gives the same ${final}, [because taking a share of a share is multiplication|which "
+            "confirms the two steps].",
         )),
     },
 )  # fmt: skip
 
 
-COINS = ((25, "quarter"), (10, "dime"), (5, "nickel"), (1, "penny"))
-_PLURAL = {"penny": "pennies"}
-
-
-def _coins(number: int, coin: str) -> str:
-    return f"{number} {coin if number == 1 else _PLURAL.get(coin, coin + 's')}"
-
-
-def _draw_coins(rng: random.Random) -> Params:
-    return {"name": rng.choice(NAMES), "cents": rng.randint(41, 699)}
-
-
-def _work_coins(p: Params, book: Notebook) -> str:
-    left, total = p["cents"], 0
-    for size, coin in COINS:
-        if left < size:
-            continue
-        used = left // size
-        rest = left - used * size
-        kind = "coin" if rest else "last"
-        used = book.step(kind, used, lambda n, c=coin: _coins(n, c), left=left, size=size, worth=left - rest, rest=rest)  # type: ignore[misc]
-        left, total = rest, total + used
-    total = book.step("count", total)
-    return str(total)
-
-
-CHANGE = Family(
-    name="fewest_coins",
-    about=("greedy", "algorithm", "coins", "money", "division", "remainder", "optimisation"),
-    slots={"name": word(NAMES), "cents": INT},
-    phrasings=(
-        "{name} has to pay out {cents} cents in quarters (25), dimes (10), nickels (5) and pennies (1). What is the smallest number of coins that will do?",
-        "A till holds plenty of quarters, dimes, nickels and pennies. With how few coins can {name} give exactly {cents} cents?",
-        "What is the fewest number of US coins (25, 10, 5 and 1 cent) that {name} needs to make {cents} cents?",
-    ),
-    draw=_draw_coins,
-    work=_work_coins,
-    openings=(
-        "[With these four coins|For quarters, dimes, nickels and pennies] it is safe to take the largest coin that still fits, again and again, until the {cents} cents are made up.",
-        "Each coin here [can replace|is worth] at least two of the next smaller kind, and using big coins first [keeps the count low|makes {cents} cents with the fewest pieces].",
-        "{name} should reach for the big coins first: one quarter does the work of several small coins.",
-        "Work from the largest coin down, and let the remainder decide [what follows|the next coin] for these {cents} cents.",
-    ),
-    tellings={
-        "coin": Tell(
-            ("{left} cents hold {value}, worth {worth} cents, and {rest} cents remain.", "Take {value}: that covers {worth} of the {left} cents and leaves {rest}.",
-             "Dividing {left} by {size} gives {value}, with a remainder of {rest} cents.", "Out of {left} cents, {value} can be paid, which leaves {left} - {worth} = {rest}."),
-            ("Dividing by the coin's value shows how often it fits[| into {cents}].", "The quotient counts coins and the remainder goes on to the next smaller coin.",
-             "A large coin that fits is never worse than several small ones."),
-        ),
-        "last": Tell(
-            ("The last {left} cents are exactly {value}.", "What is left, {left} cents, takes {value} and nothing remains.", "{left} cents make {value} with no remainder."),
-        ),
-        "count": Tell(
-            ("In all that is {value} coins.", "Counting the pieces gives {value} coins for {cents} cents.", "{name} hands over {value} coins.", "So {cents} cents can be paid with {value} coins and no fewer."),
-            ("Only the number of coins was asked for, so the counts are added.", "Now add up how many of each kind were used.", "The question is about how many coins, not which."),
-        ),
-    },
-)  # fmt: skip
-
-
 def _draw_interest(rng: random.Random) -> Params:
-    return {"name": rng.choice(NAMES), "sum": rng.randint(2, 50) * 10000, "rate": rng.choice((2, 4, 5, 6, 8, 10, 12, 15, 20)), "years": rng.choice((2, 2, 3))}
+    return {"name": rng.choice(NAMES), "sum": rng.randint(2, 50) * 10000, "rate": rng.choice((2, 4, 5, 6, 8, 10, 12, 15, 20)),
+        "years": rng.choice((2, 2, 3))}
 
 
 def _work_interest(p: Params, book: Notebook) -> str:
     amount = p["sum"]
     for year in range(1, p["years"] + 1):
-        gain = round(amount * p["rate"] / 100)
+        gain = (amount * p["rate"] + 50) // 100
         amount = book.step("year", amount + gain, money, year=year, start=money(amount), gain=money(gain))
     earned = book.step("earned", amount - p["sum"], money, end=money(amount))
     book.note("check", simple=money(p["sum"] * p["rate"] * p["years"] // 100), earned=money(earned))
@@ -219,32 +179,41 @@ INTEREST = Family(
     about=("interest", "finance", "bank", "growth", "exponential", "percent", "saving", "economics", "money"),
     slots={"name": word(NAMES), "sum": CENTS, "rate": INT, "years": INT},
     phrasings=(
-        "{name} puts ${sum} into an account that pays {rate}% interest a year, compounded yearly. How many dollars are in the account after {years} years, rounding each year to the cent?",
-        "A deposit of ${sum} grows by {rate}% every year, each year's interest being rounded to the cent. What is it worth in dollars when {name} closes the account after {years} years?",
+        "{name} puts ${sum} into an account that pays {rate}% interest a year, compounded yearly. How many dollars are in the account after {years} "
+        "years, rounding each year to the cent?",
+        "A deposit of ${sum} grows by {rate}% every year, each year's interest being rounded to the cent. What is it worth in dollars when {name} "
+        "closes the account after {years} years?",
         "{name} lends ${sum} at {rate}% compound interest (added once a year, rounded to the cent). What sum is due in dollars after {years} years?",
     ),
     draw=_draw_interest,
     work=_work_interest,
     openings=(
         "With compound interest [each year starts from a larger sum|the base grows], so the {years} years are taken one by one.",
-        "Interest on ${sum} is added every year and then earns interest itself. [Follow the balance year by year|A year-by-year table is the safest way].",
+        "Interest on ${sum} is added every year and then earns interest itself. [Follow the balance year by year|A year-by-year table is the safest "
+        "way].",
         "A growth of {rate}% a year means that every balance is the one before it plus {rate} hundredths of it.",
         "The ${sum} does not grow by the same number of dollars each year, only by the same percentage.",
     ),
     tellings={
         "year": Tell(
-            ("Year {year}: {rate}% of ${start} is ${gain}, so the balance becomes {start} + {gain} = {value} dollars.", "In year {year} the interest is {start} × {rate}/100 = {gain} dollars, which makes ${value}.",
-             "After year {year} there are {start} + {gain} = {value} dollars, since {rate}% of {start} is {gain}.", "At the end of year {year}, ${gain} of interest on ${start} brings the account to ${value}."),
-            ("Interest is a share of what is in the account [at the start of the year|when the year begins].", "The interest stays in the account, so it counts when the next {rate}% is worked out.",
+            ("Year {year}: {rate}% of ${start} is ${gain}, so the balance becomes {start} + {gain} = {value} dollars.",
+             "In year {year} the interest is {start} × {rate}/100 = {gain} dollars, which makes ${value}.",
+             "After year {year} there are {start} + {gain} = {value} dollars, since {rate}% of {start} is {gain}.",
+             "At the end of year {year}, ${gain} of interest on ${start} brings the account to ${value}."),
+            ("Interest is a share of what is in the account [at the start of the year|when the year begins].",
+             "The interest stays in the account, so it counts when the next {rate}% is worked out.",
              "Each year's gain is the rate times the balance so far."),
         ),
         "earned": Tell(
-            ("Of this, {end} - {sum} = {value} dollars are interest.", "{name}'s gain is {value} dollars on top of the original {sum}.", "The growth over {years} years is ${end} - ${sum} = ${value}."),
-            ("The difference between the last and the first balance shows what the bank paid.", "It helps to see how much of ${end} was earned rather than paid in."),
+            ("Of this, {end} - {sum} = {value} dollars are interest.", "{name}'s gain is {value} dollars on top of the original {sum}.",
+             "The growth over {years} years is ${end} - ${sum} = ${value}."),
+            ("The difference between the last and the first balance shows what the bank paid.",
+             "It helps to see how much of ${end} was earned rather than paid in."),
         ),
         "check": Tell((
             "Simple interest would have given only ${simple}; [the rest of the ${earned} is|what lies above that is] interest on interest.",
-            "Without compounding the gain would be {simple} dollars, a little less than {earned}, [as one would expect|and that is the right direction].",
+            "Without compounding the gain would be {simple} dollars, a little less than {earned}, [as one would expect|and that is the right "
+            "direction].",
         )),
     },
 )  # fmt: skip
@@ -256,7 +225,8 @@ SHARED = ("marbles", "tickets", "seashells", "trading cards", "coins", "chestnut
 def _draw_ratio(rng: random.Random) -> Params:
     a, b, c = rng.sample(range(2, 12), 3)
     first, second, third = rng.sample(NAMES, 3)
-    return {"first": first, "second": second, "third": third, "items": rng.choice(SHARED), "a": a, "b": b, "c": c, "total": (a + b + c) * rng.randint(3, 25)}
+    return {"first": first, "second": second, "third": third, "items": rng.choice(SHARED), "a": a, "b": b, "c": c,
+        "total": (a + b + c) * rng.randint(3, 25)}
 
 
 def _work_ratio(p: Params, book: Notebook) -> str:
@@ -274,27 +244,35 @@ RATIO = Family(
     phrasings=(
         "{first}, {second} and {third} share {total} {items} in the ratio {a}:{b}:{c}. How many {items} does {third} get?",
         "{total} {items} are divided among {first}, {second} and {third} in the ratio {a} to {b} to {c}. What is {third}'s share?",
-        "For every {a} {items} that {first} receives, {second} receives {b} and {third} receives {c}. There are {total} {items} in all. How many go to {third}?",
+        "For every {a} {items} that {first} receives, {second} receives {b} and {third} receives {c}. There are {total} {items} in all. How many go "
+        "to {third}?",
     ),
     draw=_draw_ratio,
     work=_work_ratio,
     openings=(
-        "A ratio of {a}:{b}:{c} says nothing yet about {items}; it counts equal parts. [Find the size of one part and the rest follows|One part is the key].",
+        "A ratio of {a}:{b}:{c} says nothing yet about {items}; it counts equal parts. [Find the size of one part and the rest follows|One part is "
+        "the key].",
         "Picture the {total} {items} in equal heaps: {a} for {first}, {b} for {second}, {c} for {third}.",
         "[The plan is to find|What is needed is] the size of one part of the {total} {items}.",
         "{third} holds {c} of the parts, so two questions remain: how many parts are there, and how large is each?",
     ),
     tellings={
         "parts": Tell(
-            ("There are {a} + {b} + {c} = {value} parts.", "Altogether {a} + {b} + {c} = {value} equal parts are handed out.", "Counting heaps, {a} + {b} + {c} makes {value}."),
-            ("All [three shares together|the shares] make up the whole, so the numbers of the ratio are added.", "The whole consists of everybody's parts.", "Nothing is left over, which means that the parts of {first}, {second} and {third} cover everything."),
+            ("There are {a} + {b} + {c} = {value} parts.", "Altogether {a} + {b} + {c} = {value} equal parts are handed out.",
+             "Counting heaps, {a} + {b} + {c} makes {value}."),
+            ("All [three shares together|the shares] make up the whole, so the numbers of the ratio are added.",
+             "The whole consists of everybody's parts.",
+             "Nothing is left over, which means that the parts of {first}, {second} and {third} cover everything."),
         ),
         "part": Tell(
-            ("One part is {total} ÷ {parts} = {value} {items}.", "Each part holds {total} ÷ {parts} = {value} {items}.", "Dividing the {total} {items} by {parts} gives {value} in a part."),
-            ("The parts are equal, so division gives the size of one.", "{parts} equal parts come out of {total} {items}.", "Sharing {total} evenly over {parts} parts is a division."),
+            ("One part is {total} ÷ {parts} = {value} {items}.", "Each part holds {total} ÷ {parts} = {value} {items}.",
+             "Dividing the {total} {items} by {parts} gives {value} in a part."),
+            ("The parts are equal, so division gives the size of one.", "{parts} equal parts come out of {total} {items}.",
+             "Sharing {total} evenly over {parts} parts is a division."),
         ),
         "share": Tell(
-            ("{third} gets {c} × {part} = {value} {items}.", "For {third} that makes {c} × {part} = {value}.", "{c} parts of {part} are {value} {items}, and they belong to {third}."),
+            ("{third} gets {c} × {part} = {value} {items}.", "For {third} that makes {c} × {part} = {value}.",
+             "{c} parts of {part} are {value} {items}, and they belong to {third}."),
             ("{third} has {c} of these parts.", "The share asked for is the one with {c} parts.", "Multiplying turns parts back into {items}."),
         ),
         "check": Tell((
@@ -334,7 +312,8 @@ AVERAGE = Family(
     draw=_draw_average,
     work=_work_average,
     openings=(
-        "An average hides a sum: [mean times number of scores|the mean multiplied by how many scores there are] gives the total, and totals are easy to compare.",
+        "An average hides a sum: [mean times number of scores|the mean multiplied by how many scores there are] gives the total, and totals are easy "
+        "to compare.",
         "Turn the wish for a mean of {goal} into a wish for a total, then see how far {name} still has to go.",
         "{name} has some points already and needs a certain total. The next score has to fill the gap.",
         "A mean of {goal} is reached when the points [add up as if every score were {goal}|would be the same if each score were {goal}].",
@@ -342,15 +321,21 @@ AVERAGE = Family(
     tellings={
         "have": Tell(
             ("So far the points are {sum} = {value}.", "The scores add up to {sum} = {value}.", "{name} already has {sum} = {value} points."),
-            ("The order of the scores does not matter for a mean, only their sum.", "First [take stock|add up] what is there.", "Start with the total of the known results."),
+            ("The order of the scores does not matter for a mean, only their sum.", "First [take stock|add up] what is there.",
+             "Start with the total of the known results."),
         ),
         "need": Tell(
-            ("For a mean of {goal} over {number} scores the total must be {goal} × {number} = {value}.", "{number} scores with mean {goal} have the sum {number} × {goal} = {value}.", "The target is {goal} × {number} = {value} points in all."),
-            ("After the next one there will be {number} scores.", "Mean = sum ÷ number, so sum = mean × number.", "Do not forget that the coming score counts too, which makes {number}."),
+            ("For a mean of {goal} over {number} scores the total must be {goal} × {number} = {value}.",
+             "{number} scores with mean {goal} have the sum {number} × {goal} = {value}.",
+             "The target is {goal} × {number} = {value} points in all."),
+            ("After the next one there will be {number} scores.", "Mean = sum ÷ number, so sum = mean × number.",
+             "Do not forget that the coming score counts too, which makes {number}."),
         ),
         "missing": Tell(
-            ("The gap is {need} - {have} = {value} points.", "So the next score has to be {need} - {have} = {value}.", "{name} needs {need} - {have} = {value} more."),
-            ("Whatever the total lacks has to come from the one score that is open.", "Only one score is still unknown, and it must supply the difference.", "Comparing the two totals gives the missing score."),
+            ("The gap is {need} - {have} = {value} points.", "So the next score has to be {need} - {have} = {value}.",
+             "{name} needs {need} - {have} = {value} more."),
+            ("Whatever the total lacks has to come from the one score that is open.",
+             "Only one score is still unknown, and it must supply the difference.", "Comparing the two totals gives the missing score."),
         ),
         "check": Tell((
             "[Indeed|Check]: ({have} + {missing}) ÷ {number} = {all} ÷ {number} = {goal}.",

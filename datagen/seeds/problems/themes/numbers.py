@@ -1,4 +1,4 @@
-"""Problems about whole numbers and fractions: divisors, multiples, bases, primes, Roman numerals, expressions."""
+"""Problems about numbers: divisors, multiples, primes, fractions, expressions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import gcd, lcm
 
 from datagen.seeds.problems.family import FRACTION, INT, Family, Notebook, Params, Tell, word
-from datagen.seeds.problems.wording import NAMES, TOWNS, ordinal
+from datagen.seeds.problems.wording import NAMES, TOWNS
 
 STRIPS = ("ribbon", "rope", "cable", "wooden lath", "copper wire", "strip of fabric", "garden hose")
 
@@ -34,31 +34,43 @@ GCD = Family(
     about=("divisor", "gcd", "euclid", "number theory", "division", "integers", "factor", "algorithm"),
     slots={"name": word(NAMES), "strip": word(STRIPS), "a": INT, "b": INT},
     phrasings=(
-        "{name} has one {strip} of {a} cm and another of {b} cm and wants to cut both into equal pieces, as long as possible, with nothing left over. How many cm long is a piece?",
-        "Two lengths of the same kind of {strip}, {a} cm and {b} cm, are to be cut by {name} into pieces of one common whole length without waste. What is the greatest possible length in cm?",
-        "What is the largest whole number of centimetres that divides both a {strip} of {a} cm and a {strip} of {b} cm evenly, so that {name} wastes nothing?",
+        "{name} has one {strip} of {a} cm and another of {b} cm and wants to cut both into equal pieces, as long as possible, with nothing left "
+        "over. How many cm long is a piece?",
+        "Two lengths of the same kind of {strip}, {a} cm and {b} cm, are to be cut by {name} into pieces of one common whole length without waste. "
+        "What is the greatest possible length in cm?",
+        "What is the largest whole number of centimetres that divides both a {strip} of {a} cm and a {strip} of {b} cm evenly, so that {name} wastes "
+        "nothing?",
     ),
     draw=_draw_gcd,
     work=_work_gcd,
     openings=(
-        "A piece that fits into {a} cm and into {b} cm without rest has a length that divides both numbers. [The longest one is their greatest common divisor|So the greatest common divisor is wanted].",
-        "{name} is looking for the greatest common divisor of {a} and {b}. [Euclid's method finds it by repeated division|Repeated division finds it without factoring].",
-        "[Trying every length would work|One could test every length], but the method of Euclid is faster: divide, keep the remainder, and divide again.",
-        "Whatever divides {a} and {b} also divides what is left when one is taken from the other. [Euclid built a method on that|That is the whole idea of the method below].",
+        "A piece that fits into {a} cm and into {b} cm without rest has a length that divides both numbers. [The longest one is their greatest "
+        "common divisor|So the greatest common divisor is wanted].",
+        "{name} is looking for the greatest common divisor of {a} and {b}. [Euclid's method finds it by repeated division|Repeated division finds it "
+        "without factoring].",
+        "[Trying every length would work|One could test every length], but the method of Euclid is faster: divide, keep the remainder, and divide "
+        "again.",
+        "Whatever divides {a} and {b} also divides what is left when one is taken from the other. [Euclid built a method on that|That is the whole "
+        "idea of the method below].",
     ),
     tellings={
         "divide": Tell(
-            ("{high} = {times} × {low} + {rest}, so the next pair is {low} and {rest}.", "Dividing {high} by {low} leaves {rest}; go on with {low} and {rest}.", "{low} goes into {high} {often} and leaves {rest}.",
+            ("{high} = {times} × {low} + {rest}, so the next pair is {low} and {rest}.",
+             "Dividing {high} by {low} leaves {rest}; go on with {low} and {rest}.", "{low} goes into {high} {often} and leaves {rest}.",
              "The remainder of {high} ÷ {low} is {rest}, which takes the place of {high}."),
-            ("A common divisor of {high} and {low} must divide the remainder as well, so the larger number may be replaced by it.", "Each division makes the numbers smaller and keeps their common divisors.",
+            ("A common divisor of {high} and {low} must divide the remainder as well, so the larger number may be replaced by it.",
+             "Each division makes the numbers smaller and keeps their common divisors.",
              "The pair may shrink, because the greatest common divisor does not change when the remainder replaces the larger number."),
         ),
         "stop": Tell(
-            ("{high} = {times} × {low} exactly, with nothing left.", "Now {low} divides {high} without remainder, since {times} × {low} = {high}.", "{high} ÷ {low} = {times} leaves no remainder, and the process stops."),
+            ("{high} = {times} × {low} exactly, with nothing left.", "Now {low} divides {high} without remainder, since {times} × {low} = {high}.",
+             "{high} ÷ {low} = {times} leaves no remainder, and the process stops."),
         ),
         "length": Tell(
-            ("The last divisor, {value}, is the greatest common divisor.", "So each piece can be {value} cm long, and no longer.", "Hence {value} cm is the longest common piece."),
-            ("When the remainder is zero, the number that divided last is the one we want.", "The number that leaves no remainder divides everything before it."),
+            ("The last divisor, {value}, is the greatest common divisor.", "So each piece can be {value} cm long, and no longer.",
+             "Hence {value} cm is the longest common piece."),
+            ("When the remainder is zero, the number that divided last is the one we want.",
+             "The number that leaves no remainder divides everything before it."),
         ),
         "check": Tell((
             "{name} gets {one} pieces from the first {strip} and {two} from the second, and {one} and {two} have no common factor left.",
@@ -90,90 +102,45 @@ LCM = Family(
     about=("multiple", "lcm", "cycle", "number theory", "period", "schedule", "fractions", "rhythm"),
     slots={"things": word(PAIRS), "town": word(TOWNS), "a": INT, "b": INT},
     phrasings=(
-        "In {town}, one of two {things} comes round every {a} minutes and the other every {b} minutes. Both have just done so together. After how many minutes does that happen again?",
-        "Two {things} in {town} start together; the first repeats every {a} minutes, the second every {b}. How many minutes pass until they coincide once more?",
+        "In {town}, one of two {things} comes round every {a} minutes and the other every {b} minutes. Both have just done so together. After how "
+        "many minutes does that happen again?",
+        "Two {things} in {town} start together; the first repeats every {a} minutes, the second every {b}. How many minutes pass until they coincide "
+        "once more?",
         "The periods of two {things} in {town} are {a} and {b} minutes. They coincide now. In how many minutes will they next coincide?",
     ),
     draw=_draw_lcm,
     work=_work_lcm,
     openings=(
-        "They coincide after a time that is a multiple of {a} and of {b}. The first such time is [the least common multiple|their least common multiple].",
-        "Multiples of {a} are the moments of the first, multiples of {b} those of the second. [The earliest shared one counts|We want the smallest number in both lists].",
+        "They coincide after a time that is a multiple of {a} and of {b}. The first such time is [the least common multiple|their least common "
+        "multiple].",
+        "Multiples of {a} are the moments of the first, multiples of {b} those of the second. [The earliest shared one counts|We want the smallest "
+        "number in both lists].",
         "The product {a} × {b} would certainly do, but it may be [more than needed|too large], since {a} and {b} share a factor.",
-        "Think of both {things} as counting: one by {a}, the other by {b}. [The question is where the counts first meet|Their counts meet at common multiples].",
+        "Think of both {things} as counting: one by {a}, the other by {b}. [The question is where the counts first meet|Their counts meet at common "
+        "multiples].",
     ),
     tellings={
         "common": Tell(
-            ("The greatest common divisor of {a} and {b} is {value}.", "{a} and {b} share the factor {value}, and no larger one.", "The largest number that divides both {a} and {b} is {value}."),
-            ("A shared factor needs to be counted only once, so it is found first.", "What {a} and {b} have in common would otherwise be counted twice.", "Look for the part that both periods share."),
+            ("The greatest common divisor of {a} and {b} is {value}.", "{a} and {b} share the factor {value}, and no larger one.",
+             "The largest number that divides both {a} and {b} is {value}."),
+            ("A shared factor needs to be counted only once, so it is found first.",
+             "What {a} and {b} have in common would otherwise be counted twice.", "Look for the part that both periods share."),
         ),
         "reduced": Tell(
-            ("Without it, {b} becomes {b} ÷ {common} = {value}.", "From {b} there remains {b} ÷ {common} = {value}.", "Dividing it out of {b} leaves {b} ÷ {common} = {value}."),
-            ("The factor {common} is already contained in {a}, so it can go from {b}.", "{a} brings the factor {common} along; {b} only has to supply the rest."),
+            ("Without it, {b} becomes {b} ÷ {common} = {value}.", "From {b} there remains {b} ÷ {common} = {value}.",
+             "Dividing it out of {b} leaves {b} ÷ {common} = {value}."),
+            ("The factor {common} is already contained in {a}, so it can go from {b}.",
+             "{a} brings the factor {common} along; {b} only has to supply the rest."),
         ),
         "both": Tell(
-            ("The least common multiple is {a} × {reduced} = {value}.", "Multiplying, {a} × {reduced} = {value} minutes.", "So they meet after {a} × {reduced} = {value} minutes."),
-            ("Now all factors of both numbers are present, each no more often than necessary.", "{a} times the remaining factor contains {a} as well as {b}.", "Put the two parts together again."),
+            ("The least common multiple is {a} × {reduced} = {value}.", "Multiplying, {a} × {reduced} = {value} minutes.",
+             "So they meet after {a} × {reduced} = {value} minutes."),
+            ("Now all factors of both numbers are present, each no more often than necessary.",
+             "{a} times the remaining factor contains {a} as well as {b}.", "Put the two parts together again."),
         ),
         "check": Tell((
             "In that time the first comes round {one} times and the second {two} times.",
             "Both fit: {both} = {one} × {a} = {two} × {b}, and {one} and {two} share no factor, so nothing smaller works.",
-        )),
-    },
-)  # fmt: skip
-
-_DIGITS = "0123456789ABCDEF"
-
-
-def _draw_to_base(rng: random.Random) -> Params:
-    return {"number": rng.randint(40, 999), "base": rng.choice((2, 2, 3, 4, 5, 6, 7, 8, 9, 16))}
-
-
-def _work_to_base(p: Params, book: Notebook) -> str:
-    left, digits = p["number"], ""
-    while left:
-        place = ordinal(len(digits) + 1)
-        rest = book.step("divide", left % p["base"], _DIGITS.__getitem__, left=left, quotient=left // p["base"], rest=left % p["base"], place=place)
-        if rest >= p["base"]:
-            raise ValueError("no digit of this base")
-        digits, left = _DIGITS[rest] + digits, left // p["base"]
-    book.note("read", digits=digits, count=len(digits))
-    back = " + ".join(f"{_DIGITS.index(digit)}×{p['base'] ** power}" for power, digit in zip(range(len(digits) - 1, -1, -1), digits, strict=True))
-    book.note("check", back=back, digits=digits)
-    return digits
-
-
-TO_BASE = Family(
-    name="number_to_base",
-    about=("base", "binary", "hexadecimal", "number systems", "digits", "computer", "bits", "place value"),
-    slots={"number": INT, "base": INT},
-    phrasings=(
-        "Write the decimal number {number} in base {base}. [Give only the digits|Which digits does it have]?",
-        "How is {number} (decimal) written in the number system with base {base}?",
-        "Convert {number} from base ten to base {base}.",
-        "A counter works in base {base}. What does it show after counting {number} (decimal) events?",
-    ),
-    draw=_draw_to_base,
-    work=_work_to_base,
-    openings=(
-        "In base {base} every place is worth {base} times the place to its right. [Dividing by {base} therefore peels off one digit at a time|So repeated division by {base} brings out the digits, last one first].",
-        "The last digit of {number} in base {base} is what remains after dividing by {base}. [The quotient holds all other digits|What is left over stands for the other digits].",
-        "Group {number} things by {base}: what cannot be grouped is the last digit, and the groups are grouped again.",
-        "To write {number} with the digits of base {base}, divide by {base} [until nothing is left|again and again] and collect the remainders.",
-    ),
-    tellings={
-        "divide": Tell(
-            ("{left} ÷ {base} = {quotient} remainder {rest}, which gives the digit {value}.", "From {left}: quotient {quotient}, remainder {rest}, so the {place} digit from the right is {value}.",
-             "Dividing {left} by {base} leaves a digit {value}; write it down and go on with {quotient}.", "{left} = {quotient} × {base} + {rest}, digit {value}."),
-            ("The remainder is always smaller than {base}, so it is a digit.", "What is left after making full groups of {base} has to stand in this place.", "A remainder on division by {base} is exactly what one place can hold."),
-        ),
-        "read": Tell(
-            ("Read from the last remainder to the first, the digits are {digits}.", "In reverse order the {count} remainders spell {digits}.", "Written with the last remainder in front, that is {digits}."),
-            ("The first remainder belongs to the rightmost place, hence the order is turned round.", "The digits came out from right to left.", "Since the units were found first, the list has to be reversed."),
-        ),
-        "check": Tell((
-            "Going back: {back} = {number}.",
-            "The places of {digits} add up again: {back}, which is {number}.",
         )),
     },
 )  # fmt: skip
@@ -189,112 +156,70 @@ def _draw_primes(rng: random.Random) -> Params:
 
 
 def _work_primes(p: Params, book: Notebook) -> str:
-    left, powers, divisor = p["number"], [], 2
+    left, powers, parts, divisor = p["number"], [], [], 2
     while left > 1:
         times = 0
         while left % divisor == 0:
             left, times = left // divisor, times + 1
         if times:
             powers.append((divisor, times))
-            book.note("split", prime=divisor, how="once" if times == 1 else "twice" if times == 2 else f"{times} times", left=left, before=left * divisor**times)
+            book.note("split", prime=divisor, how="once" if times == 1 else "twice" if times == 2 else f"{times} times", left=left,
+                before=left * divisor**times)
         divisor += 1
     form = " × ".join(f"{prime}^{times}" if times > 1 else str(prime) for prime, times in powers)
     book.note("form", form=form)
-    count = 1
-    for _, times in powers:
-        count *= times + 1
-    count = book.step("count", count, product=" × ".join(str(times + 1) for _, times in powers))
-    return str(count)
+    total = 1
+    for prime, times in powers:
+        powers_of = [str(prime**power) for power in range(times + 1)]
+        part = book.step("part", sum(prime**power for power in range(times + 1)), prime=prime, sum=" + ".join(powers_of))
+        total *= part
+        parts.append(part)
+    total = book.step("sum", total, product=" × ".join(map(str, parts)))
+    return str(total)
 
 
 PRIMES = Family(
-    name="divisors_from_primes",
+    name="sum_of_divisors",
     about=("prime", "factorisation", "factorization", "divisor", "number theory", "cryptography", "integers"),
     slots={"name": word(NAMES), "number": INT},
     phrasings=(
-        "{name} writes down every positive divisor of {number}. How many numbers are on the list?",
-        "How many positive divisors, 1 and itself included, does {number} have, as {name} should find by factoring?",
-        "In how many ways can {name} choose a whole number that divides {number} without remainder?",
+        "{name} writes down every positive divisor of {number} and adds them up. What is the sum?",
+        "What do all positive divisors of {number}, 1 and itself included, add up to? {name} wants to find it by factoring.",
+        "Find the sum of all whole numbers that divide {number} without remainder, so that {name} need not list them.",
     ),
     draw=_draw_primes,
     work=_work_primes,
     openings=(
-        "[Listing divisors one by one is slow|Testing every number up to {number} is slow]. The prime factors of {number} tell how many there must be.",
+        "[Listing divisors one by one is slow|Testing every number up to {number} is slow]. The prime factors of {number} lead to their sum "
+        "directly.",
         "A divisor of {number} is built from the same primes as {number}, [only with fewer copies|with at most as many copies of each].",
-        "{name} can avoid trial and error: [factor first, count afterwards|the prime factorisation contains the whole list].",
+        "{name} can avoid trial and error: [factor first, add afterwards|the prime factorisation contains the whole list].",
         "Take {number} apart into primes. [The divisors are then a matter of choosing|Then choose how many copies of each to keep].",
     ),
     tellings={
         "split": Tell(
-            ("{prime} divides {before} {how}, which leaves {left}.", "The prime {prime} can be taken out {how}: {before} becomes {left}.", "Dividing {before} by {prime} works {how} and ends at {left}."),
-            ("Begin with small primes, since they are easiest to test.", "Each prime is divided out as often as it fits, so that it never has to be looked at again.", "A number without small prime factors is soon a prime itself, which keeps the search short."),
+            ("{prime} divides {before} {how}, which leaves {left}.", "The prime {prime} can be taken out {how}: {before} becomes {left}.",
+             "Dividing {before} by {prime} works {how} and ends at {left}."),
+            ("Begin with small primes, since they are easiest to test.",
+             "Each prime is divided out as often as it fits, so that it never has to be looked at again.",
+             "A number without small prime factors is soon a prime itself, which keeps the search short."),
         ),
         "form": Tell(
             ("So {number} = {form}.", "Altogether {number} = {form}.", "The factorisation is {form}."),
             ("Nothing but 1 is left, so all primes have been found.", "With 1 remaining, the number is fully taken apart."),
         ),
-        "count": Tell(
-            ("The number of divisors is {product} = {value}.", "That makes {product} = {value} divisors.", "Multiplying the choices gives {product} = {value}."),
-            ("A prime that occurs e times may be used 0, 1, ... or e times, which are e + 1 choices.", "For each prime, the exponent in a divisor runs from zero to its exponent in {number}.",
-             "The exponents are chosen independently of each other, so the numbers of choices are multiplied."),
+        "part": Tell(
+            ("The powers of {prime} add up to {sum} = {value}.", "For {prime} the sum is {sum} = {value}.", "From {prime} comes {sum} = {value}."),
+            ("A prime may occur in a divisor not at all, once, and so on up to its power in {number}, so its powers are added from 1 on.",
+             "For each prime, add up all powers that a divisor of {number} may contain.",
+             "Each choice of powers gives one divisor; adding the powers of one prime prepares all these choices at once."),
         ),
-    },
-)  # fmt: skip
-
-_ROMAN = ((1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"), (10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"))
-
-
-def _roman(number: int) -> str:
-    written = ""
-    for size, letters in _ROMAN:
-        written += letters * (number // size)
-        number %= size
-    return written
-
-
-def _draw_roman(rng: random.Random) -> Params:
-    return {"town": rng.choice(TOWNS), "number": rng.randint(39, 2039), "thing": rng.choice(("clock tower", "town hall", "old bridge", "library", "gate", "theatre", "fountain"))}
-
-
-def _work_roman(p: Params, book: Notebook) -> str:
-    left, written = p["number"], ""
-    for size, letters in _ROMAN:
-        if left >= size:
-            times = left // size
-            written += letters * times
-            facts = {"size": size * times, "letters": letters * times, "big": letters[-1], "small": letters[0], "written": written}
-            left = book.step("pair" if len(letters) == 2 else "letter", left - size * times, **facts)
-    book.note("join", written=written)
-    return written
-
-
-ROMAN = Family(
-    name="roman_numerals",
-    about=("roman", "history", "numerals", "number systems", "antiquity", "latin", "place value"),
-    slots={"town": word(TOWNS), "number": INT, "thing": word(("clock tower", "town hall", "old bridge", "library", "gate", "theatre", "fountain"))},
-    phrasings=(
-        "The number {number} is to be carved into the {thing} of {town} in Roman numerals. What has to be carved?",
-        "How is {number} written in Roman numerals on the {thing} in {town}?",
-        "A mason in {town} must put {number} on the {thing} in Roman numerals. Which letters are needed?",
-    ),
-    draw=_draw_roman,
-    work=_work_roman,
-    openings=(
-        "Roman numerals have no places, only values: [the largest value that fits is written first|one writes the largest value that still fits and goes on with the rest].",
-        "Take {number} apart from the top: thousands, hundreds, tens, ones. [Each part has its own letters|Every part is written by itself].",
-        "The mason needs letters whose values add up to {number}, [largest first|from large to small].",
-        "M is 1000, D 500, C 100, L 50, X 10, V 5 and I 1. [With these {number} is put together from the left|They are used from large to small until {number} is complete].",
-    ),
-    tellings={
-        "letter": Tell(
-            ("{letters} stands for {size} and leaves {value}.", "Write {letters} for {size}; what is still missing is {value}.", "The next part, {size}, is {letters}, with {value} to go.", "{size} gives {letters}; now the stone reads {written}."),
-            ("A letter may be repeated, but not more than three times in a row.", "Values that stand side by side from large to small are simply added.", "Always use the largest letter that is not too big."),
+        "sum": Tell(
+            ("The sum of the divisors is {product} = {value}.", "Multiplied, the parts give {product} = {value}.",
+             "All divisors together make {product} = {value}."),
+            ("Multiplying these sums out produces every divisor exactly once.",
+             "The product of the sums, written out, is the sum of all products, and these are the divisors."),
         ),
-        "pair": Tell(
-            ("{size} is written {letters}, and {value} remains.", "For {size} the letters are {letters}; that leaves {value}.", "{letters} makes {size}, since {small} before {big} is subtracted."),
-            ("Four equal letters in a row are avoided by placing {small} before {big}.", "A smaller letter in front of a larger one counts as minus.", "Here {small} is taken away from {big} instead of repeating a letter four times."),
-        ),
-        "join": Tell(("Put together, the numeral is {written}.", "The whole number reads {written}.", "From left to right that is {written}.", "On the {thing} stands {written}.")),
     },
 )  # fmt: skip
 
@@ -326,37 +251,52 @@ FRACTIONS = Family(
     about=("fractions", "common denominator", "rational numbers", "arithmetic", "addition", "cooking", "parts of a whole"),
     slots={"name": word(NAMES), "a": FRACTION, "b": FRACTION, "c": FRACTION},
     phrasings=(
-        "{name} fills {a} of a litre and then {b} of a litre of water into a jug and pours {c} of a litre out again. What fraction of a litre is in the jug now?",
+        "{name} fills {a} of a litre and then {b} of a litre of water into a jug and pours {c} of a litre out again. What fraction of a litre is in "
+        "the jug now?",
         "What is {a} + {b} - {c} in lowest terms? {name} wants to see the steps.",
-        "From a walk of {a} mile and another of {b} mile, {name} has to take off {c} mile that was counted by mistake. How many miles remain, as a fraction in lowest terms?",
+        "From a walk of {a} mile and another of {b} mile, {name} has to take off {c} mile that was counted by mistake. How many miles remain, as a "
+        "fraction in lowest terms?",
     ),
     draw=_draw_fractions,
     work=_work_fractions,
     openings=(
         "Fractions can be added and subtracted once they count pieces of the same size, so {a}, {b} and {c} need a common denominator.",
-        "The denominators differ, which means that {a}, {b} and {c} count pieces of different sizes. [Make the pieces equal first|Equal pieces come first].",
-        "{name} has two amounts to add and one to take away. [With equal denominators that is whole-number work|It becomes easy when all pieces are equally large].",
-        "[Denominators name the size of the pieces, numerators count them|A denominator tells the size of a piece]. Pieces of one size are needed to combine {a}, {b} and {c}.",
+        "The denominators differ, which means that {a}, {b} and {c} count pieces of different sizes. [Make the pieces equal first|Equal pieces come "
+        "first].",
+        "{name} has two amounts to add and one to take away. [With equal denominators that is whole-number work|It becomes easy when all pieces are "
+        "equally large].",
+        "[Denominators name the size of the pieces, numerators count them|A denominator tells the size of a piece]. Pieces of one size are needed to "
+        "combine {a}, {b} and {c}.",
     ),
     tellings={
         "below": Tell(
-            ("The least common multiple of {d1}, {d2} and {d3} is {below}.", "{below} is the smallest number that {d1}, {d2} and {d3} all divide.", "For {d1}, {d2} and {d3} the common denominator is {below}."),
-            ("The common denominator has to be a multiple of each denominator.", "Pieces of one {below}th fit all three fractions.", "The smaller the common denominator, the smaller the numbers that follow."),
+            ("The least common multiple of {d1}, {d2} and {d3} is {below}.", "{below} is the smallest number that {d1}, {d2} and {d3} all divide.",
+             "For {d1}, {d2} and {d3} the common denominator is {below}."),
+            ("The common denominator has to be a multiple of each denominator.", "Pieces of one {below}th fit all three fractions.",
+             "The smaller the common denominator, the smaller the numbers that follow."),
         ),
         "widen": Tell(
-            ("Then {a} = {aa}, {b} = {bb} and {c} = {cc}.", "Written with it, the fractions are {aa}, {bb} and {cc}.", "In these pieces, {a} is {aa}, {b} is {bb}, and {c} is {cc}."),
-            ("Multiplying above and below by the same number does not change a fraction.", "A fraction keeps its value when numerator and denominator grow by the same factor."),
+            ("Then {a} = {aa}, {b} = {bb} and {c} = {cc}.", "Written with it, the fractions are {aa}, {bb} and {cc}.",
+             "In these pieces, {a} is {aa}, {b} is {bb}, and {c} is {cc}."),
+            ("Multiplying above and below by the same number does not change a fraction.",
+             "A fraction keeps its value when numerator and denominator grow by the same factor."),
         ),
         "top": Tell(
-            ("The numerators give {first} + {second} - {third} = {value}, so the result is {value}/{below}.", "Counting pieces, {first} + {second} - {third} = {value}, that is {value}/{below}.", "Above the line stands {first} + {second} - {third} = {value}, below it {below}."),
-            ("With equal pieces only the numerators are added and subtracted.", "The size of the pieces stays the same; only their number changes.", "Now it is a matter of counting pieces."),
+            ("The numerators give {first} + {second} - {third} = {value}, so the result is {value}/{below}.",
+             "Counting pieces, {first} + {second} - {third} = {value}, that is {value}/{below}.",
+             "Above the line stands {first} + {second} - {third} = {value}, below it {below}."),
+            ("With equal pieces only the numerators are added and subtracted.", "The size of the pieces stays the same; only their number changes.",
+             "Now it is a matter of counting pieces."),
         ),
         "reduce": Tell(
-            ("{top} and {below} share the factor {shared}, so the fraction reduces to {simple}.", "Dividing both by {shared} leaves {simple}.", "In lowest terms, {top}/{below} = {simple}."),
-            ("A fraction in lowest terms has no common factor above and below.", "It remains to see whether the fraction can be written more simply."),
+            ("{top} and {below} share the factor {shared}, so the fraction reduces to {simple}.", "Dividing both by {shared} leaves {simple}.",
+             "In lowest terms, {top}/{below} = {simple}."),
+            ("A fraction in lowest terms has no common factor above and below.",
+             "It remains to see whether the fraction can be written more simply."),
         ),
         "lowest": Tell(
-            ("{top} and {below} have no common factor, so {simple} stands.", "This is already in lowest terms: {simple}.", "Nothing divides both {top} and {below}, so it stays {simple}."),
+            ("{top} and {below} have no common factor, so {simple} stands.", "This is already in lowest terms: {simple}.",
+             "Nothing divides both {top} and {below}, so it stays {simple}."),
             ("Last, look for a common factor of {top} and {below}.", "Before writing it down, test whether the fraction can be reduced."),
         ),
     },
@@ -389,30 +329,37 @@ EXPRESSION = Family(
     draw=_draw_expression,
     work=_work_expression,
     openings=(
-        "Brackets first, then multiplication and division, then addition and subtraction from left to right: [this order makes the expression mean one thing only|that agreement removes all doubt].",
+        "Brackets first, then multiplication and division, then addition and subtraction from left to right: [this order makes the expression mean "
+        "one thing only|that agreement removes all doubt].",
         "The tempting start {a} + {b} would be a mistake, because the {b} [belongs to|is tied to] the bracket by a multiplication.",
-        "Split it into terms: {a}, then {b} × ({c} - {d}), then {m} ÷ {e}. [Terms are worked out first and joined last|Plus and minus only join these terms].",
+        "Split it into terms: {a}, then {b} × ({c} - {d}), then {m} ÷ {e}. [Terms are worked out first and joined last|Plus and minus only join "
+        "these terms].",
         "[Find the bracket|Look for the bracket] before anything else; around {c} - {d} the rest falls into place.",
     ),
     tellings={
         "inside": Tell(
             ("{c} - {d} = {value}.", "The bracket is {c} - {d} = {value}.", "Inside the bracket, {c} - {d} gives {value}."),
-            ("What stands in brackets acts as one number.", "The bracket has to be a single number before {b} can multiply it.", "Brackets say: do me first."),
+            ("What stands in brackets acts as one number.", "The bracket has to be a single number before {b} can multiply it.",
+             "Brackets say: do me first."),
         ),
         "product": Tell(
             ("Multiplying, {b} × {inside} = {value}.", "{b} × {inside} = {value}.", "The product is {b} × {inside} = {value}."),
-            ("Multiplication binds more tightly than addition.", "The {b} multiplies the bracket and nothing else.", "Before {a} is added, the product must be known."),
+            ("Multiplication binds more tightly than addition.", "The {b} multiplies the bracket and nothing else.",
+             "Before {a} is added, the product must be known."),
         ),
         "quotient": Tell(
             ("{m} ÷ {e} = {value}.", "The division gives {m} ÷ {e} = {value}.", "Also {m} divided by {e} is {value}."),
-            ("Division has the same rank as multiplication, so it comes before the minus sign.", "The last term is a quotient and is settled by itself.", "Only {m} is divided by {e}, not everything that stands before it."),
+            ("Division has the same rank as multiplication, so it comes before the minus sign.",
+             "The last term is a quotient and is settled by itself.", "Only {m} is divided by {e}, not everything that stands before it."),
         ),
         "first": Tell(
             ("From the left, {a} + {product} = {value}.", "{a} + {product} makes {value}.", "Adding the first two terms, {a} + {product} = {value}."),
-            ("Now only plus and minus are left, and they are taken from left to right.", "With the terms known, join them in the order in which they stand."),
+            ("Now only plus and minus are left, and they are taken from left to right.",
+             "With the terms known, join them in the order in which they stand."),
         ),
         "total": Tell(
-            ("Finally {first} - {quotient} = {value}.", "What remains is {first} - {quotient} = {value}.", "Taking away the last term, {first} - {quotient} = {value}."),
+            ("Finally {first} - {quotient} = {value}.", "What remains is {first} - {quotient} = {value}.",
+             "Taking away the last term, {first} - {quotient} = {value}."),
         ),
     },
 )  # fmt: skip

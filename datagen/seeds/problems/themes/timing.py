@@ -1,4 +1,4 @@
-"""Problems about clocks, calendars and schedules."""
+"""Problems about clocks, calendars and schedules, and the numerals on old clocks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def _show_date(day: date) -> str:
 
 
 DATE = Slot(rf"\d{{1,2}} (?:{'|'.join(MONTHS)}) \d{{4}}", _read_date, _show_date)
-EVENTS = ("the exhibition opens", "the library closes for repairs", "a parcel was sent", "the contract begins", "a seed is planted", "the course starts", "the experiment is set up")
+EVENTS = ("the exhibition opens", "the library closes for repairs", "a parcel was sent", "the contract begins", "a seed is planted",
+    "the course starts", "the experiment is set up")
 
 
 def _draw_weekday(rng: random.Random) -> Params:
@@ -33,8 +34,7 @@ def _draw_weekday(rng: random.Random) -> Params:
 def _work_weekday(p: Params, book: Notebook) -> str:
     weeks = p["n"] // 7
     rest = book.step("rest", p["n"] % 7, lambda days: counted(days, "day"), weeks=weeks, full=weeks * 7)
-    day = book.decide("count", DAYS[(DAYS.index(p["day"]) + rest) % 7], DAYS, rest=counted(rest, "day"))
-    return day
+    return book.decide("count", DAYS[(DAYS.index(p["day"]) + rest) % 7], DAYS, rest=counted(rest, "day"))
 
 
 WEEKDAY = Family(
@@ -49,19 +49,23 @@ WEEKDAY = Family(
     draw=_draw_weekday,
     work=_work_weekday,
     openings=(
-        "Weekdays repeat every seven days, so [full weeks change nothing|whole weeks may be thrown away]. Only what is left of the {n} days moves the weekday.",
+        "Weekdays repeat every seven days, so [full weeks change nothing|whole weeks may be thrown away]. Only what is left of the {n} days moves "
+        "the weekday.",
         "After 7, 14 or 21 days it is {day} again. [The question is how far {n} is from a multiple of 7|Look for the multiple of 7 just below {n}].",
-        "A week is a circle of seven days, and {n} steps go round it many times. [Where the last round stops is what counts|Only the unfinished round matters].",
+        "A week is a circle of seven days, and {n} steps go round it many times. [Where the last round stops is what counts|Only the unfinished "
+        "round matters].",
         "{name} need not count {n} days one by one, because [the remainder on division by 7 is enough|weeks bring the count back to {day}].",
     ),
     tellings={
         "rest": Tell(
             ("{n} days are {weeks} weeks and {value}.", "{n} ÷ 7 gives {weeks} weeks, and {value} over.", "Taking {full} days away leaves {value}."),
-            ("Each full week leads back to {day}.", "Seven divides the days into rounds of the calendar.", "Division by 7 separates full weeks from the rest."),
+            ("Each full week leads back to {day}.", "Seven divides the days into rounds of the calendar.",
+             "Division by 7 separates full weeks from the rest."),
         ),
         "count": Tell(
             ("From {day}, {rest} further is {value}.", "Counting {rest} on from {day} ends at {value}.", "{rest} after {day} comes {value}."),
-            ("Now the few days that are left can be counted.", "The full weeks bring us to {day}, and from there a short count is enough.", "Only the remainder moves the weekday."),
+            ("Now the few days that are left can be counted.", "The full weeks bring us to {day}, and from there a short count is enough.",
+             "Only the remainder moves the weekday."),
         ),
     },
 )  # fmt: skip
@@ -102,21 +106,26 @@ DAYS_BETWEEN = Family(
     work=_work_days,
     openings=(
         "Months differ in length, so the days from {start} to {end} are counted month by month.",
-        "Split the time at the ends of the months: [the rest of the first month, the full months, and the days of the last|first a piece, then whole months, then another piece].",
+        "Split the time at the ends of the months: [the rest of the first month, the full months, and the days of the last|first a piece, then whole "
+        "months, then another piece].",
         "The count starts on the day after {start} [and includes|and goes up to] {end}.",
         "To get from {start} to {end}, [walk through the calendar|move] from one month's end to the next.",
     ),
     tellings={
         "first": Tell(
-            ("{month} has {length} days, so {length} - {day} = {value} of them are left.", "After day {day}, {month} still has {length} - {day} = {value} days.", "In {month} there remain {length} - {day} = {value} days."),
-            ("The starting day itself is not counted, because we ask how many days later.", "First comes what is left of the month.", "Go to the end of the first month."),
+            ("{month} has {length} days, so {length} - {day} = {value} of them are left.",
+             "After day {day}, {month} still has {length} - {day} = {value} days.", "In {month} there remain {length} - {day} = {value} days."),
+            ("The starting day itself is not counted, because we ask how many days later.", "First comes what is left of the month.",
+             "Go to the end of the first month."),
         ),
         "month": Tell(
-            ("{month} adds {length} days: {so_far} + {length} = {value}.", "With the {length} days of {month} that makes {value}.", "All of {month} counts, {length} days, so {value} up to there."),
+            ("{month} adds {length} days: {so_far} + {length} = {value}.", "With the {length} days of {month} that makes {value}.",
+             "All of {month} counts, {length} days, so {value} up to there."),
             ("Full months enter with their whole length.", "Next come the months that lie entirely between the two dates."),
         ),
         "last": Tell(
-            ("In {month} another {day} days pass: {so_far} + {day} = {value}.", "Up to {month} {day} there are {so_far} + {day} = {value} days.", "The last month contributes its first {day} days, which gives {value}."),
+            ("In {month} another {day} days pass: {so_far} + {day} = {value}.", "Up to {month} {day} there are {so_far} + {day} = {value} days.",
+             "The last month contributes its first {day} days, which gives {value}."),
             ("The final date counts as a full day.", "What is missing are the days of the last month."),
         ),
         "check": Tell((
@@ -130,7 +139,8 @@ SHOWS = ("film", "concert", "flight", "train ride", "play", "lecture", "football
 
 
 def _draw_clock(rng: random.Random) -> Params:
-    return {"show": rng.choice(SHOWS), "town": rng.choice(TOWNS), "start": rng.randrange(7 * 60, 23 * 60, 5), "lasts": rng.randint(65, 290), "pause": rng.choice((5, 10, 15, 20, 25, 35))}
+    return {"show": rng.choice(SHOWS), "town": rng.choice(TOWNS), "start": rng.randrange(7 * 60, 23 * 60, 5), "lasts": rng.randint(65, 290),
+        "pause": rng.choice((5, 10, 15, 20, 25, 35))}
 
 
 def _work_clock(p: Params, book: Notebook) -> str:
@@ -152,35 +162,46 @@ CLOCK_TIME = Family(
     phrasings=(
         "In {town} a {show} begins at {start}. It lasts {lasts} minutes, plus a break of {pause} minutes. At what time (hh:mm) is it over?",
         "A {show} of {lasts} minutes with an interruption of {pause} minutes starts in {town} at {start}. When does it end, on the 24-hour clock?",
-        "{start} is the starting time of a {show} in {town}. Its {lasts} minutes are stretched by a pause of {pause} minutes. What time is it at the end (hh:mm)?",
+        "{start} is the starting time of a {show} in {town}. Its {lasts} minutes are stretched by a pause of {pause} minutes. What time is it at the "
+        "end (hh:mm)?",
     ),
     draw=_draw_clock,
     work=_work_clock,
     openings=(
-        "Minutes do not run to a hundred but to sixty, so [the time is split into hours and minutes before it is added|hours and minutes are added apart].",
-        "From {start} on, two stretches of time pass, {lasts} minutes and {pause} minutes. [Put them together first|Join them before touching the clock].",
+        "Minutes do not run to a hundred but to sixty, so [the time is split into hours and minutes before it is added|hours and minutes are added "
+        "apart].",
+        "From {start} on, two stretches of time pass, {lasts} minutes and {pause} minutes. [Put them together first|Join them before touching the "
+        "clock].",
         "The end is the start plus everything that happens in between, the pause of {pause} minutes included.",
-        "[First find how long|The first thing to find is how long] people are kept at the {show}, then move the hands of the clock forward from {start}.",
+        "[First find how long|The first thing to find is how long] people are kept at the {show}, then move the hands of the clock forward from "
+        "{start}.",
     ),
     tellings={
         "whole": Tell(
-            ("Together that is {lasts} + {pause} = {value} minutes.", "The {show} and the break take {lasts} + {pause} = {value} minutes.", "{lasts} minutes and {pause} minutes make {value} minutes."),
-            ("The pause delays the end just as much as the {show} itself.", "One sum is easier to add to a clock time than two.", "Nothing ends before the break has been added."),
+            ("Together that is {lasts} + {pause} = {value} minutes.", "The {show} and the break take {lasts} + {pause} = {value} minutes.",
+             "{lasts} minutes and {pause} minutes make {value} minutes."),
+            ("The pause delays the end just as much as the {show} itself.", "One sum is easier to add to a clock time than two.",
+             "Nothing ends before the break has been added."),
         ),
         "split": Tell(
-            ("{whole} minutes are {span}.", "Since 60 minutes make an hour, {whole} minutes are {span}.", "Dividing {whole} by 60 gives {hours}, with {minutes} over."),
+            ("{whole} minutes are {span}.", "Since 60 minutes make an hour, {whole} minutes are {span}.",
+             "Dividing {whole} by 60 gives {hours}, with {minutes} over."),
             ("Clocks count hours of sixty minutes.", "Large numbers of minutes are easier to handle as hours."),
         ),
         "hours": Tell(
-            ("{hours} after {start} it is {middle}.", "Adding {hours} to {start} leads to {middle}.", "From {start} the hour hand moves on to {middle}."),
+            ("{hours} after {start} it is {middle}.", "Adding {hours} to {start} leads to {middle}.",
+             "From {start} the hour hand moves on to {middle}."),
             ("Hours first, as they leave the minutes alone.", "Full hours do not change the minutes shown."),
         ),
         "minutes": Tell(
-            ("Another {minutes} bring the clock to {end}.", "Then {minutes} more make it {end}.", "With the remaining {minutes} we arrive at {end}.", "It is {end} when the last {minutes} have passed."),
+            ("Another {minutes} bring the clock to {end}.", "Then {minutes} more make it {end}.",
+             "With the remaining {minutes} we arrive at {end}.", "It is {end} when the last {minutes} have passed."),
             ("If the minutes pass 60, they carry one hour over.", "Last come the minutes."),
         ),
         "midnight": Tell(
-            ("Midnight passes on the way, and with the remaining {minutes} the clock shows {end}.", "Since the day ends at 24:00, counting starts again from 00:00, and it is {end} at the close.", "That runs past midnight, so the clock reads {end} on the next day."),
+            ("Midnight passes on the way, and with the remaining {minutes} the clock shows {end}.",
+             "Since the day ends at 24:00, counting starts again from 00:00, and it is {end} at the close.",
+             "That runs past midnight, so the clock reads {end} on the next day."),
             ("After 23:59 the clock begins again at 00:00.", "A day has 24 hours; whatever goes beyond belongs to the next one."),
         ),
     },
@@ -219,27 +240,102 @@ OVERLAP = Family(
     draw=_draw_overlap,
     work=_work_overlap,
     openings=(
-        "Both are in the {room} only after the later arrival and before the earlier departure. [These two times bound the overlap|So two comparisons are enough].",
+        "Both are in the {room} only after the later arrival and before the earlier departure. [These two times bound the overlap|So two comparisons "
+        "are enough].",
         "An overlap of two intervals begins at the later of the two starts and ends at the earlier of the two ends.",
-        "Draw two bars on a time line, one for {one} and one for {two}. [Where they lie above each other|The stretch they share], both use the {room}.",
-        "Nobody is together with somebody who has not come yet or has already gone; [that idea fixes both ends of the shared time|which decides start and end].",
+        "Draw two bars on a time line, one for {one} and one for {two}. [Where they lie above each other|The stretch they share], both use the "
+        "{room}.",
+        "Nobody is together with somebody who has not come yet or has already gone; [that idea fixes both ends of the shared time|which decides "
+        "start and end].",
     ),
     tellings={
         "start": Tell(
-            ("Of {a} and {c}, the later start is {start}.", "The shared time begins at {start}, when both have arrived ({a} and {c}).", "The starts are {a} and {c}; not before {start} are both present."),
+            ("Of {a} and {c}, the later start is {start}.", "The shared time begins at {start}, when both have arrived ({a} and {c}).",
+             "The starts are {a} and {c}; not before {start} are both present."),
             ("The one who comes last decides when the shared time begins.", "Before the second arrival one of them is alone."),
         ),
         "end": Tell(
-            ("Of {b} and {d}, the earlier end is {end}.", "It ends at {end}, the earlier of {b} and {d}.", "The ends are {b} and {d}, so at {end} the first of them goes."),
+            ("Of {b} and {d}, the earlier end is {end}.", "It ends at {end}, the earlier of {b} and {d}.",
+             "The ends are {b} and {d}, so at {end} the first of them goes."),
             ("As soon as one leaves, the overlap is over.", "The first to leave decides when it ends."),
         ),
         "shared": Tell(
-            ("From {start} to {end} there are {value} minutes.", "Between {start} and {end} lie {value} minutes.", "So they share the {room} for {value} minutes, from {start} to {end}."),
-            ("What remains is a difference of two clock times.", "An hour counts sixty minutes in this difference.", "The length of the overlap is its end minus its start."),
+            ("From {start} to {end} there are {value} minutes.", "Between {start} and {end} lie {value} minutes.",
+             "So they share the {room} for {value} minutes, from {start} to {end}."),
+            ("What remains is a difference of two clock times.", "An hour counts sixty minutes in this difference.",
+             "The length of the overlap is its end minus its start."),
         ),
         "check": Tell((
             "{one} is booked for {full} minutes, {shared} of them shared and {alone} not.",
             "For {one}, {shared} shared and {alone} other minutes make up the {full} booked ones.",
         )),
+    },
+)  # fmt: skip
+
+
+_ROMAN = ((1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"), (10, "X"), (9, "IX"), (5, "V"), (4,
+    "IV"), (1, "I"))
+
+
+def _roman(number: int) -> str:
+    written = ""
+    for size, letters in _ROMAN:
+        written += letters * (number // size)
+        number %= size
+    return written
+
+
+def _draw_roman(rng: random.Random) -> Params:
+    return {"town": rng.choice(TOWNS), "number": rng.randint(39, 2039), "thing": rng.choice(("clock tower", "town hall", "old bridge", "library",
+        "gate", "theatre", "fountain"))}
+
+
+def _work_roman(p: Params, book: Notebook) -> str:
+    left, written = p["number"], ""
+    for size, letters in _ROMAN:
+        if left >= size:
+            times = left // size
+            written += letters * times
+            facts = {"size": size * times, "letters": letters * times, "big": letters[-1], "small": letters[0], "written": written}
+            left = book.step("pair" if len(letters) == 2 else "letter", left - size * times, **facts)
+    book.note("join", written=written)
+    return written
+
+
+ROMAN = Family(
+    name="roman_numerals",
+    about=("roman", "history", "numerals", "number systems", "antiquity", "latin", "place value"),
+    slots={"town": word(TOWNS), "number": INT, "thing": word(("clock tower", "town hall", "old bridge", "library", "gate", "theatre", "fountain"))},
+    phrasings=(
+        "The number {number} is to be carved into the {thing} of {town} in Roman numerals. What has to be carved?",
+        "How is {number} written in Roman numerals on the {thing} in {town}?",
+        "A mason in {town} must put {number} on the {thing} in Roman numerals. Which letters are needed?",
+    ),
+    draw=_draw_roman,
+    work=_work_roman,
+    openings=(
+        "Roman numerals have no places, only values: [the largest value that fits is written first|one writes the largest value that still fits and "
+        "goes on with the rest].",
+        "Take {number} apart from the top: thousands, hundreds, tens, ones. [Each part has its own letters|Every part is written by itself].",
+        "The mason needs letters whose values add up to {number}, [largest first|from large to small].",
+        "M is 1000, D 500, C 100, L 50, X 10, V 5 and I 1. [With these {number} is put together from the left|They are used from large to small "
+        "until {number} is complete].",
+    ),
+    tellings={
+        "letter": Tell(
+            ("{letters} stands for {size} and leaves {value}.", "Write {letters} for {size}; what is still missing is {value}.",
+             "The next part, {size}, is {letters}, with {value} to go.", "{size} gives {letters}; now the stone reads {written}."),
+            ("A letter may be repeated, but not more than three times in a row.",
+             "Values that stand side by side from large to small are simply added.", "Always use the largest letter that is not too big."),
+        ),
+        "pair": Tell(
+            ("{size} is written {letters}, and {value} remains.", "For {size} the letters are {letters}; that leaves {value}.",
+             "{letters} makes {size}, since {small} before {big} is subtracted."),
+            ("Four equal letters in a row are avoided by placing {small} before {big}.",
+             "A smaller letter in front of a larger one counts as minus.",
+             "Here {small} is taken away from {big} instead of repeating a letter four times."),
+        ),
+        "join": Tell(("Put together, the numeral is {written}.", "The whole number reads {written}.", "From left to right that is {written}.",
+            "On the {thing} stands {written}.")),
     },
 )  # fmt: skip

@@ -1,0 +1,38 @@
+"""What every test can count on: no keys of the machine, no services that phone home, and the shared real data where it is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+QUIET = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "NO_COLOR": "1",
+}
+KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_BASE_URL", "ANTHROPIC_BASE_URL", "RAY_ADDRESS")
+
+for _name in KEYS:  # before any library reads them, and for every process that a test starts
+    os.environ.pop(_name, None)
+os.environ.update(QUIET)
+
+
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in KEYS:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data; tests that need it are skipped where it is not."""
+    folder = Path(os.environ.get("DATAGEN_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"needs the shared real data: {folder}/data is not there; set DATAGEN_SHARED")
+    return folder
