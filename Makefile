@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 quickstart: .venv/ready
 	@rm -rf out/quickstart
-	$(BIN)/datagen build --spec quickstart.yaml --out out/quickstart --teacher simulator
+	$(BIN)/datagen build --spec rationale.yaml --out out/quickstart --teacher simulator
 
 test: .venv/ready
 	$(BIN)/python -m pytest tests -m "not soak"

@@ -142,7 +142,9 @@ async def _run(plan: Plan, sown: Sown, this: Season, options: Options, folder: P
     else:
         publication = last_release(options.out)
     unanswered = sum(sum(step["unanswered"].values()) for step in publication.steps)
-    summary = Summary(options.out, publication.version, publication.rows, publication.total, unanswered, asked, spent / NANO, plan.simulated, publication.example)
+    summary = Summary(
+        options.out, publication.version, publication.rows, publication.total, unanswered, asked, spent / NANO, plan.simulated, publication.example
+    )
     summary.notes += [*plan.warnings, *torn]
     return summary
 
@@ -309,4 +311,6 @@ def _saved(folder: Path) -> str:
 def require_answers(summary: Summary, plan_share: float) -> None:
     """Raises Unanswered when more rows are without an answer than the spec allows."""
     if summary.unanswered > plan_share * max(summary.rows + summary.unanswered, 1):
-        raise Unanswered(f"{summary.unanswered} rows were left without an answer: `datagen sql \"SELECT * FROM unanswered\"` lists them; run again to ask once more")
+        raise Unanswered(
+            f'{summary.unanswered} rows were left without an answer: `datagen sql "SELECT * FROM unanswered"` lists them; run again to ask once more'
+        )

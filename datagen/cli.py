@@ -89,10 +89,10 @@ def build(push: bool, **given: Any) -> None:
     from datagen.build import Options, require_answers
     from datagen.build import build as run
     from datagen.spec.load import load_spec
-    from datagen.terminal import report, watcher
+    from datagen.terminal import Watcher, report
 
     options = Options(**given)
-    summary = run(options, watcher())
+    summary = run(options, Watcher())
     for line in report(summary):
         click.echo(line)
     if push:
@@ -188,7 +188,13 @@ def simulator(host: str, port: int, spec: str | None, library: Path | None) -> N
     """Run the simulated teacher: both wire protocols on one port, for nothing."""
     from datagen.rehearsal.companion import stand
 
-    stand(host, port, spec, library, lambda bound: click.echo(f"simulated teacher at http://{host}:{bound}  (GET /settings, GET /statement; Ctrl-C ends it)"))
+    stand(
+        host,
+        port,
+        spec,
+        library,
+        lambda bound: click.echo(f"simulated teacher at http://{host}:{bound}  (GET /settings, GET /statement; Ctrl-C ends it)"),
+    )
 
 
 def main() -> None:

@@ -31,7 +31,8 @@ def status(out: Path, ledger: Path | None = None) -> Iterator[str]:
     for step in (manifest or {}).get("steps", []):
         dropped = sum(sum(reasons.values()) for reasons in step["dropped"].values())
         unanswered = sum(step["unanswered"].values())
-        yield f"  {step['number']:>2} {step['name']:<16} {step['in']:>7,} in {step['kept']:>7,} kept {dropped:>6,} dropped {unanswered:>5,} unanswered"
+        head = f"  {step['number']:>2} {step['name']:<16}"
+        yield f"{head} {step['in']:>7,} in {step['kept']:>7,} kept {dropped:>6,} dropped {unanswered:>5,} unanswered"
     yield from _money(ledger or out / "ledger")
 
 
@@ -40,7 +41,9 @@ def _money(folder: Path) -> Iterator[str]:
         return
     ledger = Ledger(folder, "")
     for name, account in sorted(ledger.accounts.items()):
-        in_flight = f", {len(account.open)} were in flight when a process died (worst case ${sum(account.open.values()) / NANO:.4f})" if account.open else ""
+        in_flight = (
+            f", {len(account.open)} were in flight when a process died (worst case ${sum(account.open.values()) / NANO:.4f})" if account.open else ""
+        )
         maybe = f", ${account.possible / NANO:.4f} possibly billed for failed attempts" if account.possible else ""
         yield f"  {name}: ${account.answered / NANO:.4f} for answers{maybe}{in_flight}"
     yield from (f"  {torn}" for torn in ledger.torn)
@@ -57,7 +60,9 @@ def explain(out: Path, row_id: str, ledger: Path | None = None) -> Iterator[str]
         yield from _call(step, key, entry) if entry else [f"\n[{step}] {key}: not in this ledger"]
     yield "\nverdicts"
     for verdict in _verdicts(out, row_id):
-        yield f"  {'keep' if verdict['keep'] else 'DROP':<5} {verdict['step']}.{verdict['operator']} {verdict['reason']} {_number(verdict['score'])} {verdict['evidence']}"
+        fate = "keep" if verdict["keep"] else "DROP"
+        judge = f"{verdict['step']}.{verdict['operator']}"
+        yield f"  {fate:<5} {judge} {verdict['reason']} {_number(verdict['score'])} {verdict['evidence']}"
     yield "\nfields"
     for name, value in json.loads(record["fields"]).items():
         yield f"  {name}: {_short(value)}"

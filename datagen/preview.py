@@ -101,7 +101,7 @@ def plan_lines(spec: str, out: Path | None, limit: int | None, library: Path | N
     repeated = f" ({len(sown.repeated):,} stood twice)" if sown.repeated else ""
     yield f"{plan.name}: {len(sown.rows):,} seeds{repeated}, {len(plan.steps)} steps{', SIMULATED' if plan.simulated else ''}"
     yield from (f"note: {warning}" for warning in plan.warnings)
-    expected_later(plan, counts)
+    expected_later(plan, sown, counts)
     lines = [line_of(plan, count) for count in counts.values()]
     yield from _table(lines, plan)
     if out is not None and (out / "manifest.json").exists():
@@ -145,14 +145,16 @@ def _table(lines: Sequence[Line], plan: Plan) -> Iterator[str]:
     if not lines:
         yield "no step asks: nothing to pay"
         return
-    yield f"{'step':<16}{'teacher':<12}{'requests':>10}{'in ledger':>11}{'to ask':>9}{'tokens in':>12}{'tokens out':>12}{'expected':>12}{'at worst':>12}{'time':>10}"
+    columns = {"requests": 10, "in ledger": 11, "to ask": 9, "tokens in": 12, "tokens out": 12, "expected": 12, "at worst": 12, "time": 10}
+    yield f"{'step':<16}{'teacher':<12}" + "".join(f"{name:>{width}}" for name, width in columns.items())
     for line in lines:
         time = "" if line.minutes is None else f"{line.minutes:,.1f} min"
         numbers = f"{line.requests:>10,}{line.recorded:>11,}{line.to_ask:>9,}{line.input_tokens:>12,}{line.output_tokens:>12,}"
         yield f"{line.step:<16}{line.teacher:<12}{numbers}{_money(line.expected):>12}{_money(line.worst):>12}{time:>10}"
     cap = plan.spec.release.budget.usd
     total, worst = (sum(getattr(line, name) or 0.0 for line in lines) for name in ("expected", "worst"))
-    yield f"expected {_money(total)}, at worst {_money(worst)}{f', capped at {_money(cap)}' if cap else ', no cap: set release.budget.usd or --budget'}"
+    capped = f"capped at {_money(cap)}" if cap else "no cap: set release.budget.usd or --budget"
+    yield f"expected {_money(total)}, at worst {_money(worst)}, {capped}"
 
 
 def _money(dollars: float | None) -> str:

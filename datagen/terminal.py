@@ -13,27 +13,29 @@ PLAIN_SECONDS = 5.0
 """Between two lines where there is no terminal."""
 
 
-def watcher(stream: TextIO = sys.stderr, clock: Callable[[], float] = time.monotonic) -> Callable[[Snapshot], None]:
-    """A function that draws snapshots as they come."""
-    state = {"last": 0.0, "step": "", "began": clock(), "asked": 0}
-    live = stream.isatty()
+class Watcher:
+    """Draws snapshots as they come."""
 
-    def watch(snapshot: Snapshot) -> None:
-        now = clock()
-        if snapshot.step != state["step"]:
-            if live and state["step"]:
-                stream.write("\n")
-            state.update(step=snapshot.step, began=now, last=0.0, asked=snapshot.asked)
-        finished = snapshot.rows >= snapshot.of
-        if not live and not finished and now - float(state["last"]) < PLAIN_SECONDS:
+    def __init__(self, stream: TextIO = sys.stderr, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream, self._clock = stream, clock
+        self._live = stream.isatty()
+        self._step, self._began, self._asked_before = "", clock(), 0
+        self._drawn_at: float | None = None
+
+    def __call__(self, snapshot: Snapshot) -> None:
+        now = self._clock()
+        if snapshot.step != self._step:
+            if self._live and self._step:
+                self._stream.write("\n")
+            self._step, self._began, self._asked_before, self._drawn_at = snapshot.step, now, snapshot.asked, None
+        recent = self._drawn_at is not None and now - self._drawn_at < PLAIN_SECONDS
+        if not self._live and recent and snapshot.rows < snapshot.of:
             return
-        state["last"] = now
-        rate = (snapshot.asked - int(state["asked"])) / max(now - float(state["began"]), 0.1)
-        line = drawn(snapshot, rate, now - float(state["began"]))
-        stream.write(f"\r\x1b[2K{line}" if live else f"{line}\n")
-        stream.flush()
-
-    return watch
+        self._drawn_at = now
+        rate = (snapshot.asked - self._asked_before) / max(now - self._began, 0.1)
+        line = drawn(snapshot, rate, now - self._began)
+        self._stream.write(f"\r\x1b[2K{line}" if self._live else f"{line}\n")
+        self._stream.flush()
 
 
 def drawn(snapshot: Snapshot, rate: float, seconds: float) -> str:
@@ -50,16 +52,17 @@ def drawn(snapshot: Snapshot, rate: float, seconds: float) -> str:
 def report(summary: Summary) -> list[str]:
     """What a build says at its end: where everything is and what to type next."""
     money = f"would have cost ${summary.spent:,.4f}" if summary.simulated else f"${summary.spent:,.4f}"
+    asked = f"{summary.asked:,} answers asked in this run" if summary.asked else "nothing had to be asked"
+    mark = " (SIMULATED)" if summary.simulated else ""
     out = summary.out
-    lines = [
+    return [
         "",
-        f"release {summary.version}: {summary.rows:,} rows{' (SIMULATED)' if summary.simulated else ''}, {summary.asked:,} answers asked in this run, {money} over all runs",
+        f"release {summary.version}: {summary.rows:,} rows{mark}; {asked}; {money} over all runs",
         *([f"  {summary.unanswered:,} rows without an answer"] if summary.unanswered else []),
         *(f"  note: {note}" for note in summary.notes),
         f"  shards   {out / 'data'}",
         f"  report   {(out / 'report.html').resolve()}",
         "next:",
-        f"  datagen sql {out} \"SELECT operator, reason, count(*) FROM dropped GROUP BY ALL\"",
+        f'  datagen sql {out} "SELECT operator, reason, count(*) FROM dropped GROUP BY ALL"',
         f"  datagen explain {out} {summary.example or 'ROW_ID'}",
     ]
-    return lines

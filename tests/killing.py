@@ -108,7 +108,9 @@ def _after_kill(out: Path, url: str, moment: float) -> Kill:
 def digest_of(out: Path) -> tuple[str, dict[str, str]]:
     """(rows_sha256, sha256 of every shard)."""
     manifest = json.loads((out / "manifest.json").read_text())
-    return manifest["releases"][-1]["rows_sha256"], {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((out / "data").iterdir())}
+    return manifest["releases"][-1]["rows_sha256"], {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((out / "data").iterdir())
+    }
 
 
 def assert_promises(kills: list[Kill], final: dict[str, int], most_in_flight: int) -> int:

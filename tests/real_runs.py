@@ -23,5 +23,7 @@ def labels(shared: Path) -> dict[tuple[str, int], bool]:
 def rows_at(out: Path, step: str) -> list[dict[str, Any]]:
     """Every row that entered a step, kept or dropped, with the fields it left with."""
     (folder,) = (out / "steps").glob(f"[0-9]*-{step}")
-    records = [record for kind in ("kept", "dropped") for path in sorted((folder / kind).glob("*.parquet")) for record in pq.read_table(path).to_pylist()]
+    records = [
+        record for kind in ("kept", "dropped") for path in sorted((folder / kind).glob("*.parquet")) for record in pq.read_table(path).to_pylist()
+    ]
     return [json.loads(record["fields"]) | {"id": record["id"]} for record in records]

@@ -118,7 +118,7 @@ def order(p: dict[str, Any]) -> str:
         return True
 
     (row,) = [row for row in itertools.permutations(people) if fits(row)]
-    return row[("second", "third", "fourth").index(p["rank"]) + 1]
+    return str(row[("second", "third", "fourth").index(p["rank"]) + 1])
 
 
 def syllogism(p: dict[str, Any]) -> str:
@@ -252,7 +252,7 @@ def test_every_phrasing_names_every_slot_and_can_be_read_back(name: str) -> None
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
 def test_the_answer_agrees_with_an_independent_calculation(name: str) -> None:
-    read = READERS.get(name, as_text)
+    read: Callable[[str, dict[str, Any]], Any] = READERS.get(name, as_text)
     for params in drawn(name):
         truth = ORACLES[name](params)
         answer = read(BY_NAME[name].solve(params).answer, params)

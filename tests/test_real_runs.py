@@ -42,7 +42,7 @@ def test_the_check_agrees_with_every_label(data: Path, checked: Path) -> None:
 def test_votes_without_gold(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     build(REAL / "gsm8k_votes.yaml", tmp_path / "out", *SIMULATED)
     truth = labels(data)
-    rows = rows_at(tmp_path / "out", "agreement") 
+    rows = rows_at(tmp_path / "out", "agreement")
     right = sum(truth.values())
     lines = []
     for votes in (2, 3, 4):

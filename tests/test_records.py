@@ -20,7 +20,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=4),
     max_leaves=12,
 )
-REQUEST = Request("openai", "", "m-1", (("system", "Be brief."), ("user", "6 x 7?")), {"max_tokens": 10, "temperature": 0.5}, {"type": "object"}, 2, 1)
+REQUEST = Request(
+    "openai", "", "m-1", (("system", "Be brief."), ("user", "6 x 7?")), {"max_tokens": 10, "temperature": 0.5}, {"type": "object"}, 2, 1
+)
 
 
 @given(JSON)
@@ -97,7 +99,13 @@ def test_identities_are_the_same_in_another_process() -> None:
 
 def test_a_childs_id_covers_parent_step_index_and_round_and_nothing_else() -> None:
     parent, other = Row.of_seed({"a": 1}), Row.of_seed({"a": 2})
-    ids = [parent.child("s", 0, {}).id, other.child("s", 0, {}).id, parent.child("t", 0, {}).id, parent.child("s", 1, {}).id, parent.child("s", 0, {}, 1).id]
+    ids = [
+        parent.child("s", 0, {}).id,
+        other.child("s", 0, {}).id,
+        parent.child("t", 0, {}).id,
+        parent.child("s", 1, {}).id,
+        parent.child("s", 0, {}, 1).id,
+    ]
     assert len({*ids, parent.id}) == 6
     assert parent.child("s", 0, {"anything": "else"}).id == ids[0]
     assert parent.having({"text": "more"}, {"s": "k1:1"}).child("s", 0, {}).id == ids[0]

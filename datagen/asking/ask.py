@@ -49,7 +49,7 @@ class Asker:
         self._recent: deque[bool] = deque(maxlen=FAILURE_WINDOW)
 
     async def ask(self, request: Request, teacher: str, step: str = "") -> Response:
-        """The answer to a request, which `step` needs. Raises BudgetReached, TeacherStopped, TooManyFailures or Interrupted; a bad answer is no error."""
+        """The answer `step` needs; a bad one is no error. Raises BudgetReached, TeacherStopped, TooManyFailures or Interrupted."""
         recorded = self._ledger.get(request.key)
         if recorded is not None:
             return recorded

@@ -17,13 +17,13 @@ from typing import Protocol
 
 from datagen.errors import BudgetReached, DatagenError, Interrupted
 
-OVERLOAD_WINDOW = 50
-"""Ended attempts over which overload is judged."""
 OVERLOAD_SHARE = 0.2
-"""Share of 429 and 529 in the window from which it is sustained; random 5 % of 429 stay far below."""
+"""Share of 429 and 529 among what was sent in a period from which the period counts as overloaded; random 5 % stay far below."""
+PERIOD, PERIODS, FEWEST = 1.0, 2, 20
+"""Overload is sustained after so many overloaded periods in a row, each of so many seconds with at least so many requests. Refusals
+come at once and answers late, so the last few outcomes say nothing: what was sent in the same second is the measure."""
 DECREASE = 0.7
-COOL_DOWN = 2.0
-"""Seconds between two decreases."""
+"""Factor on the requests in flight when overload is sustained; each answer gives a little back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +93,13 @@ class _Lane:
     """How many may be in flight now."""
     buckets: list[_Bucket | None]
     in_flight: int = 0
-    recent: deque[bool] = field(default_factory=lambda: deque(maxlen=OVERLOAD_WINDOW))
-    decreased: float = 0.0
     paused_until: float = 0.0
+    period: float = 0.0
+    """When the running period began."""
+    sent: int = 0
+    overloaded: int = 0
+    streak: int = 0
+    """Overloaded periods in a row."""
 
 
 class Governor:
@@ -140,7 +144,6 @@ class Governor:
             self._in_flight -= 1
             self._reserved -= end.need.cost
             self._settled += end.cost
-            lane.recent.append(end.overloaded)
             _adapt(lane, end, now)
 
     def money(self) -> tuple[int, int]:
@@ -155,6 +158,7 @@ class Governor:
             if bucket is not None:
                 bucket.level -= amount
         lane.in_flight += 1
+        lane.sent += 1
         self._in_flight += 1
         self._reserved += need.cost
 
@@ -171,15 +175,18 @@ def _rate_wait(lane: _Lane, need: Need, now: float) -> float:
 
 
 def _adapt(lane: _Lane, end: Ended, now: float) -> None:
+    """Additive increase with every answer, multiplicative decrease after PERIODS overloaded periods in a row."""
+    lane.overloaded += end.overloaded
     if not end.overloaded:
         lane.window = min(lane.limits.in_flight, lane.window + 1 / max(lane.window, 1))
+    if now - lane.period < PERIOD or lane.sent < FEWEST:
         return
-    sustained = len(lane.recent) == OVERLOAD_WINDOW and sum(lane.recent) >= OVERLOAD_SHARE * OVERLOAD_WINDOW
-    if sustained and now - lane.decreased >= COOL_DOWN:
+    lane.streak = lane.streak + 1 if lane.overloaded >= OVERLOAD_SHARE * lane.sent else 0
+    lane.period, lane.sent, lane.overloaded = now, 0, 0
+    if lane.streak >= PERIODS:
         lane.window = max(1.0, lane.window * DECREASE)
-        lane.decreased = now
         lane.paused_until = now + end.retry_after
-        lane.recent.clear()
+        lane.streak = 0
 
 
 class Books(Protocol):
@@ -187,7 +194,7 @@ class Books(Protocol):
 
     def lease(self, teacher: str, needs: Sequence[Need]) -> Grant | Awaitable[Grant]: ...
 
-    def settle(self, teacher: str, ended: Sequence[Ended]) -> None | Awaitable[None]: ...
+    def settle(self, teacher: str, ended: Sequence[Ended]) -> Awaitable[None] | None: ...
 
 
 _Turn = tuple[Need, asyncio.Future[None]]
@@ -236,6 +243,10 @@ class Gate:
         self._ended.setdefault(teacher, []).append(ended)
         for name in self._waiting.keys() | {teacher}:  # money that is freed may let any teacher go on
             self._pump(name)
+
+    def waiting(self) -> int:
+        """Requests that are not admitted yet."""
+        return sum(map(len, self._waiting.values()))
 
     def close(self, reason: DatagenError | None = None) -> None:
         """Admit nothing more: drain. What waits is turned away with `reason`."""

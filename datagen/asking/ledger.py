@@ -232,8 +232,7 @@ def lines(path: Path) -> Iterator[tuple[int, bytes, Torn | None]]:
     with path.open("rb") as file:
         for line in file:
             end = offset + len(line)
-            good = line.endswith(b"\n") and line[8:16] == b"%08x" % zlib.crc32(line[_HEAD:-1])
-            yield (offset, line, None) if good else (offset, b"", Torn(path.name, offset, not line.endswith(b"\n")))
+            yield (offset, line, None) if _holds(line) else (offset, b"", Torn(path.name, offset, not line.endswith(b"\n")))
             offset = end
 
 
@@ -248,9 +247,12 @@ def sealed(record: Mapping[str, Any]) -> bytes:
 
 def opened(line: bytes) -> dict[str, Any] | None:
     """The record in a line, or None when its checksum does not hold."""
-    if line[8:16] != b"%08x" % zlib.crc32(line[_HEAD:-1]):
-        return None
-    return dict(json.loads(line))
+    return dict(json.loads(line)) if _holds(line) else None
+
+
+def _holds(line: bytes) -> bool:
+    """Every byte is as it was written: those the checksum covers, and those around it."""
+    return line.endswith(b"\n") and line[:_HEAD] == b'{"crc":"%08x",' % zlib.crc32(line[_HEAD:-1])
 
 
 _RESPONSE = tuple(part.name for part in fields(Response))

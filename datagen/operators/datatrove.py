@@ -74,6 +74,8 @@ class Datatrove(Operator):
         text = self.text(fields)
         if not text.strip():
             return Finding(False, "empty_text")
+        if max(map(len, text.split())) > _LONGEST_WORD:
+            return Finding(False, "endless_word")
         document = Document(text=text.encode("utf-8", "replace").decode("utf-8"), id="row")
         try:
             result = _made(self.block, self._settings()).filter(document)
@@ -87,6 +89,10 @@ class Datatrove(Operator):
 
     def _settings(self) -> str:
         return json.dumps(self._own(), sort_keys=True)
+
+
+_LONGEST_WORD = 2000
+"""spaCy's tokeniser takes time in the square of a word's length: minutes for 90,000 signs without a space."""
 
 
 def _filters() -> dict[str, Any]:

@@ -109,7 +109,7 @@ class Language(Operator):
                 yield block, ""
                 continue
             plain = _NOT_PROSE.sub(" ", block)
-            prose = "\n".join(line for line in plain.split("\n") if line and not _CODE_LINE.match(line) and _is_prose(line))
+            prose = "\n".join(line for line in plain.split("\n") if line and (len(line) > 400 or not _CODE_LINE.match(line)) and _is_prose(line))
             if _weight(prose) >= self.min_letters:
                 yield block, prose
             elif prose:
@@ -169,6 +169,6 @@ blocks without function words), foreign prose lies above (99 % of 6,482 UDHR par
 _CODES = _words_of(
     "af am an ar as az be bg bn br bs ca cs cy da de dz el en eo es et eu fa fi fo fr ga gl gu he hi hr ht hu hy id is it ja jv ka kk km kn ko ku"
     " ky la lb lo lt lv "
-    "mg mk ml mn mr ms mt nb ne nl nn no oc or pa pl ps pt qu ro ru rw se si sk sl sq sr sv sw ta te th tl tr ug uk ur vi vo wa xh zh zu"
+    "mg mk ml mn mr ms mt ne nl nn no oc or pa pl ps pt qu ro ru rw se si sk sl sq sr sv sw ta te th tl tr ug uk ur vi vo wa xh zh zu"
 )
 """What py3langid's model can tell."""

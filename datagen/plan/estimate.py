@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from datagen.asking.prices import cost, input_bound
-from datagen.plan.model import Chair, Plan, PlannedStep
+from datagen.plan.model import Chair, Plan, PlannedStep, Sown
 from datagen.records import NANO, Request, Response, Usage
 from datagen.spec.models import Ask, Repeat
+from datagen.spec.templates import evaluate, expression_variables
 
 CHARACTERS_PER_TOKEN = 4
 """Of English; used for what is expected, never for what is reserved."""
@@ -55,7 +57,7 @@ class Line:
     """At the limits per minute and the requests in flight; None where nothing limits and no answer's time is known."""
 
 
-def expected_later(plan: Plan, counts: Mapping[str, AskCount]) -> None:
+def expected_later(plan: Plan, sown: Sown, counts: Mapping[str, AskCount]) -> None:
     """Carry what is missing at one step on to the later ones: each fan-out multiplies it by its bound, a repeat asks each of its rows again."""
     waiting = 0
     for step in plan.steps:
@@ -63,8 +65,16 @@ def expected_later(plan: Plan, counts: Mapping[str, AskCount]) -> None:
         stopped = sum(len(counts[inner.name].missing) for inner, _ in asks_of(step))
         for inner, rounds in asks_of(step):
             count = counts[inner.name]
-            count.later += (waiting + stopped) * rounds - len(count.missing)
+            reach = math.ceil(waiting * _share(inner, sown))
+            count.later += (reach + stopped) * rounds - len(count.missing)
         waiting += stopped
+
+
+def _share(step: PlannedStep, sown: Sown) -> float:
+    """Share of the seeds for which `when` holds; all, where it reads what only an answer gives."""
+    if step.spec.when is None or not expression_variables(step.spec.when, "") <= set(sown.rows[0].fields):
+        return 1.0
+    return sum(bool(evaluate(step.spec.when, row.fields)) for row in sown.rows) / len(sown.rows)
 
 
 def asks_of(step: PlannedStep) -> list[tuple[PlannedStep, int]]:
@@ -125,7 +135,9 @@ def _waiting_input(plan: Plan, step: PlannedStep) -> int:
     assert step.prompt is not None
     used = step.prompt.variables()
     own = len((step.prompt.system + step.prompt.body).encode())
-    lengths = [plan.chairs[_teacher(earlier)].spec.max_tokens for earlier in plan.steps if isinstance(earlier.spec, Ask) and used & set(earlier.writes)]
+    lengths = [
+        plan.chairs[_teacher(earlier)].spec.max_tokens for earlier in plan.steps if isinstance(earlier.spec, Ask) and used & set(earlier.writes)
+    ]
     return own + sum(length * BYTES_PER_TOKEN for length in lengths) + 2_000 * len(used)
 
 

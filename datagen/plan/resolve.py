@@ -15,6 +15,7 @@ from datagen.operators.recipe import Recipe
 from datagen.plan.model import SCOPES, Chair, Plan, PlannedStep
 from datagen.records import digest
 from datagen.release.formats import FORMATS
+from datagen.release.shards import split_shares
 from datagen.seeds.table import Table
 from datagen.spec.load import Loaded
 from datagen.spec.models import AnyStep, Ask, Check, Decontaminate, Dedup, Filter, Mix, Repeat, Select, Teacher, Vote
@@ -107,7 +108,7 @@ class _Resolver:
     def lists(self, prompt: Prompt, step: Ask, place: Place) -> dict[str, Sequence[Any]]:
         """The `vary` lists that this prompt uses. A field of the row hides a list of the same name."""
         spec = self.loaded.spec
-        words = {name: (value, ("vary", name)) for name, value in spec.vary.items()}
+        words: dict[str, tuple[Any, Place]] = {name: (value, ("vary", name)) for name, value in spec.vary.items()}
         words |= {name: (value, (*place, "vary", name)) for name, value in step.vary.items()}
         used = (prompt.variables() & set(words)) - (self.fields - self.drawn)
         self.drawn |= used
@@ -184,7 +185,9 @@ class _Resolver:
                     "datagen ships no benchmark texts; name a Parquet or JSONL file with a `question` or `text` column, or write `missing: warn`"
                 )
             if path is None:
-                self.warnings.append(f"{where}: not decontaminated against {name!r}: there is no benchmarks/{name}.parquet beside the spec or in --library")
+                self.warnings.append(
+                    f"{where}: not decontaminated against {name!r}: there is no benchmarks/{name}.parquet beside the spec or in --library"
+                )
             else:
                 check_reference(path, where)
                 found.append(str(path.resolve()))
@@ -251,8 +254,10 @@ def _chair(loaded: Loaded, name: str, teacher: Teacher, rehearsing: Rehearsing |
     simulated = everything or provider == "simulator"
     if provider not in ("openai", "anthropic", "simulator"):
         known = nearest(provider, ("openai", "anthropic", "simulator"))
-        raise SpecError(f"{loaded.written.where(place)}: unknown provider {provider!r}{known}; an OpenAI-compatible server is openai/... with base_url")
-    tier = {name: str(teacher.params[name]) for name in ("service_tier", "speed") if name in teacher.params}
+        raise SpecError(
+            f"{loaded.written.where(place)}: unknown provider {provider!r}{known}; an OpenAI-compatible server is openai/... with base_url"
+        )
+    tier: dict[str, str] = {name: str(teacher.params[name]) for name in ("service_tier", "speed") if name in teacher.params}
     given = teacher.price.model_dump() if teacher.price else None
     price = None if teacher.unpriced or provider == "simulator" else price_of(teacher.model, given, context=tier or None)
     if price is None and not teacher.unpriced and provider != "simulator":
@@ -292,7 +297,8 @@ def _check_release(loaded: Loaded, fields: set[str]) -> None:
     for column, name in shape.needs().items():
         if name not in fields:
             hint = f"; name one: release.columns: {{{column}: FIELD}}" if column == name else ""
-            raise SpecError(f"{where}: the format {release.format!r} fills its column {column!r} from the field {name!r}, which no step gives{hint}{nearest(name, fields)}")
+            fills = f"the format {release.format!r} fills its column {column!r} from the field {name!r}, which no step gives"
+            raise SpecError(f"{where}: {fills}{hint}{nearest(name, fields)}")
     for name in release.drop:
         if name not in fields:
             raise SpecError(f"{loaded.written.where(('release', 'drop'))}: no field {name!r} to drop{nearest(name, fields)}")

@@ -48,12 +48,13 @@ def planted(name: str, text: str, prompt: str, rng: random.Random) -> tuple[str,
 
 
 def edited(text: str, rng: random.Random) -> str:
-    """The text with 5-10 % of its words exchanged, dropped or moved; numbers and line breaks stay."""
+    """The text with 5-10 % of its words exchanged for others; numbers and line breaks stay."""
     pieces = re.split(r"(\s+)", text)
-    words = [index for index in range(0, len(pieces), 2) if pieces[index].isalpha()]
-    chosen = rng.sample(words, min(len(words), max(1, round(len(words) * rng.uniform(0.055, 0.095)))))
-    for index in sorted(chosen):
-        pieces[index] = _other_word(pieces[index], rng)
+    words = [index for index in range(0, len(pieces), 2) if pieces[index]]
+    open_ = [index for index in words if pieces[index].lower() in _SYNONYMS]
+    for index in rng.sample(open_, min(len(open_), max(1, round(len(words) * rng.uniform(0.055, 0.095))))):
+        other = rng.choice(_SYNONYMS[pieces[index].lower()])
+        pieces[index] = other.capitalize() if pieces[index][0].isupper() else other
     return "".join(pieces)
 
 
@@ -65,12 +66,6 @@ def miscounted(text: str, rng: random.Random) -> str:
     right = numbers[-1].rstrip(",")
     wrong = str(int(right.replace(",", "")) + rng.choice((-2, -1, 1, 2, 10)))
     return re.sub(rf"(?<![\d.,]){re.escape(right)}(?![\d]|[.,]\d)", wrong, text)
-
-
-def _other_word(word: str, rng: random.Random) -> str:
-    others = _SYNONYMS.get(word.lower())
-    other = rng.choice(others) if others else rng.choice((f"just {word}", f"indeed {word}", f"{word} also"))
-    return other.capitalize() if word[0].isupper() else other
 
 
 def _refusal(text: str, prompt: str, rng: random.Random) -> tuple[str, str]:
@@ -128,7 +123,8 @@ def _meta_talk(text: str, prompt: str, rng: random.Random) -> tuple[str, str]:
 
 def _repetition(text: str, prompt: str, rng: random.Random) -> tuple[str, str]:
     sentences = _SENTENCE.split(text)
-    at = rng.randrange(len(sentences))
+    whole = [index for index, sentence in enumerate(sentences) if len(sentence.split()) > 3]
+    at = rng.choice(whole or range(len(sentences)))
     looped = [sentences[at]] * rng.randint(6, 14)
     return " ".join([*sentences[:at], *looped, *sentences[at + 1 :]]), "repetition"
 

@@ -13,6 +13,10 @@ class Worker(Protocol):
         """One unit to its end. Idempotent: a unit that is run again gives the same."""
         ...
 
+    def hungry(self) -> bool:
+        """True when less waits to be done than could be done at once."""
+        ...
+
     def drain(self) -> None:
         """Start nothing more that costs; what is under way may land."""
         ...
@@ -36,7 +40,7 @@ class Runtime(Protocol):
         ...
 
     def map(self, units: Sequence[Any], in_air: int) -> AsyncIterator[Any]:
-        """Results as they come, at most `in_air` units at once over all workers. The first failure is raised when the rest has landed."""
+        """Results as they come, about `in_air` units at once over all workers, more behind stragglers. The first failure is raised when the rest has landed."""
         ...
 
     async def shared(self, method: str, *arguments: Any) -> Any:

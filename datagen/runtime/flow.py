@@ -7,18 +7,33 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from typing import Any
 
 
-async def in_the_air(run: Callable[[Any], Awaitable[Any]], units: Sequence[Any], most: int) -> AsyncIterator[Any]:
-    """Results as they come. After a failure nothing new is started; what is under way lands, then the failure is raised."""
+LOOK_SECONDS = 0.05
+"""How often it is asked whether there is room for another unit."""
+MOST = 1024
+"""Units in the air at most, however hungry the worker: their rows are in memory."""
+
+
+async def in_the_air(
+    run: Callable[[Any], Awaitable[Any]], units: Sequence[Any], least: int, hungry: Callable[[], bool] | None = None
+) -> AsyncIterator[Any]:
+    """Results as they come; at least `least` units at once, and more while `hungry()` says that there is too little to do.
+
+    A unit waits for its slowest row, so a fixed number would leave the teacher idle behind stragglers. After a failure nothing new is
+    started; what is under way lands, then the failure is raised.
+    """
     waiting: Iterator[Any] = iter(units)
     flying: set[asyncio.Future[Any]] = set()
     failure: BaseException | None = None
     try:
         while True:
-            while failure is None and len(flying) < most and (unit := next(waiting, None)) is not None:
+            room = len(flying) < least or (hungry is not None and len(flying) < MOST and hungry())
+            if failure is None and room and (unit := next(waiting, None)) is not None:
                 flying.add(asyncio.ensure_future(run(unit)))
+                await asyncio.sleep(0)  # let its rows queue up before asking for more
+                continue
             if not flying:
                 break
-            landed, flying = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
+            landed, flying = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED, timeout=LOOK_SECONDS if hungry else None)
             for future in landed:
                 error = future.exception()
                 if error is None:

@@ -22,7 +22,7 @@ class LocalRuntime:
 
     async def map(self, units: Sequence[Any], in_air: int) -> AsyncIterator[Any]:
         assert self._worker is not None
-        async for result in in_the_air(self._worker.run, units, in_air):
+        async for result in in_the_air(self._worker.run, units, in_air, self._worker.hungry):
             yield result
 
     async def shared(self, method: str, *arguments: Any) -> Any:

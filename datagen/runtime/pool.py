@@ -135,9 +135,9 @@ class _Process:
     async def answer(self, task: tuple[Any, Any, list[Any]], deadline: float, start: float) -> list[tuple[bool, Any]] | None:
         """The results, or None when the deadline passed or the process died."""
         loop = asyncio.get_running_loop()
-        ready = loop.create_future()
+        ready: asyncio.Future[None] = loop.create_future()
         message = pickle.dumps(task)
-        loop.add_reader(self._pipe.fileno(), lambda: ready.done() or ready.set_result(None))
+        loop.add_reader(self._pipe.fileno(), _set, ready)
         try:
             self._pipe.send_bytes(message)
             await asyncio.wait_for(ready, deadline + (0 if self._warm else start))
@@ -155,6 +155,11 @@ class _Process:
         self._process.kill()
         self._process.join()
         self._pipe.close()
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _work(pipe: Connection) -> None:

@@ -14,6 +14,10 @@ from datagen.runtime.base import Hire, Worker
 from datagen.runtime.flow import in_the_air
 
 
+SPARE = 8
+"""Parts in the air per worker beyond what fills the limits, so that stragglers do not leave the teacher idle."""
+
+
 class _Host:
     """An actor's inside: any plain object, its methods called by name."""
 
@@ -28,12 +32,12 @@ class _Desk:
     """An actor's inside: one worker on its own event loop."""
 
     def __init__(self, hire: Hire, host: Any, number: int) -> None:
-        self._make = lambda: hire(_Remote(host), number)
+        self._hire, self._host, self._number = hire, host, number
         self._worker: Worker | None = None
 
     async def run(self, unit: Any) -> Any:
         if self._worker is None:  # made on the loop it will live on
-            self._worker = self._make()
+            self._worker = self._hire(_Remote(self._host), self._number)
         try:
             return await self._worker.run(unit)
         except DatagenError as error:
@@ -82,7 +86,7 @@ class RayRuntime:
         self._desks = [ray.remote(_Desk).options(**small).remote(hire, self._host, number) for number in range(self._count)]
 
     async def map(self, units: Sequence[Any], in_air: int) -> AsyncIterator[Any]:
-        async for result in in_the_air(self._run, units, max(in_air, 2 * self._count)):
+        async for result in in_the_air(self._run, units, in_air + SPARE * self._count):
             yield result
 
     async def _run(self, unit: Any) -> Any:

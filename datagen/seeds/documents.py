@@ -26,7 +26,7 @@ class Documents(BaseModel):
     words: PositiveInt = 600
     """Upper bound of a passage; a paragraph is cut only where it alone is longer."""
     at_least: PositiveInt = 40
-    """Shorter passages are joined to their neighbour, or left out where there is none."""
+    """Shorter passages are left out: a heading with a sentence under it is no text to work from."""
 
     @model_validator(mode="before")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ class Grid(RootModel[dict[str, list[str | int | float] | str]]):
     """
 
     def rows(self, base: Path, listing: Listing) -> Iterator[dict[str, Any]]:
-        axes = {name: listing(values) if isinstance(values, str) else values for name, values in self.root.items()}
+        axes = self._axes(listing)
         empty = [name for name, values in axes.items() if not values]
         if not axes or empty:
             raise SeedError(f"grid: {'no axis' if not axes else f'the axis {empty[0]!r} has no values'}, so there is nothing to cross")
@@ -34,7 +35,8 @@ class Grid(RootModel[dict[str, list[str | int | float] | str]]):
 
     def cells(self, listing: Listing) -> int:
         """How many different cells there are; the default of `take`."""
-        product = 1
-        for values in self.root.values():
-            product *= len(set(listing(values) if isinstance(values, str) else values))
-        return product
+        return math.prod(len(values) for values in self._axes(listing).values())
+
+    def _axes(self, listing: Listing) -> dict[str, list[str | int | float]]:
+        """What each axis holds, each value once."""
+        return {name: list(dict.fromkeys(listing(values) if isinstance(values, str) else values)) for name, values in self.root.items()}

@@ -117,7 +117,14 @@ def _jsonl(stream: Any, name: str) -> Iterator[dict[str, Any]]:
 
 
 def _csv(stream: Any, name: str) -> Iterator[dict[str, Any]]:
-    for number, row in enumerate(csv.DictReader(io.TextIOWrapper(stream, encoding="utf-8", newline="")), start=2):
-        if None in row or None in row.values():
-            raise SeedError(f"{name}:{number}: the row has not as many values as the header")
-        yield dict(row)
+    with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:  # spreadsheets begin a file with a mark
+        table = csv.DictReader(text)
+        try:
+            for row in table:
+                if None in row or None in row.values():
+                    raise SeedError(f"{name}:{table.line_num}: the row has not as many values as the header")
+                yield dict(row)
+        except UnicodeDecodeError as error:
+            raise SeedError(f"{name}: is not UTF-8 text (after line {table.line_num})") from error
+        except csv.Error as error:
+            raise SeedError(f"{name}:{table.line_num}: not readable as CSV: {error}; JSONL or Parquet holds long texts better") from error

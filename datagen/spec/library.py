@@ -54,7 +54,7 @@ class Library:
         path = Path(name)
         if path.is_file():
             return path
-        if path.parent != Path("."):
+        if path.parent != Path():
             raise SpecError(f"{name}: no such file")
         found = self.find("pipelines", name, (".yaml", ".yml"))
         if found is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
@@ -86,9 +86,7 @@ class Step(Words):
     when: str | None = None
     """An expression over the row's fields; where it is false the row passes by and the step's fields are None."""
 
-    @property
-    def verb(self) -> str:
-        raise NotImplementedError
+    verb: ClassVar[str]
 
 
 class Ask(Step):
@@ -111,7 +109,7 @@ class Ask(Step):
     vary: dict[Name, Any] = Field(default_factory=dict)
     """As the spec's `vary`, for this step alone."""
 
-    verb = property(lambda self: "ask")
+    verb: ClassVar[str] = "ask"
 
 
 class Check(Step):
@@ -122,7 +120,7 @@ class Check(Step):
     gate: bool = True
     """Drop rows whose claim fails; false only writes what was found."""
 
-    verb = property(lambda self: "check")
+    verb: ClassVar[str] = "check"
 
 
 class Filter(Step):
@@ -133,7 +131,7 @@ class Filter(Step):
     on: str | None = None
     """Field for operators that do not name one."""
 
-    verb = property(lambda self: "filter")
+    verb: ClassVar[str] = "filter"
 
 
 class VoteWords(Words):
@@ -147,7 +145,7 @@ class Vote(Step):
     """Agreement among the children of one parent: writes <name> (votes / group size) and <name>_answer."""
 
     vote: VoteWords
-    verb = property(lambda self: "vote")
+    verb: ClassVar[str] = "vote"
 
 
 class SelectWords(Words):
@@ -165,7 +163,7 @@ class Select(Step):
     """The best of each group; what lost can be folded into the winner."""
 
     select: SelectWords
-    verb = property(lambda self: "select")
+    verb: ClassVar[str] = "select"
 
 
 class DedupWords(Words):
@@ -184,7 +182,7 @@ class Dedup(Step):
     """Near-duplicates within the release and against all released rows."""
 
     dedup: DedupWords
-    verb = property(lambda self: "dedup")
+    verb: ClassVar[str] = "dedup"
 
 
 class DecontaminateWords(Words):
@@ -203,7 +201,7 @@ class Decontaminate(Step):
     """Leakage of benchmark items, with the matched item and the evidence."""
 
     decontaminate: DecontaminateWords
-    verb = property(lambda self: "decontaminate")
+    verb: ClassVar[str] = "decontaminate"
 
 
 class MixWords(Words):
@@ -217,7 +215,7 @@ class Mix(Step):
     """Quotas: at most so many rows per value of a field, lowest ids first."""
 
     mix: MixWords
-    verb = property(lambda self: "mix")
+    verb: ClassVar[str] = "mix"
 
 
 class RepeatWords(Words):
@@ -231,7 +229,7 @@ class Repeat(Step):
     """Go round until it is good enough: revise on failure, multi-turn, evolve. The prompt sees `round`."""
 
     repeat: RepeatWords
-    verb = property(lambda self: "repeat")
+    verb: ClassVar[str] = "repeat"
 
 
 class Push(Words):

@@ -15,6 +15,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from datagen.errors import SpecError, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
+DEPTH = 40
+"""Levels of nesting that are read; no spec has ten."""
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
@@ -61,6 +63,8 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 def _build(node: yaml.Node, place: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int], path: Path) -> Any:
     lines.setdefault(place, node.start_mark.line + 1)
+    if len(place) > DEPTH:
+        raise SpecError(f"{path}:{node.start_mark.line + 1}: nested more than {DEPTH} deep; an alias that holds itself has no end")
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, place, lines, path)
     if isinstance(node, yaml.SequenceNode):
@@ -127,6 +131,7 @@ def validated_by(adapter: TypeAdapter[Any], value: Any, written: Written, place:
 
 def _explained(problem: Any, model: type[BaseModel], written: Written, place: tuple[str | int, ...]) -> str:
     location = tuple(part for part in problem["loc"] if not (isinstance(part, str) and part[:1].isupper()))
+    location = location[:-1] if location[-1:] == ("[key]",) else location  # the key itself is what is wrong
     where = written.where((*place, *location))
     name = str(location[-1]) if location else ""
     inside = f" in `{'.'.join(str(part) for part in location[:-1])}`" if len(location) > 1 else ""

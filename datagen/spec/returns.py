@@ -132,8 +132,8 @@ def _plain(kind: str, schema: Mapping[str, Any], value: Any, name: str) -> Any:
             value = int(value) if kind == "integer" else float(value)
         except ValueError:
             raise Malformed(f"{name} must be a number, found {value!r}") from None
-    wanted = {"string": str, "boolean": bool, "integer": int, "number": (int, float)}[kind]
-    if not isinstance(value, wanted) or (isinstance(value, bool) and kind != "boolean"):
+    kinds: dict[str, tuple[type, ...]] = {"string": (str,), "boolean": (bool,), "integer": (int,), "number": (int, float)}
+    if not isinstance(value, kinds[kind]) or (isinstance(value, bool) and kind != "boolean"):
         raise Malformed(f"{name} must be of type {kind}, found {value!r}")
     if isinstance(value, str):
         return whole_text(value)

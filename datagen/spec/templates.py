@@ -49,7 +49,7 @@ class Prompt:
         parsed = read_yaml(written.path, "\n" + head) if head else Written(written.path, {}, {}, "")
         words = validated(_Head, parsed.value or {}, parsed)
         prompt = cls(name, words.about, words.system, body)
-        for text, offset in ((prompt.system, 0), (prompt.body, first_line)):
+        for text, offset in ((prompt.system, parsed.lines.get(("system",), 1) - 1), (prompt.body, first_line)):
             try:
                 _ENVIRONMENT.compile(text)  # more than parsing: it also looks up filters and tests
             except TemplateSyntaxError as error:
@@ -79,7 +79,7 @@ def _split(text: str) -> tuple[str, str, int]:
     if not text.startswith("---\n"):
         return "", text, 0
     head, mark, body = text[4:].partition("\n---\n")
-    return (head, body, head.count("\n") + 2) if mark else ("", text, 0)
+    return (head, body, head.count("\n") + 3) if mark else ("", text, 0)
 
 
 def variables(text: str) -> set[str]:
@@ -103,7 +103,9 @@ def expression_variables(expression: str, where: str) -> set[str]:
         _ENVIRONMENT.compile_expression(expression)
         return variables("{{ (" + expression + ") }}")
     except TemplateSyntaxError as error:
-        raise SpecError(f"{where}: the expression {expression!r} does not parse: {error.message}; write it without braces, as in score >= 4") from error
+        raise SpecError(
+            f"{where}: the expression {expression!r} does not parse: {error.message}; write it without braces, as in score >= 4"
+        ) from error
 
 
 def evaluate(expression: str, values: Mapping[str, Any]) -> Any:

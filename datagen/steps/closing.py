@@ -39,7 +39,12 @@ def close(plan: Plan, stretch: Stretch, cohort: Cohort, earlier: Sequence[Cohort
     for name in cohort.parts():
         mine = sorted((row for row in kept if cohort.part_of(row.seed) == name), key=lambda row: row.id)
         write_rows(root / step.folder / "kept" / f"{name}.parquet", [row_record(row) for row in mine])
-    manifest = {"part": f"c{cohort.number}", "fingerprint": fingerprint, "counts": {str(step.number): journal.books[step.number].counts()}, "files": files}
+    manifest = {
+        "part": f"c{cohort.number}",
+        "fingerprint": fingerprint,
+        "counts": {str(step.number): journal.books[step.number].counts()},
+        "files": files,
+    }
     write_json(path, manifest)
     return {**manifest, "made": True}
 

@@ -69,7 +69,9 @@ def season(plan: Plan, sown: Sown, out: Path, yes: bool) -> Season:
     changed = _change(plan, sown, record, manifest["plan_fingerprint"])
     if changed:
         if not yes:
-            raise OutputError(f"{changed}; that makes a new major release beside {releases[-1]['version']}: look at `datagen plan`, then build with --yes")
+            raise OutputError(
+                f"{changed}; that makes a new major release beside {releases[-1]['version']}: look at `datagen plan`, then build with --yes"
+            )
         return Season((last[0] + 1, 0), (_cohort(0, sown.rows, released=False),), fresh=True)
     return _grown(sown, record, (last[0], last[1] + 1))
 
@@ -129,14 +131,18 @@ def write_seeds(sown: Sown, this: Season, root: Path) -> None:
     folder = root / "00-seeds"
     for cohort in this.cohorts:
         write_rows(folder / "kept" / f"c{cohort.number}.parquet", [row_record(row) for row in cohort.rows])
-    repeated = [row_record(row, operator="seeds", reason="duplicate_seed", score=None, evidence="the same seed stands earlier") for row in sown.repeated]
+    repeated = [
+        row_record(row, operator="seeds", reason="duplicate_seed", score=None, evidence="the same seed stands earlier") for row in sown.repeated
+    ]
     if repeated:
         more = {"operator": "string", "reason": "string", "score": "float64", "evidence": "string"}
         write_rows(folder / "dropped" / "c0.parquet", repeated, **more)
     entered = len(sown.rows) + len(sown.repeated)
     dropped = {"seeds": {"duplicate_seed": len(repeated)}} if repeated else {}
     counts = {"in": entered, "from": entered, "kept": len(sown.rows), "dropped": dropped, "unanswered": {}}
-    write_json(folder / "manifest.json", {"number": 0, "name": "seeds", "verb": "seeds", "scope": "row", "about": "", "fingerprint": sown.digest, **counts})
+    write_json(
+        folder / "manifest.json", {"number": 0, "name": "seeds", "verb": "seeds", "scope": "row", "about": "", "fingerprint": sown.digest, **counts}
+    )
 
 
 def add_up(manifests: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -51,7 +51,9 @@ class StepBook:
     def counts(self) -> dict[str, Any]:
         """For the manifest. Raises DatagenError when the rows do not add up, which is a fault of ours."""
         if self.entered != self.kept + len(self.dropped) + len(self.unanswered):
-            raise DatagenError(f"rows do not add up: {self.entered} in, {self.kept} kept, {len(self.dropped)} dropped, {len(self.unanswered)} unanswered")
+            raise DatagenError(
+                f"rows do not add up: {self.entered} in, {self.kept} kept, {len(self.dropped)} dropped, {len(self.unanswered)} unanswered"
+            )
         reasons: dict[str, Counter[str]] = {}
         for record in self.dropped:
             reasons.setdefault(record["operator"], Counter())[record["reason"]] += 1

@@ -78,6 +78,10 @@ class PartWorker:
                 raise result
         return sorted((row for result in results if isinstance(result, list) for row in result), key=lambda row: row.id)
 
+    def hungry(self) -> bool:
+        """Fewer rows wait at the gate than the teachers take at once."""
+        return self.paying and self.gate.waiting() < sum(chair.spec.max_in_flight for chair in self.plan.chairs.values())
+
     def drain(self) -> None:
         self.gate.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
@@ -68,8 +69,9 @@ async def _in_order(born: Sequence[Row], step: PlannedStep, work: Work) -> list[
     for child in born:
         answered = await visit(step, child.having({"previous": previous}), work, counted=True)
         if answered is not None:
-            previous = {name: answered.fields[name] for name in step.writes}
-            asked.append(answered)
+            own = {name: value for name, value in answered.fields.items() if name != "previous"}
+            previous = {name: own[name] for name in step.writes}
+            asked.append(replace(answered, fields=own))
     return asked
 
 

@@ -89,7 +89,10 @@ def run(name: str, arguments: list[str], port: int, ideal: float) -> float:
     first = f"first request {stats['first'] - wall_clock:.2f} s, " if stats["first"] else ""
     steady = f"steady {ideal / (stats['last_done'] - stats['first']):.3f}, " if ideal and stats["first"] else ""
     share = f"ideal/wall {ideal / wall:.3f}, " if ideal else ""
-    print(f"{name:<16} wall {wall:6.2f} s, {share}{steady}{first}cpu {cpu:.2f} s, requests {stats['total']}, paid twice {stats['duplicates']}", flush=True)
+    print(
+        f"{name:<16} wall {wall:6.2f} s, {share}{steady}{first}cpu {cpu:.2f} s, requests {stats['total']}, paid twice {stats['duplicates']}",
+        flush=True,
+    )
     return wall
 
 

@@ -40,7 +40,7 @@ def marked_answer(text: str) -> str | None:
 
 def _boxed(text: str) -> str | None:
     """The inside of the last \\boxed{...}, braces balanced."""
-    for found in reversed(list(_BOXED.finditer(text))):
+    for found in reversed(list(_BOXED.finditer(text))[-20:]):
         depth = 1
         for index in range(found.end(), min(len(text), found.end() + 2000)):
             depth += {"{": 1, "}": -1}.get(text[index], 0)

@@ -22,14 +22,23 @@ _HEADED = re.compile(
     re.IGNORECASE,
 )
 _REFUSING = re.compile(
-    r"\b(?:I(?:'m| am) (?:sorry|unable|not able)|I must decline|I (?:cannot|can't|can not|won't) (?:\w+ )?"
-    r"(?:help|assist|provide|comply|answer|fulfil|fulfill|write|create|encourage|give|support)"
-    r"|unable to (?:fulfill|answer|comply)|cannot assist|can't help|inappropriate (?:for me )?to)"
-)  # fmt: skip
-_META = re.compile(r"\b(?:as an? (?:AI|large language model|AI language model)|I am an AI|I hope this helps|[Cc]ertainly! Here|[Ss]ure, as an AI)")
+    r"\b(?:I(?:'m| am) (?:sorry|unable|not able|just an AI)|I must decline|unable to (?:fulfill|answer|comply)|cannot assist|can't help"
+    r"|I (?:cannot|can't|can not|won't) (?:\w+ )?(?:help|assist|provide|comply|answer|fulfill?|write|create|encourage|give|support|suggest)"
+    r"|(?:not|n't think it's|in)\s?appropriate)"
+)
+_META = re.compile(
+    r"\b(?:as an? (?:AI|large language model)|I am an AI|an AI assistant|I hope this helps|certainly! here|my knowledge (?:has a )?cutoff"
+    r"|according to your instructions)",
+    re.IGNORECASE,
+)
+_ECHO = re.compile(
+    r"(?:You asked me the following|The task is as follows|User: )"
+    r"|(?:Solve|Write|Explain|Answer|Work out|Give) (?:the|this|a|an)\b[^\n]*\n(?:.*\n){0,8}?(?:Topic|Problem|Question): "
+)
 _PERSONAL = re.compile(r"[\w.+-]+@[\w-]+\.[a-z]{2,}|\(\d{3}\) \d{3}-\d{4}|\b\d{3}-\d{2}-\d{4}\b|\b\d{2,5} [A-Z]\w+ (?:Street|Avenue|Road), ")
-_FINAL = re.compile(r"(?:The answer is|####)\s*\$?(?:\\boxed\{)?([^\n$}]+?)\}?\$?\.?\s*(?:\n|$)")
-_FUNCTION_WORDS = frozenset(words("the of and to in is are that it for as with on by be this a an from or at"))
+_FINAL = re.compile(r"^[ >*]*(?:The answer is|####) *\$?(?:\\boxed\{)?([^\n$}]+?)\}?\$?\.?\**$", re.MULTILINE)
+_FUNCTION_WORDS = frozenset(words("the of and to is are that it for with by be this from or at where you have not if what"))
+"""English words that other languages do not share."""
 
 FAULTS: dict[str, tuple[str, ...]] = {
     "refusal": ("The text declines to answer instead of teaching anything.", "This is a refusal, so nothing can be learned from it."),
@@ -75,7 +84,7 @@ def fault_in(prompt: str) -> tuple[str, str]:
         ("pii", bool(_PERSONAL.search(text))),
         ("repetition", _loops(text)),
         ("wrong_language", _foreign(text)),
-        ("prompt_echo", bool(re.match(r"(?:You asked me the following|The task is as follows|User: )", text))),
+        ("prompt_echo", bool(_ECHO.match(text))),
     ):
         if seen:
             return name, FAULTS[name][len(text) % 2]
@@ -83,17 +92,17 @@ def fault_in(prompt: str) -> tuple[str, str]:
 
 
 def _loops(text: str) -> bool:
-    sentences = [sentence for sentence in re.split(r"(?<=[.!?])\s+", text) if len(sentence) > 15]
-    return bool(sentences) and Counter(sentences).most_common(1)[0][1] >= 4
+    sentences = [sentence for sentence in re.split(r"(?<=[.!?])\s+", text) if len(sentence) > 5]
+    return bool(sentences) and Counter(sentences).most_common(1)[0][1] >= 5
 
 
 def _foreign(text: str) -> bool:
     """A paragraph of real length with hardly any English function word, and no code or formulas."""
     for paragraph in re.split(r"\n\s*\n", text):
-        words = re.findall(r"[^\W\d_]+", paragraph.lower())
+        said = re.findall(r"[^\W\d_]+", paragraph.lower())
         if any(ord(char) > 0x370 and char.isalpha() for char in paragraph) and len(paragraph) > 40:
             return True
-        if len(words) >= 14 and not re.search(r"[=×{}\[\]`]", paragraph) and sum(word in _FUNCTION_WORDS for word in words) < 0.06 * len(words):
+        if len(said) >= 18 and not re.search(r"[=×{}\[\]`]", paragraph) and sum(word in _FUNCTION_WORDS for word in said) < 0.08 * len(said):
             return True
     return False
 
@@ -103,14 +112,16 @@ def _cut(text: str) -> bool:
 
 
 def _wrong(prompt: str, text: str) -> tuple[str, str] | None:
-    """A known problem whose stated answer is not the computed one."""
-    problem = Problem.found(prompt)
-    stated = _FINAL.findall(text)
-    if problem is None or not stated:
-        return None
-    truth = problem.family.solve(problem.params).answer
-    answer = stated[-1].strip()
-    return None if answer == truth else ("wrong_answer", FAULTS["wrong_answer"][len(text) % 2].format(answer=answer, truth=truth))
+    """A stated answer that is not the computed one of the known problem before it."""
+    start = prompt.rfind(text)
+    for stated in _FINAL.finditer(prompt, start):
+        problem = Problem.found(prompt[: stated.start()])
+        if problem is None:
+            continue
+        truth, answer = problem.family.solve(problem.params).answer, stated.group(1).strip()
+        if answer != truth:
+            return "wrong_answer", FAULTS["wrong_answer"][len(text) % 2].format(answer=answer, truth=truth)
+    return None
 
 
 def judge(schema: Mapping[str, Any], prompt: str, rng: random.Random) -> dict[str, Any]:
@@ -124,8 +135,8 @@ def judge(schema: Mapping[str, Any], prompt: str, rng: random.Random) -> dict[st
 
 def _field(item: Mapping[str, Any], fault: str, said: str, level: float, rng: random.Random) -> Any:
     if "enum" in item:
-        options = item["enum"]
-        return options[-1] if fault else options[0]
+        options = sorted(item["enum"], reverse=True) if all(isinstance(option, int | float) for option in item["enum"]) else item["enum"]
+        return options[-1] if fault else options[0]  # the best one is named first, as people do
     kind = item.get("type")
     if kind == "boolean":
         return not fault

@@ -14,7 +14,7 @@ from datagen.rehearsal.answers.brief import Brief, Gist
 from datagen.rehearsal.answers.prose import Prose, Writer, fitting
 from datagen.rehearsal.answers.worked import Problem, worked
 from datagen.seeds.problems.family import Solution
-from datagen.seeds.problems.wording import fill
+from datagen.seeds.problems.wording import choose, fill
 
 Schema = Mapping[str, Any]
 _DEPTH = 8
@@ -131,7 +131,7 @@ class Filler:
         if _TITLE.search(name):
             return next(self._headings)
         if _HABIT.search(name):
-            return self._say(voices.HABITS[self._brief.tone])
+            return self._advice()
         return self._prose.text
 
     def _list(self, schema: Schema, name: str, depth: int) -> list[Any]:
@@ -155,13 +155,13 @@ class Filler:
             told = worked(self._problem, self._solution, "brief", 1, self._rng)
             return iter([*re.split(r"(?<=[.!?])\s+", told), *self._headings])
         if _HABIT.search(name):
-            return iter(lambda: self._say(self._rng.choice((voices.HABITS[self._brief.tone], voices.WHY))), "")
+            return iter(self._advice, "")
         return self._headings
 
-    def _say(self, templates: tuple[str, ...]) -> str:
-        topic = self._brief.topic_within
-        return fill(self._rng.choice(templates), self._rng, {"topic": topic, "Topic": topic[:1].upper() + topic[1:], "name": "Ada", "other": "Emil",
-            "town": "Oakdale"})
+    def _advice(self) -> str:
+        do, reasons = self._rng.choice(voices.HABITS[self._brief.tone])
+        text = f"{choose(do, self._rng)}, because {self._rng.choice(reasons)}"
+        return f"{text[:1].upper()}{text[1:]}."
 
     def _fresh_headings(self) -> Iterator[str]:
         """Section headings, no two alike as long as there are any."""

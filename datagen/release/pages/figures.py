@@ -191,6 +191,8 @@ class Diversity:
 def texts_of(account: Account, most: int = MOST_TEXTS) -> list[str]:
     """The column a person reads first, of a fair choice of rows."""
     column = account.form.reads
+    if column not in account.manifest["columns"]:  # a release without a row has no columns either
+        return []
     _, rows = query(account.out, f'SELECT "{column}" FROM rows ORDER BY md5(id) LIMIT {most}')
     return [_as_text(row[0]) for row in rows]
 

@@ -94,8 +94,8 @@ def _defects(planted: Mapping[str, str], uses: Iterable[_Use]) -> list[Defect]:
     defects: dict[str, Defect] = {}
     pools: dict[str, list[_Use]] = defaultdict(list)
     for key, use in sorted(ends.items()):
-        name, _, pool = planted[key].partition(":")
-        if pool:
+        name = planted[key].partition(":")[0]
+        if _pooled(planted[key]):
             pools[planted[key]].append(use)
             continue
         _count(defects.setdefault(name, Defect(name)), [use])
@@ -112,7 +112,12 @@ def _rank(use: _Use, label: str) -> tuple[int, bool]:
 
 def _justifies(label: str, verb: str) -> bool:
     """A near-duplicate justifies `dedup` and nothing else; any other defect justifies every other judge."""
-    return (":" in label) == (verb == "dedup")
+    return _pooled(label) == (verb == "dedup")
+
+
+def _pooled(label: str) -> bool:
+    """`near_duplicate:<pool>`; behind the colon of any other label stands the item that was planted."""
+    return label.startswith("near_duplicate:")
 
 
 def _without_one(members: list[_Use]) -> list[_Use]:

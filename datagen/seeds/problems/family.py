@@ -19,6 +19,9 @@ from datagen.seeds.problems.wording import Deck, anchor, as_pattern, choose, fil
 
 Params = dict[str, Any]
 Style = Literal["short", "long"]
+Layout = Literal["brief", "running", "spaced", "numbered"]
+LAYOUTS: tuple[Layout, ...] = ("running", "spaced", "numbered")
+"""How a long solution may be set: running text, a paragraph per step, a numbered list."""
 THE_ANSWER = "The answer is {answer}."
 """The last line of every worked solution, unless the asker wants another form."""
 
@@ -171,8 +174,8 @@ class Family:
         """The worked solution as prose; the last line states the answer."""
         return self.tell(params, self.solve(params), rng, style, last)
 
-    def tell(self, params: Params, solution: Solution, rng: random.Random, style: Style, last: str = THE_ANSWER) -> str:
-        """Prose for a solution, true or not."""
+    def tell(self, params: Params, solution: Solution, rng: random.Random, style: Style, last: str = THE_ANSWER, layout: Layout | None = None) -> str:
+        """Prose for a solution, true or not; a long one in a layout of its own unless one is given."""
         shown = self._shown(params)
         deck = Deck(rng)
         told: list[str] = []
@@ -187,7 +190,8 @@ class Family:
                 sentence = f"{fill(deck.deal(tell.why), rng, values)} {sentence}"
             told.append(sentence)
         opening = fill(rng.choice(self.openings), rng, shown) if style == "long" else ""
-        return _laid_out(opening, told, rng, style) + "\n\n" + last.format(answer=solution.answer)
+        form: Layout = rng.choice(LAYOUTS) if layout is None else layout
+        return _laid_out(opening, told, "brief" if style == "short" else form) + "\n\n" + last.format(answer=solution.answer)
 
     def _shown(self, params: Params) -> dict[str, str]:
         return {**{name: self.slots[name].show(value) for name, value in params.items()}, **self.more(params)}
@@ -198,14 +202,12 @@ class Family:
         return tuple((anchor(phrasing), re.compile(as_pattern(phrasing, patterns))) for phrasing in self.phrasings)
 
 
-def _laid_out(opening: str, told: list[str], rng: random.Random, style: Style) -> str:
-    """Running text, a paragraph per step, or a numbered list."""
-    if style == "short":
+def _laid_out(opening: str, told: list[str], layout: Layout) -> str:
+    if layout == "brief":
         return " ".join(told)
-    layout = rng.random()
-    if layout < 0.35:
+    if layout == "running":
         half = (len(told) + 1) // 2
         return "\n\n".join(part for part in (f"{opening} {' '.join(told[:half])}", " ".join(told[half:])) if part)
-    if layout < 0.7 or len(told) < 3:
-        return "\n\n".join([opening, *told])
-    return "\n\n".join([opening, "\n".join(f"{index}. {sentence}" for index, sentence in enumerate(told, 1))])
+    if layout == "numbered" and len(told) > 2:
+        return "\n\n".join([opening, "\n".join(f"{index}. {sentence}" for index, sentence in enumerate(told, 1))])
+    return "\n\n".join([opening, *told])

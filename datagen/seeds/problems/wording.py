@@ -46,7 +46,8 @@ def fill(template: str, rng: random.Random, values: Mapping[str, Any]) -> str:
 
 
 def as_pattern(template: str, slots: Mapping[str, str]) -> str:
-    """The regular expression of all texts that `template` can make; `slots`: name -> pattern. A second use of a slot must repeat the first."""
+    """The regular expression of all texts that `template` can make; `slots`: name -> pattern. A second use of a slot must
+    repeat the first, so a slot may stand among alternatives only when it has stood in plain text before."""
     seen: set[str] = set()
     return "".join(
         _piece_pattern(options[0], slots, seen) if len(options) == 1 else f"(?:{'|'.join(_piece_pattern(option, slots, seen) for option in options)})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -52,7 +51,7 @@ async def run(step: PlannedStep, row: Row, work: Work, round_: int = 0) -> Row |
 
 def compose(step: PlannedStep, row: Row, plan: Plan, round_: int = 0) -> tuple[Request, dict[str, Any]]:
     """The request a row sends first, and the values drawn for it from the `vary` lists. Raises SpecError when it cannot be rendered."""
-    drawn = {name: draw(options, row.id, name) for name, options in step.lists.items()}
+    drawn = _drawn(step, row)
     assert isinstance(step.spec, Ask)
     assert step.prompt is not None
     chair = plan.chairs[step.spec.of]
@@ -64,6 +63,13 @@ def compose(step: PlannedStep, row: Row, plan: Plan, round_: int = 0) -> tuple[R
         role, text = messages[-1]
         messages = (*messages[:-1], (role, f"{text}\n\n{instruction(step.schema)}"))
     return Request(chair.provider, chair.label, chair.model, messages, chair.params(), step.schema if native else None, sample), drawn
+
+
+def _drawn(step: PlannedStep, row: Row) -> dict[str, Any]:
+    """What `vary` gives this row. A value once drawn stays with the row and its `each` children; every sample draws anew."""
+    assert isinstance(step.spec, Ask)
+    stays = {} if step.spec.samples > 1 else row.fields
+    return {name: draw(options, row.id, name) if stays.get(name) is None else stays[name] for name, options in step.lists.items()}
 
 
 def _fields(step: PlannedStep, response: Response) -> dict[str, Any]:

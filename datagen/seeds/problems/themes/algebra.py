@@ -13,7 +13,7 @@ LETTERS = ("x", "y", "z", "t", "n", "k", "w")
 
 def _draw_linear(rng: random.Random) -> Params:
     a, c = sorted(rng.sample(range(2, 16), 2), reverse=True)
-    x, b = rng.randint(-12, 25), rng.randint(1, 60)
+    x, b = rng.randint(-30, 80), rng.randint(1, 99)
     d = (a - c) * x + b
     return {"x": rng.choice(LETTERS), "a": a, "b": b, "c": c, "d": d} if d > 0 and x else _draw_linear(rng)
 
@@ -80,7 +80,7 @@ _TIMES = ("three times", "four times", "five times")
 def _draw_age(rng: random.Random) -> Params:
     old, young = rng.sample(NAMES, 2)
     times, years = rng.randint(3, 5), rng.randint(2, 15)
-    now = rng.randint(3, 16)
+    now = rng.randint(3, 39)
     return {"old": old, "young": young, "gap": (times - 1) * (now + years), "times": _TIMES[times - 3], "years": years}
 
 
@@ -134,7 +134,8 @@ AGES = Family(
         "now": Tell(
             ("Today {young} is {then} - {years} = {value}.", "Going back {years} years, {young} is {then} - {years} = {value} now.",
              "That is {years} years ahead, so at present the age is {then} - {years} = {value}."),
-            ("The question asks about today, not about the day ahead.", "The age just found lies {years} years in the future.",
+            ("The question asks about today, not about [the day ahead|the day in {years} years].",
+             "The age just found lies {years} years in the future.",
              "Step back from the future to the present."),
         ),
         "check": Tell((
@@ -150,7 +151,7 @@ HERDS = (("hens", "rabbits", "farmyard"), ("ducks", "goats", "meadow"), ("geese"
 
 def _draw_legs(rng: random.Random) -> Params:
     two, four, place = rng.choice(HERDS)
-    birds, beasts = rng.randint(4, 48), rng.randint(4, 48)
+    birds, beasts = rng.randint(4, 120), rng.randint(4, 120)
     return {"name": rng.choice(NAMES), "two": two, "four": four, "place": place, "heads": birds + beasts, "legs": 2 * birds + 4 * beasts}
 
 

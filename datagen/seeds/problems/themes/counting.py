@@ -186,7 +186,8 @@ COMMITTEE = Family(
     slots={"group": word(GROUPS), "town": word(TOWNS), "n": INT, "k": INT},
     phrasings=(
         "The {group} of {town} has {n} members. In how many ways can it choose one leader and {k} further members as helpers?",
-        "From the {n} members of a {group} in {town}, a leader and a team of {k} helpers are to be picked. How many choices are there?",
+        "From the {n} members of a {group} in {town}, a leader and a team of {k} helpers are to be picked. How many choices [are there|does it "
+        "have]?",
         "How many ways are there for the {n} people of the {group} in {town} to name a leader and {k} equal deputies?",
     ),
     draw=_draw_committee,
@@ -204,11 +205,13 @@ COMMITTEE = Family(
         "leader": Tell(
             ("Any of the members can lead: {value} choices.", "For the leader there are {value} possibilities.",
              "{value} people could be the leader."),
-            ("Nobody has been chosen yet.", "The special role is filled first."),
+            ("[Nobody has been chosen yet|At first everybody is available].",
+             "The special role [is filled first|comes first|is settled before the others]."),
         ),
         "rest": Tell(
             ("After that, {value} people are left.", "The helpers come from the other {value}.", "{value} members remain for the other places."),
-            ("The leader cannot be a helper too.", "One person fewer is available now."),
+            ("[The leader cannot be a helper too|Nobody can be leader and helper].",
+             "One person fewer [is available now|can be chosen from now on]."),
         ),
         "ordered": Tell(
             ("In a fixed order, {k} people can be taken from {rest} in {factors} = {value} ways.",
@@ -224,7 +227,8 @@ COMMITTEE = Family(
         "total": Tell(
             ("Together that is {leader} × {groups} = {value} choices.", "Multiplying, {leader} × {groups} = {value}.",
              "What is wanted is the product {leader} × {groups} = {value}."),
-            ("Every leader can be combined with every group of helpers.", "The two stages are independent once the leader is known."),
+            ("[Every leader|Each of the {leader} leaders] can be combined with every group of helpers.",
+             "The two stages are independent once the leader is [known|one of the {leader}]."),
         ),
         "check": Tell((
             "In another way: there are {other} groups of {size}, and any of the {size} can be the leader, which is {other} × {size} = {total}.",
@@ -308,7 +312,7 @@ CLUBS = (("tea", "coffee", "drink"), ("a cat", "a dog", "keep"), ("French", "Spa
 
 def _draw_sets(rng: random.Random) -> Params:
     one, two, verb = rng.choice(CLUBS)
-    both, only_a, only_b, neither = (rng.randint(2, 30) for _ in range(4))
+    both, only_a, only_b, neither = (rng.randint(2, 90) for _ in range(4))
     return {"town": rng.choice(TOWNS), "verb": verb, "one": one, "two": two, "n": both + only_a + only_b + neither, "a": both + only_a,
         "b": both + only_b, "both": both}
 
@@ -346,7 +350,8 @@ SETS = Family(
         "plus": Tell(
             ("The two groups together have {a} + {b} = {value} entries.", "Adding them gives {a} + {b} = {value}.",
              "On the two lists stand {a} + {b} = {value} names."),
-            ("Put the lists of both groups under each other.", "A first count adds both groups."),
+            ("Put the lists of [both groups|the {a} and of the {b}] under each other.",
+             "A first count [adds both groups|takes both groups in full]."),
         ),
         "union": Tell(
             ("Without the double entries, {plus} - {both} = {value} people {verb} at least one.",

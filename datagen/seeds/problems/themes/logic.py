@@ -159,16 +159,18 @@ ORDER = Family(
         "turned": Tell(
             ("{clue} means that {high} is {rel} than {low}.", "Turned round, {high} is {rel} than {low}.",
              "If {clue}, then {high} comes before {low}.", "From the other side: {high} is {rel} than {low}."),
-            ("A comparison can be read from either end.", "Turning a fact round does not change what it says."),
+            ("A comparison can be read from either end[|, from {low} or from {high}].",
+             "Turning [a fact|such a fact] round does not change what it says[| about {high} and {low}]."),
         ),
         "top": Tell(
             ("Nobody is said to be {rel} than {top}, so {top} comes first.", "{top} never appears on the lower side and is therefore the {most}.",
              "The chain starts with {top}, above whom nobody is placed."),
-            ("Every chain needs a beginning.", "Look for the one who is only ever on the greater side."),
+            ("Every chain needs [a beginning|a first link|somebody at its head].",
+             "Look for the one who is [only ever|always] on the [greater|{rel}] side."),
         ),
         "chain": Tell(
             ("Following the links gives {chain}.", "Link by link: {chain}.", "From {first} down to {last} the order is {chain}."),
-            ("Now each link leads to the next person.", "Start at {first} and take the links as they come."),
+            ("Now each link leads [to the next person|on from {first}].", "Start at {first} and [take the links as they come|follow the links]."),
         ),
         "rank": Tell(
             ("In it, {value} is {rank}.", "The {rank} name is {value}.", "At the {rank} place stands {value}.",
@@ -211,12 +213,15 @@ SYLLOGISM = Family(
             "some")), "x": word(THINGS), "y": word(THINGS),
     },
     phrasings=(
-        "All {a} are {b}. {link} {b} are {c}. There is at least one of each kind. {name} asks whether {quantity} {x} are {y}: yes, no, or cannot be "
+        "All {a} are {b}. {link} {b} are {c}. [There is at least one of each kind|Each kind exists|None of the three kinds is empty]. {name} asks "
+        "whether {quantity} {x} are {y}: yes, no, or cannot be "
         "known?",
         "{name} is told: \"All {a} are {b}. {link} {b} are {c}. Each of the three kinds exists.\" Is it then true that {quantity} {x} are {y}? "
         "Answer yes, no, or cannot be known.",
-        "Three kinds of creatures exist. All {a} are {b}, and this is known too: {link} {b} are {c}. Does {name} know that {quantity} {x} are {y}? "
-        "Say yes (it is so), no (it is not so) or cannot be known.",
+        "[Three kinds of creatures exist|There are three kinds of creatures|Imagine three kinds of creatures]. All {a} are {b}, and this is known "
+        "too: {link} {b} "
+        "are {c}. Does {name} know that {quantity} {x} are {y}? "
+        "Say yes (it is so), no (it is not so) or cannot be known[|, {name}].",
     ),
     draw=_draw_syllogism,
     work=_work_syllogism,
@@ -242,42 +247,42 @@ SYLLOGISM = Family(
         "apart": Tell(
             ("The circles of {b} and {c} do not touch.", "No creature is one of the {b} and one of the {c} at once.",
              "{b} and {c} have nothing in common."),
-            ("The second fact keeps two circles apart.", "No means an empty overlap."),
+            ("The second fact keeps two circles apart.", "No means an empty overlap[| of {b} and {c}]."),
         ),
         "partly": Tell(
             ("The circles of {b} and {c} overlap, but it is not said where.", "At least one of the {b} is one of the {c}; which one remains open.",
              "{b} and {c} share something, and we are not told whether any of the {a} belong to it."),
-            ("The word some promises an overlap and nothing about its place.", "The second fact is weaker than it sounds."),
+            ("The word some promises an overlap [of {b} and {c} |]and nothing about its place.", "The second fact is weaker than it sounds."),
         ),
         "forward": Tell(
             ("A circle within a circle within a circle: all {a} are {c}, so it holds that {quantity} {a} are {c}.",
              "From {a} through {b} to {c} the way is closed, and with all {a} some {a} are {c} too.",
              "Each of the {a} is one of the {b}, each of those one of the {c}; so {quantity} {a} are {c}."),
-            ("Being inside passes on from one circle to the next.",),
+            ("Being inside passes on from [one circle to the next|circle to circle, {a} to {b} to {c}].",),
         ),
         "shared": Tell(
             ("There is at least one of the {a}, and it is one of the {c}; so some {c} are {a}.",
              "Take any one of the {a}: it is one of the {c} too, and that makes it one of the {c} that are {a}.",
              "All {a} are {c}, hence those among the {c} that are {a} exist."),
-            ("For some it is enough to point to one.",),
+            ("For some it is enough to point to one[| of the {x}].",),
         ),
         "backward": Tell(
             ("All {a} are {c}, but there may be {c} outside the circle of the {a}, or there may be none.",
              "The circle of the {c} may be larger than that of the {a}, or just as large; both pictures suit the facts.",
              "We know that {a} are {c}. Whether every one of the {c} is one of the {a} differs from picture to picture."),
-            ("A statement with all may not be turned round.",),
+            ("A statement with all[|, such as this about the {a},] may not be turned round.",),
         ),
         "never": Tell(
             ("The {a} lie inside {b}, away from the {c}, so none of the {x} can be one of the {y}.",
              "What is inside {b} cannot be among the {c}, and the {a} are inside.",
              "{a} and {c} are kept apart by the {b}; there are no {x} among the {y}."),
-            ("What holds for the whole circle of the {b} holds for each part of it.",),
+            ("What holds for the whole circle of the {b} holds for [each part of it|the {a} inside it].",),
         ),
         "open": Tell(
             ("The overlap may contain some, all or none of the {a}, and each picture suits the facts.",
              "One can draw the {c} across the {a} or past them; the facts allow either.",
              "In one drawing the {c} meet the {a}, in another they do not."),
-            ("Try to draw it in two ways.", "If two pictures fit and disagree, nothing follows."),
+            ("Try to draw [it|{a}, {b} and {c}] in two ways.", "If two pictures fit and disagree[| about the {x}], nothing follows."),
         ),
         "verdict": Tell((
             "So whether {quantity} {x} are {y}: {value}.",
@@ -298,7 +303,7 @@ def _coins(number: int, coin: str) -> str:
 
 
 def _draw_coins(rng: random.Random) -> Params:
-    return {"name": rng.choice(NAMES), "cents": rng.randint(41, 699)}
+    return {"name": rng.choice(NAMES), "cents": rng.randint(41, 1999)}
 
 
 def _work_coins(p: Params, book: Notebook) -> str:

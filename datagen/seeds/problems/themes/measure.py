@@ -127,7 +127,7 @@ PATH = Family(
             ("So the border covers {outer} - {inner} = {value} m².", "What remains for the strip is {outer} - {inner} = {value} m².",
              "The difference {outer} - {inner} = {value} is the area of the border."),
             ("Taking the {plot} out of the large rectangle leaves the strip.",
-             "Everything in the large rectangle that is not {plot} belongs to the border."),
+             "Everything in the large rectangle that is not part of the {plot} belongs to the border."),
         ),
         "check": Tell((
             "Counted in another way: the straight strips have {strips} m² and the four corners {corners} m², together {path} m².",
@@ -167,15 +167,15 @@ LADDER = Family(
         "{name} fixes a straight {thing} of {long} dm to the top of a vertical {up}; on level ground it ends {foot} dm away from the {up}. What is "
         "the height of the {up} in dm?",
         "The top of a {up} and a point on the level ground {foot} dm from its foot are joined by a {thing} of {long} dm. {name} wants the height of "
-        "the {up} in dm. What is it?",
+        "the {up} in dm. [What is it|How much is that|What does {name} find]?",
     ),
     draw=_draw_ladder,
     work=_work_ladder,
     openings=(
         "The {up} stands upright on level ground, so the {thing}, the {up} and the ground form a right triangle. [The {thing} is its longest "
         "side|The {thing} lies opposite the right angle].",
-        "In a right triangle the squares on the two short sides add up to the square on the longest. [Two sides are known here|Here the longest and "
-        "one short side are given].",
+        "In a right triangle the squares on the two short sides add up to [the square on the longest|that on the longest side, here {long} dm]. [Two "
+        "sides are known here, {long} dm and {foot} dm|Here the longest side, {long} dm, and one short side are given].",
         "Pythagoras' theorem connects the {long} dm of the {thing} with the {foot} dm on the ground [and the unknown height|and with the height of "
         "the {up}].",
         "A sketch shows a triangle with a right angle at the foot of the {up}. [One short side is {foot} dm|Along the ground it measures {foot} dm], "
@@ -184,8 +184,8 @@ LADDER = Family(
     tellings={
         "square_long": Tell(
             ("The long side gives {long}² = {value}.", "{long} × {long} = {value}.", "Squared, the {thing} counts {long}² = {value}."),
-            ("The side opposite the right angle stands alone in the theorem.", "Start with the square of the {thing}'s length.",
-             "Squares are what the theorem compares."),
+            ("The side opposite the right angle[|, the {thing},] stands alone in the theorem.", "Start with the square of the {thing}'s length.",
+             "Squares are what the theorem [compares|speaks of]."),
         ),
         "square_foot": Tell(
             ("On the ground, {foot}² = {value}.", "{foot} × {foot} = {value}.", "The known short side gives {foot}² = {value}."),
@@ -193,13 +193,15 @@ LADDER = Family(
         "difference": Tell(
             ("So the height squared is {a} - {b} = {value}.", "What is left for the square of the height is {a} - {b} = {value}.",
              "Subtracting, {a} - {b} = {value}."),
-            ("The two short squares together make the long one, so the missing one is a difference.",
-             "A short side is wanted, hence subtract instead of adding.", "Had the longest side been missing, one would add; here one subtracts."),
+            ("The two short squares together make the [long one|square of {long}], so the missing one is [a difference|found by subtraction].",
+             "A short side is wanted, [hence subtract|so one subtracts] instead of adding[|: {a} is the larger square].",
+             "Had the longest side been missing, one would add; here [one subtracts|{b} has to be taken from {a}]."),
         ),
         "root": Tell(
             ("The height is the square root of {square}, which is {value} dm.", "Since {value} × {value} = {square}, the {up} is {value} dm high.",
              "Taking the root of {square} gives {value} dm."),
-            ("The square root undoes the squaring.", "A length is wanted, not its square.", "Which number times itself makes {square}?"),
+            ("The square root undoes the squaring[| that led to {square}].", "A length is wanted, not its square[| {square}].",
+             "Which number times itself makes {square}?"),
         ),
         "check": Tell((
             "{root} dm is less than the {long} dm of the {thing}, as a short side must be.",
@@ -311,11 +313,11 @@ MEETING = Family(
     slots={"things": word(list(TRAVELLERS)), "start": word(TOWNS), "other": word(TOWNS), "one": INT, "two": INT, "way": INT, "at": CLOCK},
     phrasings=(
         "Two {things} set out towards each other at {at}, one from {start} at {one} km/h and one from {other} at {two} km/h. The towns are {way} km "
-        "apart. At what time do they meet?",
-        "{start} and {other} are {way} km apart. At {at}, two {things} leave the two towns towards each other with {one} km/h and {two} km/h. When "
-        "do they meet (hh:mm)?",
+        "apart. [At what time do they|When do the two|At what time do the {things}] meet?",
+        "{start} and {other} are {way} km apart. At {at}, two {things} leave the two towns towards each other with {one} km/h and {two} km/h. "
+        "[When|At what time] do [they|the two] meet (hh:mm)?",
         "At {at} a distance of {way} km, from {start} to {other}, lies between two {things} that approach each other at {one} km/h and {two} km/h. "
-        "What does the clock show when they meet?",
+        "What does the clock show when [they|the {things}] meet?",
     ),
     draw=_draw_meeting,
     work=_work_meeting,
@@ -332,7 +334,8 @@ MEETING = Family(
             ("The gap closes at {one} + {two} = {value} km/h.", "Together they come closer by {one} + {two} = {value} km every hour.",
              "Their closing speed is {one} + {two} = {value} km/h."),
             ("They move towards each other, so the speeds add up.", "What one covers the other need not, and both shorten the gap.",
-             "In opposite directions speeds are added; in the same direction they would be subtracted."),
+             "[In opposite directions speeds are added; in the same direction they would be subtracted|For two things that approach each other, "
+             "{one} and {two} are added]."),
         ),
         "minutes": Tell(
             ("{way} km at {closing} km/h take {value}.", "Dividing {way} by {closing} gives the time: {value}.",
@@ -342,7 +345,8 @@ MEETING = Family(
         ),
         "when": Tell(
             ("{time} after {at} it is {when}.", "Starting at {at}, they meet at {when}.", "The clock then shows {when}, {time} after {at}."),
-            ("The question asks for a time of day.", "Add the travelling time to the start."),
+            ("[The question asks for a time of day|A time of day is wanted], not for [a duration|{time}].",
+             "Add the travelling time to [the start|{at}]."),
         ),
         "check": Tell((
             "By then the one from {start} has gone about {one_way} km of the {way} km.",

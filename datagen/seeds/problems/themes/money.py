@@ -179,11 +179,13 @@ INTEREST = Family(
     about=("interest", "finance", "bank", "growth", "exponential", "percent", "saving", "economics", "money"),
     slots={"name": word(NAMES), "sum": CENTS, "rate": INT, "years": INT},
     phrasings=(
-        "{name} puts ${sum} into an account that pays {rate}% interest a year, compounded yearly. How many dollars are in the account after {years} "
-        "years, rounding each year to the cent?",
-        "A deposit of ${sum} grows by {rate}% every year, each year's interest being rounded to the cent. What is it worth in dollars when {name} "
+        "{name} puts ${sum} into an account that pays {rate}% interest a year, compounded yearly. [How many dollars are in the account|What is the "
+        "balance in dollars] after {years} years, [rounding each year|if every year is rounded] to the cent?",
+        "A deposit of ${sum} grows by {rate}% every year, each year's interest being rounded to the cent. [What is it worth in dollars when|How many "
+        "dollars is it worth when] {name} "
         "closes the account after {years} years?",
-        "{name} lends ${sum} at {rate}% compound interest (added once a year, rounded to the cent). What sum is due in dollars after {years} years?",
+        "{name} lends ${sum} at {rate}% compound interest (added once a year, rounded to the cent). [What sum is due in dollars after|How many "
+        "dollars are due after|What must be paid back, in dollars, after] {years} years?",
     ),
     draw=_draw_interest,
     work=_work_interest,
@@ -200,14 +202,14 @@ INTEREST = Family(
              "In year {year} the interest is {start} × {rate}/100 = {gain} dollars, which makes ${value}.",
              "After year {year} there are {start} + {gain} = {value} dollars, since {rate}% of {start} is {gain}.",
              "At the end of year {year}, ${gain} of interest on ${start} brings the account to ${value}."),
-            ("Interest is a share of what is in the account [at the start of the year|when the year begins].",
+            ("Interest is a share of what is in the account [at the start of the year|when the year begins], {rate} parts in a hundred.",
              "The interest stays in the account, so it counts when the next {rate}% is worked out.",
              "Each year's gain is the rate times the balance so far."),
         ),
         "earned": Tell(
             ("Of this, {end} - {sum} = {value} dollars are interest.", "{name}'s gain is {value} dollars on top of the original {sum}.",
              "The growth over {years} years is ${end} - ${sum} = ${value}."),
-            ("The difference between the last and the first balance shows what the bank paid.",
+            ("[The difference between the last and the first balance shows|Comparing ${end} with ${sum} shows] what the bank [paid|has added].",
              "It helps to see how much of ${end} was earned rather than paid in."),
         ),
         "check": Tell((
@@ -226,7 +228,7 @@ def _draw_ratio(rng: random.Random) -> Params:
     a, b, c = rng.sample(range(2, 12), 3)
     first, second, third = rng.sample(NAMES, 3)
     return {"first": first, "second": second, "third": third, "items": rng.choice(SHARED), "a": a, "b": b, "c": c,
-        "total": (a + b + c) * rng.randint(3, 25)}
+        "total": (a + b + c) * rng.randint(3, 60)}
 
 
 def _work_ratio(p: Params, book: Notebook) -> str:
@@ -260,14 +262,15 @@ RATIO = Family(
         "parts": Tell(
             ("There are {a} + {b} + {c} = {value} parts.", "Altogether {a} + {b} + {c} = {value} equal parts are handed out.",
              "Counting heaps, {a} + {b} + {c} makes {value}."),
-            ("All [three shares together|the shares] make up the whole, so the numbers of the ratio are added.",
-             "The whole consists of everybody's parts.",
+            ("[All three shares together|The shares of {first}, {second} and {third}] make up the whole, so [the numbers of the ratio|{a}, {b} and "
+             "{c}] are added.",
+             "The whole [consists of everybody's parts|of {total} {items} consists of everybody's parts].",
              "Nothing is left over, which means that the parts of {first}, {second} and {third} cover everything."),
         ),
         "part": Tell(
             ("One part is {total} ÷ {parts} = {value} {items}.", "Each part holds {total} ÷ {parts} = {value} {items}.",
              "Dividing the {total} {items} by {parts} gives {value} in a part."),
-            ("The parts are equal, so division gives the size of one.", "{parts} equal parts come out of {total} {items}.",
+            ("The {parts} parts are equal, so division gives the size of one.", "{parts} equal parts come out of {total} {items}.",
              "Sharing {total} evenly over {parts} parts is a division."),
         ),
         "share": Tell(

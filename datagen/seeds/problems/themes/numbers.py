@@ -13,7 +13,7 @@ STRIPS = ("ribbon", "rope", "cable", "wooden lath", "copper wire", "strip of fab
 
 
 def _draw_gcd(rng: random.Random) -> Params:
-    unit, (a, b) = rng.randint(4, 24), rng.sample(range(5, 19), 2)
+    unit, (a, b) = rng.randint(4, 60), rng.sample(range(5, 19), 2)
     return {"name": rng.choice(NAMES), "strip": rng.choice(STRIPS), "a": unit * max(a, b), "b": unit * min(a, b)}
 
 
@@ -35,9 +35,9 @@ GCD = Family(
     slots={"name": word(NAMES), "strip": word(STRIPS), "a": INT, "b": INT},
     phrasings=(
         "{name} has one {strip} of {a} cm and another of {b} cm and wants to cut both into equal pieces, as long as possible, with nothing left "
-        "over. How many cm long is a piece?",
+        "over. How many cm long is [a|each] piece?",
         "Two lengths of the same kind of {strip}, {a} cm and {b} cm, are to be cut by {name} into pieces of one common whole length without waste. "
-        "What is the greatest possible length in cm?",
+        "What is the greatest possible length [in cm|of a piece in cm]?",
         "What is the largest whole number of centimetres that divides both a {strip} of {a} cm and a {strip} of {b} cm evenly, so that {name} wastes "
         "nothing?",
     ),
@@ -102,11 +102,12 @@ LCM = Family(
     about=("multiple", "lcm", "cycle", "number theory", "period", "schedule", "fractions", "rhythm"),
     slots={"things": word(PAIRS), "town": word(TOWNS), "a": INT, "b": INT},
     phrasings=(
-        "In {town}, one of two {things} comes round every {a} minutes and the other every {b} minutes. Both have just done so together. After how "
-        "many minutes does that happen again?",
-        "Two {things} in {town} start together; the first repeats every {a} minutes, the second every {b}. How many minutes pass until they coincide "
-        "once more?",
-        "The periods of two {things} in {town} are {a} and {b} minutes. They coincide now. In how many minutes will they next coincide?",
+        "In {town}, one of two {things} comes round every {a} minutes and the other every {b} minutes. [Both have just done so together|Just now "
+        "both came together|They have just met]. After how many minutes does [that|this] happen again?",
+        "Two {things} in {town} start together; the first repeats every {a} minutes, the second every {b}. How many minutes pass until [they|both] "
+        "coincide [once more|again]?",
+        "The periods of two {things} in {town} are {a} and {b} minutes. [They coincide now|Right now they coincide]. In how many minutes will [they "
+        "next|the {things} next] coincide?",
     ),
     draw=_draw_lcm,
     work=_work_lcm,
@@ -251,11 +252,11 @@ FRACTIONS = Family(
     about=("fractions", "common denominator", "rational numbers", "arithmetic", "addition", "cooking", "parts of a whole"),
     slots={"name": word(NAMES), "a": FRACTION, "b": FRACTION, "c": FRACTION},
     phrasings=(
-        "{name} fills {a} of a litre and then {b} of a litre of water into a jug and pours {c} of a litre out again. What fraction of a litre is in "
-        "the jug now?",
+        "{name} fills {a} of a litre and then {b} of a litre of water into a jug and pours {c} of a litre out again. What fraction of a litre [is in "
+        "the jug now|does the jug hold now|has {name} in the jug now]?",
         "What is {a} + {b} - {c} in lowest terms? {name} wants to see the steps.",
-        "From a walk of {a} mile and another of {b} mile, {name} has to take off {c} mile that was counted by mistake. How many miles remain, as a "
-        "fraction in lowest terms?",
+        "From a walk of {a} mile and another of {b} mile, {name} has to take off {c} mile that was counted by mistake. How many miles [remain|are "
+        "left], as a fraction in lowest terms?",
     ),
     draw=_draw_fractions,
     work=_work_fractions,
@@ -278,8 +279,8 @@ FRACTIONS = Family(
         "widen": Tell(
             ("Then {a} = {aa}, {b} = {bb} and {c} = {cc}.", "Written with it, the fractions are {aa}, {bb} and {cc}.",
              "In these pieces, {a} is {aa}, {b} is {bb}, and {c} is {cc}."),
-            ("Multiplying above and below by the same number does not change a fraction.",
-             "A fraction keeps its value when numerator and denominator grow by the same factor."),
+            ("Multiplying above and below by the same number does not change [a fraction|{a}, {b} or {c}].",
+             "A fraction [such as {a}|like {b}] keeps its value when numerator and denominator grow by the same factor."),
         ),
         "top": Tell(
             ("The numerators give {first} + {second} - {third} = {value}, so the result is {value}/{below}.",

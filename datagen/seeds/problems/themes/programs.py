@@ -119,11 +119,12 @@ BUBBLE = Family(
     about=("sorting", "algorithm", "computer science", "bubble sort", "programming", "complexity", "python", "data structures", "order"),
     slots={"name": word(NAMES), "things": word(SORTED), "items": INTS, "passes": word(PASSES)},
     phrasings=(
-        "{name} sorts {things} with the labels {items} by bubble sort in ascending order. How do the labels stand after {passes} from left to right?",
+        "{name} sorts {things} with the labels {items} by bubble sort in ascending order. [How do the labels stand|What is the row of labels] after "
+        "{passes} from left to right?",
         "Bubble sort runs over the labels {items} of some {things}, swapping neighbours that are in the wrong order. What row does {name} see after "
         "{passes}, the smallest label belonging to the left?",
         "A row of {things} is numbered {items}. In {passes} from left to right, {name} exchanges two neighbours whenever the left number is larger. "
-        "Write down the row that results.",
+        "[Write down the row that results.|What row results?|Which row comes out?]",
     ),
     draw=_draw_bubble,
     work=_work_bubble,
@@ -137,11 +138,13 @@ BUBBLE = Family(
     ),
     tellings={
         "pass": Tell(
-            ("Pass {turn} exchanges {swapped}, and the row reads {value}.", "In the {nth} pass these change places: {swapped}. The row is now {value}.",
+            ("Pass {turn} exchanges {swapped}, and the row reads {value}.",
+             "In the {nth} pass these change places: {swapped}. Now the row is {value}.",
              "Going from left to right for the {nth} time, swap {swapped}; that gives {value}.",
              "The {nth} pass makes {swaps} ({swapped}) and leaves {value}."),
-            ("Pairs that are already in order are left alone.", "After a swap the larger label is compared with its next neighbour.",
-             "Compare each label with the one on its right."),
+            ("Pairs that are already in order [are left alone|stay as they are].",
+             "After a swap the larger label [is compared with|meets] its next neighbour.",
+             "[Compare each label with|Hold each label against] the one on its right."),
         ),
         "still": Tell(
             ("The {nth} pass finds nothing to swap: {value}.", "In pass {turn} every pair is in order already, so the row stays {value}.",
@@ -183,12 +186,12 @@ SEARCH = Family(
     about=("search", "binary search", "algorithm", "computer science", "logarithm", "programming", "data structures", "python", "efficiency"),
     slots={"name": word(NAMES), "items": INTS, "target": INT},
     phrasings=(
-        "{name} looks for {target} by binary search in the sorted list {items} (indices start at 0, middle = (low + high) // 2). Which elements are "
-        "inspected, in order?",
+        "{name} looks for {target} by binary search in the sorted list {items} (indices start at 0, middle = (low + high) // 2). Which "
+        "[elements|numbers] are [inspected|looked at], in order?",
         "The sorted list {items} is searched for {target} with binary search, the middle index being (low + high) // 2 from index 0 on. List the "
         "elements that {name} looks at, one after the other.",
-        "By always looking at index (low + high) // 2, {name} hunts for {target} in {items}. Write down the numbers that are looked at until it is "
-        "found.",
+        "By always looking at index (low + high) // 2, {name} hunts for {target} in {items}. [Write down|List] the numbers that are [looked "
+        "at|inspected] until [it|{target}] is found.",
     ),
     draw=_draw_search,
     work=_work_search,
@@ -206,20 +209,23 @@ SEARCH = Family(
             ("With low = {low} and high = {high}, the middle is {sum} // 2 = {value}.",
              "The {nth} look is at index ({low} + {high}) // 2 = {value}.", "Between index {low} and index {high} the middle is {value}.",
              "Indices {low} to {high} are open; their middle is {value}."),
-            ("The middle splits what is open into two halves of nearly equal size.", "Integer division rounds the middle down when there are two.",
+            ("The middle splits what is open, from {low} to {high}, into two halves of nearly equal size.",
+             "Integer division rounds [the middle|{sum} // 2] down when there are two middles.",
              "Looking in the middle makes the worse case as small as possible."),
         ),
         "right": Tell(
             ("There stands {item}, less than {target}, so go on with {now}.", "{item} < {target}, which leaves {now}.",
              "Index {middle} holds {item}; it is too small, and low moves up: {now}.",
              "It holds {item}. Since that is below {target}, only {now} can contain it."),
-            ("In a sorted list nothing to the left of a smaller number can be the target.", "If the middle is too small, the left half is out."),
+            ("In a sorted list nothing to the left of {item}, a smaller number, can be {target}.",
+             "If the middle is too small[| for {target}], the left half is out."),
         ),
         "left": Tell(
             ("There stands {item}, more than {target}, so go on with {now}.", "{item} > {target}, which leaves {now}.",
              "Index {middle} holds {item}; it is too large, and high moves down: {now}.",
              "It holds {item}. Since that is above {target}, only {now} can contain it."),
-            ("A number that is too large takes its right neighbours with it.", "If the middle is too large, the right half is out."),
+            ("A number that is too large[|, like {item},] takes its right neighbours with it.",
+             "If the middle is too large[| for {target}], the right half is out."),
         ),
         "found": Tell(
             ("Index {middle} holds {target}, found after {looks}: {seen}.", "Here stands {target}. The numbers looked at are {seen}.",

@@ -43,7 +43,8 @@ WEEKDAY = Family(
     slots={"event": word(EVENTS), "name": word(NAMES), "day": word(DAYS), "n": INT},
     phrasings=(
         "On a {day} {event}. Which day of the week is it {n} days later, {name} wonders?",
-        "{name} notes that {event} on a {day} and counts {n} days on from there. On which weekday does the count end?",
+        "{name} notes that {event} on a {day} and counts {n} days on from there. [On which weekday does|Which weekday is it when] the count "
+        "[end|ends]?",
         "If {event} on a {day}, what weekday will {name} read on the calendar after {n} more days?",
     ),
     draw=_draw_weekday,
@@ -65,7 +66,7 @@ WEEKDAY = Family(
         "count": Tell(
             ("From {day}, {rest} further is {value}.", "Counting {rest} on from {day} ends at {value}.", "{rest} after {day} comes {value}."),
             ("Now the few days that are left can be counted.", "The full weeks bring us to {day}, and from there a short count is enough.",
-             "Only the remainder moves the weekday."),
+             "Only the [remainder moves the weekday|{rest} left over can move the weekday]."),
         ),
     },
 )  # fmt: skip
@@ -121,12 +122,14 @@ DAYS_BETWEEN = Family(
         "month": Tell(
             ("{month} adds {length} days: {so_far} + {length} = {value}.", "With the {length} days of {month} that makes {value}.",
              "All of {month} counts, {length} days, so {value} up to there."),
-            ("Full months enter with their whole length.", "Next come the months that lie entirely between the two dates."),
+            ("Full months enter with their whole length[|, {month} being the first].",
+             "Next come the months that lie entirely between [the two dates|{start} and {end}]."),
         ),
         "last": Tell(
             ("In {month} another {day} days pass: {so_far} + {day} = {value}.", "Up to {month} {day} there are {so_far} + {day} = {value} days.",
              "The last month contributes its first {day} days, which gives {value}."),
-            ("The final date counts as a full day.", "What is missing are the days of the last month."),
+            ("[The final date|{month} {day} itself] counts as a full day.",
+             "What is missing are the [days of the last month|first {day} days of {month}]."),
         ),
         "check": Tell((
             "That is {weeks} weeks and {rest}[|, a sensible length for such a span].",
@@ -233,9 +236,10 @@ OVERLAP = Family(
     about=("schedule", "interval", "overlap", "time", "planning", "intersection", "sets", "timetable", "inequality"),
     slots={"one": word(NAMES), "two": word(NAMES), "room": word(ROOMS), "a": CLOCK, "b": CLOCK, "c": CLOCK, "d": CLOCK},
     phrasings=(
-        "{one} uses the {room} from {a} to {b}, {two} from {c} to {d}. For how many minutes are both there?",
-        "The {room} is booked by {one} ({a} to {b}) and by {two} ({c} to {d}). How many minutes do the bookings overlap?",
-        "{two} has the {room} from {c} until {d} and {one} from {a} until {b}. How long, in minutes, do they have to share it?",
+        "{one} uses the {room} from {a} to {b}, {two} from {c} to {d}. For how many minutes are [both|{one} and {two}] there?",
+        "The {room} is booked by {one} ({a} to {b}) and by {two} ({c} to {d}). [How many minutes|For how many minutes] do the bookings [overlap|of "
+        "{one} and {two} overlap]?",
+        "{two} has the {room} from {c} until {d} and {one} from {a} until {b}. How long, in minutes, do [they|{one} and {two}] have to share it?",
     ),
     draw=_draw_overlap,
     work=_work_overlap,
@@ -252,12 +256,13 @@ OVERLAP = Family(
         "start": Tell(
             ("Of {a} and {c}, the later start is {start}.", "The shared time begins at {start}, when both have arrived ({a} and {c}).",
              "The starts are {a} and {c}; not before {start} are both present."),
-            ("The one who comes last decides when the shared time begins.", "Before the second arrival one of them is alone."),
+            ("The one who comes last[|, {who},] decides when the shared time begins.",
+             "Before the second arrival [one of them is alone|the {room} has one user only]."),
         ),
         "end": Tell(
             ("Of {b} and {d}, the earlier end is {end}.", "It ends at {end}, the earlier of {b} and {d}.",
              "The ends are {b} and {d}, so at {end} the first of them goes."),
-            ("As soon as one leaves, the overlap is over.", "The first to leave decides when it ends."),
+            ("As soon as one leaves the {room}, the overlap is over.", "The first to leave[|, {who},] decides when it ends."),
         ),
         "shared": Tell(
             ("From {start} to {end} there are {value} minutes.", "Between {start} and {end} lie {value} minutes.",
