@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,9 +18,7 @@ from datagen.errors import BudgetReached, Interrupted, OutputError, SetupError, 
 from datagen.plan.model import Plan, Sown, Stretch
 from datagen.plan.resolve import Rehearsing, api_key, resolve
 from datagen.plan.sow import seed_fields, sow
-from datagen.publish import is_out, last_release, publish_release, warm
 from datagen.records import NANO
-from datagen.rehearsal.companion import companion, label_at
 from datagen.runtime.base import Runtime
 from datagen.spec.load import Loaded, load_spec
 from datagen.steps.closing import close
@@ -108,10 +107,13 @@ def planned(loaded: Loaded, options: Options) -> Iterator[tuple[Plan, Sown]]:
 @contextlib.contextmanager
 def _simulator(loaded: Loaded, everything: bool) -> Iterator[Rehearsing | None]:
     simulated = [teacher for teacher in loaded.spec.teachers.values() if everything or teacher.model.startswith("simulator/")]
-    standing = next((teacher.base_url for teacher in simulated if teacher.model.startswith("simulator/") and teacher.base_url), None)
     if not simulated:
         yield None
-    elif standing:
+        return
+    from datagen.rehearsal.companion import companion, label_at  # what a paid build never loads
+
+    standing = next((teacher.base_url for teacher in simulated if teacher.model.startswith("simulator/") and teacher.base_url), None)
+    if standing:
         yield Rehearsing(standing.rstrip("/"), label_at(standing.rstrip("/")))
     else:
         with companion(loaded.spec.rehearsal, loaded.base) as url:
@@ -120,12 +122,14 @@ def _simulator(loaded: Loaded, everything: bool) -> Iterator[Rehearsing | None]:
 
 async def _run(plan: Plan, sown: Sown, this: Season, options: Options, folder: Path, watch: Watch) -> Summary:
     """Every stretch in order, every part in the air, then the release."""
+    gc.freeze()  # what is loaded now stays: no collection needs to walk through it while answers wait
+    gc.set_threshold(50_000, 20, 50)
     runtime = _runtime(options)
     account, torn = _account(folder, build_name(plan, this))
     cap = options.budget or plan.spec.release.budget.usd
     share = functools.partial(Governor, _limits(plan), int(cap * NANO) if cap else None, account.committed)
-    warming = asyncio.ensure_future(_warm_later())
     await runtime.start(functools.partial(hire, plan, options.out / "steps", folder, build_name(plan, this)), share)
+    warming = asyncio.ensure_future(_warm_later())
     try:
         async with _drain_on_signal(runtime):
             made = False
@@ -136,6 +140,8 @@ async def _run(plan: Plan, sown: Sown, this: Season, options: Options, folder: P
     finally:
         await runtime.stop()
         warming.cancel()
+    from datagen.publish import is_out, last_release, publish_release  # loaded while answers were on their way
+
     if made or not is_out(plan, this, options.out):
         publication = publish_release(plan, sown, this, options.out)
         write_cohorts(plan, this, options.out, released=True)
@@ -155,10 +161,16 @@ def _account(folder: Path, name: str) -> tuple[Account, list[str]]:
     return ledger.accounts.get(name, Account()), [f"ledger: {torn}" for torn in ledger.torn]
 
 
-async def _warm_later(seconds: float = 1.0) -> None:
-    """When the first requests are out and there is time."""
+async def _warm_later(seconds: float = 0.3) -> None:
+    """When the first requests are out and nothing has come back: later it would hold up answers."""
     await asyncio.sleep(seconds)
-    await asyncio.to_thread(warm)
+    await asyncio.to_thread(_warm)
+
+
+def _warm() -> None:
+    from datagen.publish import warm
+
+    warm()
 
 
 async def _stretch(plan: Plan, stretch: Stretch, this: Season, out: Path, runtime: Runtime, watch: Callable[..., Any]) -> bool:

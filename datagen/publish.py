@@ -22,7 +22,7 @@ from datagen.release.shards import Facts, publish, step_manifests
 from datagen.spec.models import Ask, Vote
 from datagen.steps.cohort import Cohort, Season, write_seeds
 from datagen.steps.part import part_folder
-from datagen.storage import concat_tables, read_json, read_rows, read_table, write_json
+from datagen.storage import concat_tables, load_parquet, read_json, read_rows, read_table, write_json
 
 LIBRARIES = ("anthropic", "duckdb", "openai", "pyarrow", "pydantic")
 """Their versions are noted: the same rows give the same bytes only with the same writers."""
@@ -64,8 +64,8 @@ def publish_release(plan: Plan, sown: Sown, this: Season, out: Path) -> Publishe
 
 def warm() -> None:
     """Load what publishing needs; done while the first answers are on their way."""
-    for module in ("pyarrow.parquet", "duckdb"):
-        importlib.import_module(module)
+    load_parquet()
+    importlib.import_module("duckdb")
     for template in ("report.html.j2", "card.md.j2"):
         compiled(template)
 

@@ -14,13 +14,21 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+import orjson
+
 NANO = 1_000_000_000
 """Money is counted in whole nano-dollars, so that sums are exact: 1 USD = 10^9."""
 
 
 def canonical_json(value: Any) -> bytes:
     """UTF-8 JSON with sorted keys and no spaces. Raises TypeError, naming the place, on what has no stable form."""
-    _check_stable(value, "value")
+    if _plainly_stable(value):
+        try:
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)  # the same bytes as below, ten times as fast
+        except TypeError:  # a whole number over 64 bits, a lone surrogate
+            pass
+    else:
+        _check_stable(value, "value")
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8", errors="surrogatepass")
 
@@ -28,6 +36,19 @@ def canonical_json(value: Any) -> bytes:
 def digest(value: Any, size: int = 16) -> str:
     """Hex blake2b of the canonical form; `size` in bytes."""
     return hashlib.blake2b(canonical_json(value), digest_size=size).hexdigest()
+
+
+def _plainly_stable(value: Any) -> bool:
+    """True for the common case, a mapping or list of texts and whole numbers, at a tenth of the cost of naming places."""
+    kind = type(value)
+    if kind is dict:
+        return all(type(key) is str and (type(item) in _ATOMS or _plainly_stable(item)) for key, item in value.items())
+    if kind is list:
+        return all(type(item) in _ATOMS or _plainly_stable(item) for item in value)
+    return kind in _ATOMS
+
+
+_ATOMS = frozenset({str, int, bool, type(None)})
 
 
 def _check_stable(value: Any, where: str) -> None:

@@ -13,8 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from datagen.errors import SetupError
-from datagen.records import Row
+from datagen.records import Row, canonical_json
 
 ROW_COLUMNS = ("id", "parent", "seed_id", "fields", "calls")
 """Columns of every row file under steps/; `fields` and `calls` are JSON text, so any row has the same schema."""
@@ -54,6 +56,14 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def load_parquet() -> None:
+    """Import pyarrow, and pandas with it where it is installed: pyarrow's first array looks for it, which takes a quarter of a second."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    pa.array([""])
+
+
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
     """Rows as one Parquet file. `columns`: name -> Arrow type name (string, bool, int64, float64)."""
     import pyarrow as pa
@@ -74,13 +84,19 @@ def read_table(path: Path) -> list[dict[str, Any]]:
 
 def row_record(row: Row, **more: Any) -> dict[str, Any]:
     """A row as a record of a row file, with further columns."""
-    fields = json.dumps(dict(row.fields), ensure_ascii=False, sort_keys=True, default=str)
-    return {"id": row.id, "parent": row.parent, "seed_id": row.seed, "fields": fields, "calls": json.dumps(dict(row.calls), sort_keys=True), **more}
+    return {"id": row.id, "parent": row.parent, "seed_id": row.seed, "fields": _text(row.fields), "calls": _text(row.calls), **more}
+
+
+def _text(values: Mapping[str, Any]) -> str:
+    try:
+        return canonical_json(dict(values)).decode("utf-8")
+    except (TypeError, UnicodeDecodeError):  # a value of a plug-in's own type; a lone surrogate, which Parquet would refuse
+        return json.dumps(dict(values), sort_keys=True, default=str)
 
 
 def row_of(record: Mapping[str, Any]) -> Row:
     """The Row in a record of a row file."""
-    return Row(record["id"], record["parent"], record["seed_id"], json.loads(record["fields"]), json.loads(record["calls"]))
+    return Row(record["id"], record["parent"], record["seed_id"], orjson.loads(record["fields"]), orjson.loads(record["calls"]))
 
 
 def write_rows(path: Path, records: Iterable[Mapping[str, Any]], **more: str) -> None:

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from datagen.errors import SeedError
 from datagen.seeds.problems import FAMILIES, Problems, all_families, known_question
 from datagen.seeds.problems.family import Family, Notebook
+from datagen.seeds.problems.wording import choose
 
 DRAWS = 60
 ONE_OF_MANY = re.compile(
@@ -266,11 +267,19 @@ def test_explanations_are_clean_text_that_ends_with_the_answer(name: str) -> Non
         for style in ("short", "long"):
             text = family.explain(params, random.Random(index), style)
             assert text.splitlines()[-1] == f"The answer is {family.solve(params).answer}."
-            assert not re.search(r"[{}|]|  |\.\.|,\.|\n{3}", text), text
+            assert not re.search(r"[{}|]|  | [,.;]|\.\.|,\.|\n{3}", text), text
             assert not ONE_OF_MANY.search(text), text
-            assert not re.search(r"\b(?:a [aeio]\w|an [bcdfghjklmnpqrstvwxyz]\w)", re.sub(r"a one|an ho", "", text)), text
+            assert not re.search(r"\b(?:[Aa] [aeio]\w|[Aa]n [bcdfghjklmnpqrstvwxyz]\w)", re.sub(r"letter [A-Z]|[Aa] one|[Aa]n ho", "", text)), text
             assert not re.search(r"\b(the|of|is|and|to|a) \1\b", text), text
             assert not re.search(r"(?:^|[.!?] )[a-z]", re.sub(r"\"[^\"]*\"", "", text)), text
+
+
+def test_every_sentence_shape_ends_as_a_sentence() -> None:
+    rng = random.Random(0)
+    for family in all_families():
+        shapes = [*family.phrasings, *family.openings, *(shape for tell in family.tellings.values() for shape in (*tell.say, *tell.why))]
+        for shape in shapes:
+            assert all(re.search(r"[.?!][\")]?$|\)$", choose(shape, rng)) for _ in range(12)), (family.name, shape)
 
 
 def test_long_explanations_say_why_and_short_ones_are_shorter() -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
-from killing import build, digest_of
+from fake_hub import FakeHub
+from killing import DATAGEN, build, digest_of
 from real_runs import labels, rows_at
+
+from datagen.release.pages import figures, planted
 
 REAL = Path(__file__).parent / "real"
 SIMULATED = ("--teacher", "simulator")
@@ -42,7 +47,8 @@ def test_the_check_agrees_with_every_label(data: Path, checked: Path) -> None:
 def test_votes_without_gold(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     build(REAL / "gsm8k_votes.yaml", tmp_path / "out", *SIMULATED)
     truth = labels(data)
-    rows = rows_at(tmp_path / "out", "agreement")
+    rows = [*rows_at(tmp_path / "out", "agreement"), *rows_at(tmp_path / "out", "best")]
+    assert len(rows) == 2700
     right = sum(truth.values())
     lines = []
     for votes in (2, 3, 4):
@@ -77,3 +83,30 @@ def test_datasets_and_duckdb_read_the_same_rows(checked: Path, tmp_path: Path) -
     done = subprocess.run([sys.executable, "-c", script, str(checked), str(tmp_path)], capture_output=True, text=True, env=environment, cwd="/")
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 400
+
+
+def test_the_pushed_release_reads_the_same(checked: Path, tmp_path: Path) -> None:
+    with FakeHub() as hub:
+        environment = {**os.environ, **hub.environment(str(tmp_path)), "HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0"}
+        push = [*DATAGEN, "push", str(checked), "--repo", "me/gsm8k"]
+        refused = subprocess.run(push, capture_output=True, text=True, env=environment)
+        assert refused.returncode == 6 and "simulated" in refused.stderr and not hub.repos
+        sent = subprocess.run([*push, "--allow-simulated"], capture_output=True, text=True, env=environment)
+        assert sent.returncode == 0, sent.stderr
+        script = "import datasets; rows = datasets.load_dataset('me/gsm8k', split='train'); print(len(rows), *rows['id'])"
+        read = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+        assert read.returncode == 0, read.stderr
+    ids = read.stdout.split()[1:]
+    shards = [pq.read_table(path, columns=["id"]).column("id").to_pylist() for path in sorted((checked / "data").iterdir())]
+    assert ids == [row for shard in shards for row in shard]
+
+
+def test_planted_defects_in_lessons_from_real_textbooks(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    build(REAL / "openstax.yaml", out, *SIMULATED)
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["steps"][0]["in"] == 1000
+    defects, _ = planted.proof(figures.account_of(out))
+    with capsys.disabled():
+        print("\nplanted / caught / released: " + ", ".join(f"{defect.name} {defect.planted}/{defect.caught}/{defect.released}" for defect in defects))
+    assert sum(defect.caught for defect in defects) >= 0.85 * sum(defect.planted for defect in defects)

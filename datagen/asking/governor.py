@@ -81,7 +81,8 @@ class _Bucket:
         self.level = min(self.per_second * self.burst, self.level + (now - self.at) * self.per_second)
         self.at = now
         wanted = min(amount, self.per_second * self.burst)  # one request larger than a burst goes when the bucket is full
-        return 0.0 if self.level >= wanted else (wanted - self.level) / self.per_second
+        lack = wanted - self.level
+        return 0.0 if lack <= 1e-9 * wanted else lack / self.per_second  # a wait too short for the clock would never end
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -240,6 +241,11 @@ _TOKENS = re.compile(
 )
 
 
+ECHO_WORDS = 8
+"""Words in a row, shared with a prompt's own text, that nobody writes by chance."""
+_WORD = re.compile(r"[\w']+")
+
+
 class PromptEcho(Operator):
     """The answer repeats the instructions it was given: roles, orders to the writer, `Topic:` lines, chat-template tokens.
 
@@ -260,9 +266,14 @@ class PromptEcho(Operator):
 
     tokens_only: bool = False
     """Look for template tokens alone: comments of programs give orders rightly."""
+    known: tuple[str, ...] = ()
+    """The words of the prompts themselves, without what rows put in. The plan fills this in: a run of ECHO_WORDS of them is an echo."""
 
     def judge(self, fields: Mapping[str, Any]) -> Finding:
         text = self.text(fields)
+        echo = _echoed(text, self.known) if self.known else ""
+        if echo:
+            return Finding(False, "prompt_echo", float(ECHO_WORDS), echo)
         token = _TOKENS.search(text)
         lines = [] if self.tokens_only else _edges(text)
         orders = [match.group() for line in lines if (match := _ORDERS.search(line))]
@@ -271,6 +282,23 @@ class PromptEcho(Operator):
         if not score:
             return Finding(True, score=0.0)
         return Finding(False, "prompt_echo", score, " | ".join([*([token.group()] if token else []), *orders, *sorted(markers)]))
+
+
+def _echoed(text: str, known: tuple[str, ...]) -> str:
+    """The first run of words that stands in the prompts, or ''."""
+    grams = _grams_of(known)
+    words = _WORD.findall(text.lower())
+    runs = (" ".join(words[start : start + ECHO_WORDS]) for start in range(len(words) - ECHO_WORDS + 1))
+    return next((run for run in runs if run in grams), "")
+
+
+@cache
+def _grams_of(known: tuple[str, ...]) -> frozenset[str]:
+    found: set[str] = set()
+    for text in known:
+        words = _WORD.findall(text.lower())
+        found.update(" ".join(words[start : start + ECHO_WORDS]) for start in range(len(words) - ECHO_WORDS + 1))
+    return frozenset(found)
 
 
 def _edges(text: str) -> list[str]:

@@ -51,6 +51,16 @@ class Recipe:
             written.update(operator.writes)
         return needed
 
+    def knowing(self, prompts: Sequence[str]) -> Recipe:
+        """The same recipe for operators that look for the words of the prompts (`known`), where the recipe gives none."""
+        known = tuple(prompts)
+        return Recipe(
+            tuple(
+                (name, operator.model_copy(update={"known": known}) if getattr(operator, "known", None) == () else operator)
+                for name, operator in self.operators
+            )
+        )
+
     def writes(self) -> tuple[str, ...]:
         """Fields that the operators add to a row."""
         return tuple(dict.fromkeys(name for _, operator in self.operators for name in operator.writes))

@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
+
 from datagen.asking.prices import price_of
 from datagen.errors import SetupError, SpecError, nearest
 from datagen.operators.recipe import Recipe
 from datagen.plan.model import SCOPES, Chair, Plan, PlannedStep
 from datagen.records import digest
 from datagen.release.formats import FORMATS
+from datagen.release.formats.base import Format
 from datagen.release.shards import split_shares
 from datagen.seeds.table import Table
 from datagen.spec.load import Loaded
 from datagen.spec.models import AnyStep, Ask, Check, Decontaminate, Dedup, Filter, Mix, Repeat, Select, Teacher, Vote
 from datagen.spec.reading import Written
 from datagen.spec.returns import schema_of
-from datagen.spec.templates import Prompt, expression_variables
+from datagen.spec.templates import Prompt, expression_variables, own_words
 from datagen.storage import sha256_of
 
 _KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
@@ -53,6 +56,8 @@ class _Resolver:
     """Fields that an earlier step drew from a list; the next one draws anew."""
     last: str = "seeds"
     fanned: bool = False
+    said: list[str] = field(default_factory=list)
+    """The prompts' own words so far, without what rows put in."""
 
     def where(self, place: Place) -> str:
         return self.loaded.written.where(place)
@@ -93,6 +98,7 @@ class _Resolver:
         if step.each and step.each not in self.fields:
             raise SpecError(f"{self.where((*place, 'each'))}: no field {step.each!r} before this step{nearest(step.each, self.fields)}")
         prompt = self.prompt(step.ask, (*place, "ask"))
+        self.said += [words for text in (prompt.system, prompt.body) for words in own_words(text)]
         lists = self.lists(prompt, step, place)
         fanned = {"item", "position", "previous"} if step.each else {"sample"} if step.samples > 1 else set()
         self.need(prompt.variables() - set(lists) - fanned, (*place, "ask"), prompt.name, _GIVEN)
@@ -125,7 +131,8 @@ class _Resolver:
         if len(step.check) != 1:
             raise SpecError(f"{self.where((*place, 'check'))}: a check verifies one claim; found {', '.join(step.check) or 'none'}")
         recipe = Recipe.build([step.check], lambda _: self.where((*place, "check")), None)
-        optional = {str(params.get("gold")) for params in step.check.values()}
+        given = next(iter(step.check.values()))
+        optional = {operator.gold for _, operator in recipe.operators if hasattr(operator, "gold") and "gold" not in given}
         self.need(recipe.reads() - optional, (*place, "check"))
         return self.planned(step, number, recipe.writes(), recipe.identity(), recipe=recipe)
 
@@ -135,7 +142,7 @@ class _Resolver:
             items, where = _items(written.value, written.where()), lambda index: written.where((index,))
         else:
             items, where = step.filter, lambda index: self.where((*place, "filter", index))
-        recipe = Recipe.build(items, where, step.on)
+        recipe = Recipe.build(items, where, step.on).knowing(self.said)
         self.need(recipe.reads(), (*place, "filter"))
         return self.planned(step, number, recipe.writes(), recipe.identity(), recipe=recipe)
 
@@ -290,15 +297,30 @@ def api_key(chair: Chair) -> str:
     )
 
 
+def _shape(loaded: Loaded) -> Format:
+    """The release's format, which validates its own columns."""
+    release = loaded.spec.release
+    kind: type[Format] = FORMATS.get(release.format, loaded.written.where(("release", "format")))
+    try:
+        return kind(columns=release.columns)
+    except ValidationError as error:
+        told = "; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors())
+        raise SpecError(f"{loaded.written.where(('release', 'columns'))}: {told}") from error
+
+
 def _check_release(loaded: Loaded, fields: set[str]) -> None:
     release = loaded.spec.release
     where = loaded.written.where(("release",))
-    shape = FORMATS.get(release.format, loaded.written.where(("release", "format")))(columns=release.columns)
+    shape = _shape(loaded)
     for column, name in shape.needs().items():
         if name not in fields:
             hint = f"; name one: release.columns: {{{column}: FIELD}}" if column == name else ""
             fills = f"the format {release.format!r} fills its column {column!r} from the field {name!r}, which no step gives"
             raise SpecError(f"{where}: {fills}{hint}{nearest(name, fields)}")
+    try:
+        split_shares(release.split)
+    except SpecError as error:
+        raise SpecError(f"{loaded.written.where(('release', 'split'))}: {error}") from error
     for name in release.drop:
         if name not in fields:
             raise SpecError(f"{loaded.written.where(('release', 'drop'))}: no field {name!r} to drop{nearest(name, fields)}")

@@ -84,8 +84,9 @@ def _truncation(text: str, prompt: str, rng: random.Random) -> tuple[str, str]:
 def _leak(text: str, prompt: str, rng: random.Random) -> tuple[str, str]:
     pool = material.benchmark_items()
     name, item = rng.choice(pool.texts)
-    lead = rng.choice(("A similar exercise:", "Try the same idea here.", "For comparison, consider this:", "Another case of the same kind:",
-        "Now you:"))
+    lead = rng.choice(
+        ("A similar exercise:", "Try the same idea here.", "For comparison, consider this:", "Another case of the same kind:", "Now you:")
+    )
     return _inserted(text, f"{lead} {item}", rng), f"leak/{pool.origin}:{name}"
 
 
@@ -123,7 +124,7 @@ def _meta_talk(text: str, prompt: str, rng: random.Random) -> tuple[str, str]:
 
 def _repetition(text: str, prompt: str, rng: random.Random) -> tuple[str, str]:
     sentences = _SENTENCE.split(text)
-    whole = [index for index, sentence in enumerate(sentences) if len(sentence.split()) > 3]
+    whole = [index for index, sentence in enumerate(sentences) if len(sentence.split()) > 3 and sentence[-1] in ".!?"]
     at = rng.choice(whole or range(len(sentences)))
     looped = [sentences[at]] * rng.randint(6, 14)
     return " ".join([*sentences[:at], *looped, *sentences[at + 1 :]]), "repetition"
@@ -178,4 +179,3 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "now": ("at this point",), "together": ("combined",), "before": ("ahead of",), "after": ("following",), "from": ("out of",), "leaves": ("keeps",),
     "costs": ("is priced at",), "pays": ("spends",), "remain": ("are left",), "needs": ("requires",), "means": ("implies",), "adds": ("contributes",),
 }  # fmt: skip
-

@@ -74,8 +74,9 @@ def material_digest() -> str:
     return digest([[pool.origin, list(map(list, pool.texts))] for pool in pools] + [sorted(wrong_solutions().items())])
 
 
-_LANGUAGES = frozenset({"de", "fr", "es", "it", "pt", "nl", "sv", "pl", "cs", "fi", "hu", "tr", "ru", "uk", "el", "ar", "he", "hi", "zh", "ja",
-    "ko", "vi", "id"})
+_LANGUAGES = frozenset(
+    {"de", "fr", "es", "it", "pt", "nl", "sv", "pl", "cs", "fi", "hu", "tr", "ru", "uk", "el", "ar", "he", "hi", "zh", "ja", "ko", "vi", "id"}
+)
 
 REFUSALS = (
     "I'm sorry, but I can't help with that request.",

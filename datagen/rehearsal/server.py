@@ -219,8 +219,14 @@ def _statement(house: House) -> tuple[bytes, str]:
 
 
 def _models(house: House) -> tuple[bytes, str]:
-    model = {"id": house.label, "object": "model", "created": 1_790_000_000, "owned_by": "datagen", "type": "model",
-        "display_name": "Simulated teacher"}
+    model = {
+        "id": house.label,
+        "object": "model",
+        "created": 1_790_000_000,
+        "owned_by": "datagen",
+        "type": "model",
+        "display_name": "Simulated teacher",
+    }
     return orjson.dumps({"object": "list", "data": [model], "has_more": False, "first_id": house.label, "last_id": house.label}), "application/json"
 
 

@@ -261,8 +261,10 @@ def _logprobs(text: str, asked: Asked) -> list[dict[str, Any]]:
     made = []
     for index, piece in enumerate(_words(text)):
         sure = -0.01 * (1 + (len(piece) * 7 + index * 13) % 60)
-        others = [{"token": piece if rank == 0 else f"{piece}{rank}", "logprob": sure - 1.5 * rank,
-            "bytes": None} for rank in range(asked.top_logprobs or 0)]
+        others = [
+            {"token": piece if rank == 0 else f"{piece}{rank}", "logprob": sure - 1.5 * rank, "bytes": None}
+            for rank in range(asked.top_logprobs or 0)
+        ]
         made.append({"token": piece, "logprob": sure, "bytes": list(piece.encode()), "top_logprobs": others})
     return made
 

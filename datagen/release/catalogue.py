@@ -6,7 +6,9 @@ older clients read it. Its views name absolute paths: `connect` makes it anew wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,11 +75,35 @@ def connect(out: Path) -> duckdb.DuckDBPyConnection:
     return fresh if fresh is not None else _in_memory(out)
 
 
+@contextlib.contextmanager
+def held_open(out: Path) -> Iterator[None]:
+    """Keep one connection for all queries of the block: opening costs more than most of them."""
+    with connect(out) as con:
+        token = _HELD.set((out, con))
+        try:
+            yield
+        finally:
+            _HELD.reset(token)
+
+
+_HELD: ContextVar[tuple[Path, Any] | None] = ContextVar("held", default=None)
+
+
+@contextlib.contextmanager
+def _held(out: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    held = _HELD.get()
+    if held and held[0] == out:
+        yield held[1]
+    else:
+        with connect(out) as con:
+            yield con
+
+
 def query(out: Path, sql: str, parameters: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Column names and all rows of one statement. Raises SpecError with the engine's words when the SQL is wrong."""
     import duckdb
 
-    with connect(out) as con:
+    with _held(out) as con:
         try:
             done = con.execute(sql, list(parameters))
             return [column[0] for column in done.description or []], done.fetchall()

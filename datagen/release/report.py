@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from datagen.release.catalogue import held_open
 from datagen.release.pages import figures, planted, samples
 from datagen.release.pages.render import render
 from datagen.storage import replacing
@@ -11,10 +12,19 @@ from datagen.storage import replacing
 
 def write_report(out: Path) -> Path:
     """OUT/report.html from the manifests and Parquet of OUT alone. Raises OutputError when nothing has been released there."""
+    with held_open(out):
+        page = _page(out)
+    path = out / "report.html"
+    with replacing(path) as beside:
+        beside.write_text(page, encoding="utf-8")
+    return path
+
+
+def _page(out: Path) -> str:
     account = figures.account_of(out)
     spent = figures.costs(out)
     defects, judges = planted.proof(account) if account.simulated else ([], [])
-    page = render(
+    return render(
         "report.html.j2",
         account=account,
         flows=figures.funnel(account.manifest["steps"]),
@@ -30,7 +40,3 @@ def write_report(out: Path) -> Path:
         proof=planted.totals(defects),
         style=(Path(__file__).parent / "pages" / "report.css").read_text(encoding="utf-8"),
     )
-    path = out / "report.html"
-    with replacing(path) as beside:
-        beside.write_text(page, encoding="utf-8")
-    return path

@@ -65,6 +65,9 @@ class ProcessPool:
         self._scheduled = False
         while self._jobs and (self._idle or self._busy < self._size):
             process = self._idle.pop() if self._idle else _Process()
+            if not process.alive():  # ended from outside between two batches; its next batch is not to blame
+                process.end()
+                process = _Process()
             self._busy += 1
             task = asyncio.ensure_future(self._serve(process, self._next_batch()))
             self._tasks.add(task)
@@ -150,6 +153,9 @@ class _Process:
         return results
 
     _warm = False
+
+    def alive(self) -> bool:
+        return self._process.is_alive()
 
     def end(self) -> None:
         self._process.kill()

@@ -6,6 +6,7 @@ A prompt file is a short YAML head between `---` lines (about, system) and a bod
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,7 @@ from datagen.spec.reading import Written, read_yaml, validated
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False)
 for _table, _name in ((_ENVIRONMENT.globals, "lipsum"), (_ENVIRONMENT.filters, "random")):
     _table.pop(_name)  # a prompt that differs from run to run would be paid for in each
+_MARKUP = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _GLOBALS = frozenset(_ENVIRONMENT.globals)
 
 
@@ -85,6 +87,11 @@ def _split(text: str) -> tuple[str, str, int]:
 def variables(text: str) -> set[str]:
     """Undeclared names of a template, built-in functions left out."""
     return meta.find_undeclared_variables(_ENVIRONMENT.parse(text)) - _GLOBALS
+
+
+def own_words(text: str) -> list[str]:
+    """The pieces of a template between its variables and blocks: what it says whatever the row."""
+    return [piece.strip() for piece in _MARKUP.split(text) if piece.strip()]
 
 
 @cache

@@ -15,18 +15,26 @@ _ABOUT = re.compile(
     r"lesson on|chapter on|section on|text on)\s+"
     r"(?:the (?:topic|subject|concept|idea) (?:of )?)?[\"'“‘«*_]*([^\n.,;:!?\"”’»*_]{3,80})", re.IGNORECASE
 )  # fmt: skip
-_SOURCE = re.compile(r"^[ \t>*#]*(?:the )?(?:source|passage|document|excerpt|context|reading|material|text)\b[^:\n]{0,40}:[*_ \t]*\n?(.+)",
-    re.IGNORECASE | re.MULTILINE | re.DOTALL)
+_SOURCE = re.compile(
+    r"^[ \t>*#]*(?:the )?(?:source|passage|document|excerpt|context|reading|material|text)\b[^:\n]{0,40}:[*_ \t]*\n?(.+)",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
 _TAGGED = re.compile(r"<(source|passage|document|excerpt|context|text)>\s*(.+?)\s*</\1>", re.IGNORECASE | re.DOTALL)
-_PROPER = frozenset(words("Bayes Euler Newton Python Pythagoras Pythagorean Fibonacci Euclid Fermat Gauss English French German Roman Greek Latin "
-    "Java Rust Darwin Boolean Markov Fourier Cartesian"))
-_STOP = frozenset(words(
-    "about above after again against also although among because been before being below between both could does doing down during each either every "
-    "from further have having here into itself just "
-    "like many more most much must never only other others over same should since some still such than that their them then there these they this "
-    "those through under until very were what when where "
-    "which while will with within without would your shall might often being called using used make makes made even well first second three another "
-    "however example figure chapter section"))
+_PROPER = frozenset(
+    words(
+        "Bayes Euler Newton Python Pythagoras Pythagorean Fibonacci Euclid Fermat Gauss English French German Roman Greek Latin "
+        "Java Rust Darwin Boolean Markov Fourier Cartesian"
+    )
+)
+_STOP = frozenset(
+    words(
+        "about above after again against also although among because been before being below between both could does doing down during "
+        "each either every from further have having here into itself just like many more most much must never only other others over "
+        "same should since some still such than that their them then there these they this those through under until very were what "
+        "when where which while will with within without would your shall might often being called using used make makes made even "
+        "well first second three another however example figure chapter section"
+    )
+)
 _KINDS = {
     "child": ("child", "kid", "primary", "elementary", "young", "grade 1", "grade 2", "grade 3", "grade 4", "grade 5", "year-old", "pupil"),
     "engineer": ("engineer", "professional", "developer", "expert", "practitioner", "scientist", "analyst", "technician", "researcher", "programmer"),
@@ -54,9 +62,16 @@ class Brief:
         passage = _passage(prompt)
         rest = prompt.replace(passage, " ") if passage else prompt
         title = _labelled(rest, "section|chapter|title|heading|lesson")
+        title = title.partition(". ")[0]
         topic = _labelled(rest, "topic|subject|theme|concept|field|skill") or title or _about(rest) or _fallback(passage or rest)
-        return cls(topic, _labelled(rest, "audience|reader|readers|readership|level|for"), _labelled(rest, "style|form|format|genre|kind|tone"),
-            _labelled(rest, "persona|voice|author|teacher|writer"), title, passage)
+        return cls(
+            topic,
+            _labelled(rest, "audience|reader|readers|readership|level|for"),
+            _labelled(rest, "style|form|format|genre|kind|tone"),
+            _labelled(rest, "persona|voice|author|teacher|writer"),
+            title,
+            passage,
+        )
 
     @property
     def tone(self) -> str:

@@ -13,10 +13,26 @@ from datagen.seeds.problems.wording import words
 
 _SCORES = frozenset({"score", "rating", "grade", "quality", "value", "points", "level", "educational_value", "correctness", "clarity"})
 _WORDS = frozenset(
-    {"fault", "faults", "reason", "reasons", "reasoning", "critique", "feedback", "comment", "justification", "explanation", "evidence", "verdict",
-        "rationale", "flaw", "weakness"}
+    {
+        "fault",
+        "faults",
+        "reason",
+        "reasons",
+        "reasoning",
+        "critique",
+        "feedback",
+        "comment",
+        "justification",
+        "explanation",
+        "evidence",
+        "verdict",
+        "rationale",
+        "flaw",
+        "weakness",
+    }
 )
 _TAGGED = re.compile(r"<(\w+)>\n?(.*?)\n?</\1>", re.DOTALL)
+_JUDGED = ("text", "answer", "solution", "output", "response", "candidate")
 _HEADED = re.compile(
     r"(?:^|\n)[#* ]*(?:the )?(?:text|section|chapter|lesson|passage|solution|answer|response|candidate|student'?s? answer)[* ]*:[* ]*\n?",
     re.IGNORECASE,
@@ -37,7 +53,12 @@ _ECHO = re.compile(
 )
 _PERSONAL = re.compile(r"[\w.+-]+@[\w-]+\.[a-z]{2,}|\(\d{3}\) \d{3}-\d{4}|\b\d{3}-\d{2}-\d{4}\b|\b\d{2,5} [A-Z]\w+ (?:Street|Avenue|Road), ")
 _FINAL = re.compile(r"^[ >*]*(?:The answer is|####) *\$?(?:\\boxed\{)?([^\n$}]+?)\}?\$?\.?\**$", re.MULTILINE)
-_FUNCTION_WORDS = frozenset(words("the of and to is are that it for with by be this from or at where you have not if what"))
+_FUNCTION_WORDS = frozenset(
+    words(
+        "the of and to is are that it for with by be this from or at where you have not if what its any than then after "
+        "how had they there which because"
+    )
+)
 """English words that other languages do not share."""
 
 FAULTS: dict[str, tuple[str, ...]] = {
@@ -50,9 +71,15 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "truncation": ("The text stops in the middle of a sentence.", "The end is missing."),
     "wrong_answer": ("The final answer is wrong: {answer} instead of {truth}.", "A step goes wrong; the result should be {truth}, not {answer}."),
 }
-_CLEAN = ("none", "No fault found.", "Nothing serious.", "None; the steps are clear.", "none worth naming")
-_MINOR = ("A second example would help.", "Correct, though a little dry.", "The reasons could be spelled out more.",
-    "Some steps are quick for beginners.")
+_TOP = 0.6
+"""Share of clean texts with the highest score; the others get the next one."""
+_CLEAN = ("none",)
+_MINOR = (
+    "A second example would help.",
+    "Correct, though a little dry.",
+    "The reasons could be spelled out more.",
+    "Some steps are quick for beginners.",
+)
 
 
 def is_judging(schema: Mapping[str, Any]) -> bool:
@@ -68,9 +95,10 @@ def is_judging(schema: Mapping[str, Any]) -> bool:
 
 def judged_text(prompt: str) -> str:
     """The part of a prompt that is to be judged: between tags, after a heading such as `Text:`, else all of it."""
-    tagged = [match.group(2) for match in _TAGGED.finditer(prompt)]
+    tagged = {match.group(1).lower(): match.group(2) for match in _TAGGED.finditer(prompt)}
     if tagged:
-        return max(tagged, key=len).strip()
+        named = next((text for name, text in tagged.items() if name in _JUDGED), None)
+        return (max(tagged.values(), key=len) if named is None else named).strip()
     headed = _HEADED.split(prompt)
     return headed[-1].strip() if len(headed) > 1 else prompt.strip()
 
@@ -102,12 +130,16 @@ def _foreign(text: str) -> bool:
         said = re.findall(r"[^\W\d_]+", paragraph.lower())
         if any(ord(char) > 0x370 and char.isalpha() for char in paragraph) and len(paragraph) > 40:
             return True
-        if len(said) >= 18 and not re.search(r"[=×{}\[\]`]", paragraph) and sum(word in _FUNCTION_WORDS for word in said) < 0.08 * len(said):
+        english = sum(word in _FUNCTION_WORDS for word in said)
+        if len(said) >= 11 and not re.search(r"[=×{}\[\]`]", paragraph) and english <= 0.08 * max(len(said) - 11, 0):
             return True
     return False
 
 
 def _cut(text: str) -> bool:
+    last = text.rstrip().rpartition("\n")
+    if last[0] and len(last[2].split()) <= 3:
+        return False  # a signature
     return bool(text) and text.rstrip()[-1] not in ".!?…\"”')]}`*:|0123456789" and len(text.split()) > 12
 
 
@@ -129,7 +161,7 @@ def judge(schema: Mapping[str, Any], prompt: str, rng: random.Random) -> dict[st
     fault, said = fault_in(prompt)
     level = rng.random()
     if not fault:
-        said = rng.choice(_CLEAN if level < 0.55 else _MINOR)
+        said = rng.choice(_CLEAN) if level < _TOP else rng.choice(_MINOR)
     return {name: _field(item, fault, said, level, rng) for name, item in schema["properties"].items()}
 
 
@@ -147,7 +179,6 @@ def _field(item: Mapping[str, Any], fault: str, said: str, level: float, rng: ra
 
 def _score(item: Mapping[str, Any], faulty: bool, level: float) -> int | float:
     low, high = item.get("minimum", 1), item.get("maximum", 5)
-    steps = (0, 0, 1) if faulty else (4, 4, 3)
-    share = steps[0 if level < 0.4 else 1 if level < 0.6 else 2] / 4
+    share = (0.0 if level < _TOP else 0.25) if faulty else (1.0 if level < _TOP else 0.75)
     score = low + (high - low) * share
     return int(score + 0.5) if item.get("type") == "integer" else float(round(score, 2))

@@ -47,6 +47,8 @@ class Writer:
         self._brief = brief
         self._rng = rng
         self._deck = Deck(rng)
+        tone = voices.HABITS[brief.tone]
+        self._habits = rng.sample(tone, len(tone))
         self._gist = Gist.of(brief.passage) if brief.passage else Gist()
         name, other = rng.sample(NAMES, 2)
         topic = brief.topic_within
@@ -66,7 +68,13 @@ class Writer:
             ("question", self._questions), ("faq", self._questions), ("q&a", self._questions), ("story", self._story), ("narrative", self._story),
         )  # fmt: skip
         form = next((form for mark, form in forms if mark in style), self._lesson)
-        return Prose("\n\n".join(form()), self._summary(), self._wrong)
+        return Prose("\n\n".join([*self._heading(), *form()]), self._summary(), self._wrong)
+
+    def _heading(self) -> list[str]:
+        """A title: that of the section where the prompt names one, else by turns."""
+        if self._brief.title:
+            return [f"## {self._brief.title}"]
+        return [f"# {self._words['Topic']}"] if self._rng.random() < 0.4 else []
 
     def _say(self, templates: tuple[str, ...], **more: str) -> str:
         return fill(self._deck.deal(templates), self._rng, {**self._words, **more})
@@ -85,8 +93,8 @@ class Writer:
         return [" ".join(sentences)] if sentences else []
 
     def _lead(self) -> str:
-        bridge = "" if self._fits else f" {self._say(voices.BRIDGES)}"
-        return f"{self._say(voices.LEADS)}{bridge}"
+        bridge = "" if self._fits else f"{self._say(voices.BRIDGES)} "
+        return f"{bridge}{self._say(voices.LEADS)}"
 
     def _solved(self, last: str = "The answer is {answer}.") -> str:
         return self._problem.family.tell(self._problem.params, self._solution, self._rng, "long", last)
@@ -95,13 +103,15 @@ class Writer:
         return " ".join([self._say(voices.REFLECT), self._habit(), self._habit()])
 
     def _habit(self) -> str:
-        do, reasons = self._rng.choice(voices.HABITS[self._brief.tone])
+        do, reasons = self._habits.pop()
         do = choose(do, self._rng)
         return self._say(voices.ADVICE, do=do, Do=do[:1].upper() + do[1:], reason=self._rng.choice(reasons))
 
     def _exercise(self) -> str:
         again = self._other_problem()
-        return self._say(voices.EXERCISES, question=again.question, answer2=_within(again.family.solve(again.params).answer))
+        question = f"\n\n{again.question}\n\n" if "\n" in again.question else again.question
+        text = self._say(voices.EXERCISES, question=question, answer2=_within(again.family.solve(again.params).answer))
+        return re.sub(r" *\n\n *", "\n\n", text)
 
     def _second(self) -> str:
         """A second case, told briefly."""
@@ -120,10 +130,7 @@ class Writer:
         return again
 
     def _lesson(self) -> list[str]:
-        headed = self._rng.random() < 0.6
-        title = [f"# {self._brief.title or self._words['Topic']}"] if headed else []
-        case = [f"## {self._say(voices.CASES)}"] if headed else []
-        return [*title, self._hook(), *self._about_source(), *case, self._lead(), f"> {self._problem.question}".replace("\n", "\n> "), self._solved(),
+        return [self._hook(), *self._about_source(), self._lead(), f"> {self._problem.question}".replace("\n", "\n> "), self._solved(),
                 self._reflection(), self._second(), f"{self._habit()} {self._exercise()}"]  # fmt: skip
 
     def _worked_first(self) -> list[str]:
@@ -133,8 +140,18 @@ class Writer:
 
     def _questions(self) -> list[str]:
         first, second, third = (f"**{self._say(shapes)}**" for shapes in (voices.WHY_ASKED, voices.CASE_ASKED, voices.LESSON_ASKED))
-        return [first, self._hook(), *self._about_source(), second, self._lead(), self._problem.question, self._solved(), third, self._reflection(),
-            self._exercise()]
+        return [
+            first,
+            self._hook(),
+            *self._about_source(),
+            second,
+            self._lead(),
+            self._problem.question,
+            self._solved(),
+            third,
+            self._reflection(),
+            self._exercise(),
+        ]
 
     def _story(self) -> list[str]:
         tone = "child" if self._brief.tone == "child" else "adult"

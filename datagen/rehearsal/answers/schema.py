@@ -11,6 +11,7 @@ from typing import Any
 
 from datagen.rehearsal.answers import voices
 from datagen.rehearsal.answers.brief import Brief, Gist
+from datagen.rehearsal.answers.everyday import Errand
 from datagen.rehearsal.answers.prose import Prose, Writer, fitting
 from datagen.rehearsal.answers.worked import Problem, worked
 from datagen.seeds.problems.family import Solution
@@ -54,7 +55,11 @@ class Filler:
         self._brief = Brief.of(prompt)
         self._given = Problem.found(prompt)
         self._asks = any(_QUESTION.search(name.lower()) for name in root.get("properties", {}))
+        self._planned = "one sentence" in prompt
+        """Whether headings are wanted together with a sentence on what the section settles."""
         self._headings = self._fresh_headings()
+        errand = {"instruction", "output"} <= set(root.get("properties", {}))
+        self._errand = Errand(prompt, self._brief.topic, self._brief.style, rng) if errand else None
 
     def fill(self) -> Any:
         """A value that fits the whole schema."""
@@ -120,6 +125,8 @@ class Filler:
         return text[: schema["maxLength"]].rstrip() if "maxLength" in schema else text
 
     def _text(self, name: str) -> str:
+        if self._errand is not None and name in ("instruction", "input", "output"):
+            return self._errand.text(name)
         if _SUMMARY.search(name):
             return self._prose.summary
         if _ANSWER.search(name):
@@ -139,9 +146,17 @@ class Filler:
         number = self._rng.randint(max(least, min(3, schema.get("maxItems", 3))), max(least, min(6, schema.get("maxItems", 6))))
         items = self._resolved(schema.get("items", {"type": "string"}))
         if items.get("type", "string") != "string" or "enum" in items:
-            return [self._value(items, name, depth + 1) for _ in range(number)]
+            return [self._item(items, name, depth + 1) for _ in range(number)]
         source = self._items(name.lower())
         return [next(source) for _ in range(number)]
+
+    def _item(self, items: Schema, name: str, depth: int) -> Any:
+        """One value of a list; where it asks for a question, it gets a problem of its own."""
+        if any(_QUESTION.search(key.lower()) for key in items.get("properties", {})):
+            self._asks = True
+            self.__dict__.pop("_problem", None)
+            self.__dict__.pop("_solution", None)
+        return self._value(items, name, depth)
 
     def _items(self, name: str) -> Iterator[str]:
         """Strings for a list of this name."""
@@ -168,5 +183,11 @@ class Filler:
         for round_ in range(1, 99):
             for template in self._rng.sample(voices.HEADINGS, len(voices.HEADINGS)):
                 topic = self._brief.topic_within
-                heading = fill(template, self._rng, {"topic": topic, "Topic": topic[:1].upper() + topic[1:]})
-                yield heading if round_ == 1 else f"{heading} ({round_})"
+                values = {"topic": topic, "Topic": topic[:1].upper() + topic[1:]}
+                heading = fill(template, self._rng, values) + ("" if round_ == 1 else f" ({round_})")
+                yield f"{heading}. {self._purpose()}" if self._planned else heading
+
+    def _purpose(self) -> str:
+        """What a section is for, as a plan says it."""
+        family = fitting(self._brief.topic, self._rng)[0].name.replace("_", " ")
+        return fill(self._rng.choice(voices.PURPOSES), self._rng, {"family": family})

@@ -12,58 +12,61 @@ HOOKS: dict[str, tuple[str, ...]] = {
         "\"{Topic}?\" {name} asked. \"[That sounds like something for grown-ups|Those are big words]!\" But {other} knew a small puzzle to begin "
         "with.",
         "On a rainy afternoon in {town}, {name} and {other} [got talking|started to wonder] about {topic}.",
-        "{name} and {other} [believe|think] that big ideas start small, so they met {topic} with [a puzzle|a riddle] that fits on one page.",
+        "{name} and {other} [believe|think] that big ideas start small, so they began to think about {topic} with [a puzzle|a riddle] that fits on "
+        "one page.",
         "{other} asked {name} a [hard|tricky|good] question about {topic}, and {name} did not know the answer, which was a fine place to start.",
         "{name} took a pencil, sat down [in a quiet place|near a window] in {town}, and thought about {topic}.",
         "At {town} school, {name} heard about {topic} [and wanted to know more|and had a hundred questions].",
-        "\"Where does {topic} begin?\" [asked|wondered] {name}, and {other} [pulled out a pencil|looked for some paper].",
+        "\"Who can tell me about {topic}?\" [asked|wondered] {name}, and {other} [pulled out a pencil|looked for some paper].",
         "{town} has a clever [baker|gardener|bus driver] called {name}, who can explain {topic} to anybody.",
         "If {name} could [invite|ask] one person to talk about {topic}, it would be {other} from {town}.",
     ),
     "student": (
-        "{name} was told in {town} that {topic} is hard, [tried one problem|sat down with one problem], and found that it can be done by hand.",
+        "{name} was told in {town} that nobody understands {topic} at once, [tried one problem|sat down with one problem], and found a way in.",
         "{name} and {other} both read about {topic}: {name} learned the definitions by heart, {other} also worked an example, and [a week|a month] "
         "later {other} could still use them.",
-        "When {name} first met {topic}, one complete case [did more|helped more] than a list of rules.",
+        "When {name} first read about {topic}, one complete case [did more|helped more] than a list of rules.",
         "{name}, who teaches in {town}, opens every course on {topic} with a problem [small enough to finish|that fits on half a page].",
         "For {name}, reading about {topic} felt easy until [the book was closed|it had to be done alone in {town}].",
         "In {town}, {name}'s study group spends its first hour on {topic} without any theory, [on one problem alone|with just one problem to "
         "finish].",
-        "Like {name}, many students of {topic} [want|ask for] the reason before the rule, and an example has both.",
-        "What {name} calls practice with {topic}, {other} calls [repeating one honest example|doing it until it is dull]; they mean the same.",
+        "Like {name}, many who read about {topic} [want|ask for] the reason before the rule, and an example has both.",
+        "What {name} calls learning about {topic}, {other} calls [repeating one honest example|doing it until it is dull]; they mean the same.",
         "{name}'s notes on {topic} begin with a [question|problem], not with a definition, and {other} thinks that is why they are so easy to read.",
         "Before the exam on {topic}, {name} and {other} met in {town} and [solved one problem slowly|took a single problem apart].",
-        "\"Knowing the words of {topic} is half of it,\" {name} told {other}, \"[and doing the work by hand is the other half|the other half is a "
+        "\"Reading about {topic} is half of it,\" {name} told {other}, \"[and doing the work by hand is the other half|the other half is a "
         "pencil].\"",
         "Of everything said about {topic} in {town} that term, {name} kept [one worked case|a single example].",
     ),
     "engineer": (
-        "{name}, an engineer in {town}, asks three things of any calculation around {topic}: what goes in, in which unit, and how the result was "
+        "{name}, an engineer in {town}, asks three things of any calculation about {topic}: what goes in, in which unit, and how the result was "
         "checked.",
-        "A review in {town} found no fault in {name}'s formulas for {topic}; what went wrong was a number copied from [the wrong line|another "
+        "A review in {town} found no gap in {name}'s notes on {topic}; what went wrong was a number copied from [the wrong line|another "
         "sheet].",
         "When {name} documents work on {topic}, every intermediate result gets a line, so that {other} can [check|review] it.",
-        "{name} keeps a worked reference case for {topic} [next to the code|in the project folder], and {other} compares every change with it.",
-        "Where {topic} enters a design in {town}, {name} wants the numbers to be [reproducible|traceable] from the inputs on.",
+        "{name} keeps a worked reference case on {topic} [next to the code|in the project folder], and {other} compares every change with it.",
+        "Where a design in {town} depends on {topic}, {name} wants the numbers to be [reproducible|traceable] from the inputs on.",
         "For {name}, a result about {topic} without a check is only a claim, and {other} [was made to learn this|agrees].",
-        "{name}'s checklist for {topic} has four lines: given, wanted, method, check.",
-        "{other} estimates before computing, with {topic} as elsewhere, since a rough figure [once caught|has caught] an error of size in {town}.",
+        "{name}'s checklist for anything about {topic} has four lines: given, wanted, method, check.",
+        "{other} estimates before computing, not only in work on {topic}, since a rough figure [once caught|has caught] an error of size in {town}.",
         "On {name}'s desk in {town} lies a one-page calculation that explains {topic} better than [the manual|the slides] did.",
-        "Before {name} automates anything around {topic}, one case is done by hand [and signed by {other}|for comparison].",
-        "{town}'s engineers tell newcomers to {topic} about {name}, who [never trusted|would not sign] a result that had been computed only once.",
+        "Before {name} automates anything about {topic}, one case is done by hand [and signed by {other}|for comparison].",
+        "When people in {town} ask about {topic}, they are told of {name}, who [never trusted|would not sign] a result that had been computed only "
+        "once.",
     ),
     "adult": (
         "{name} came back to {topic} years after school and found that [one worked case|a single example] brought most of it back.",
-        "{name} reads slowly, and {topic} [rewards|repays] that: one case understood to the end is worth ten that were skimmed.",
+        "{name} reads slowly about {topic}, and it pays: one case understood to the end is worth ten that were skimmed.",
         "In {town}, {name} runs an evening course on {topic} for people who [never liked|had given up on] the subject.",
-        "{name} tells newcomers to {topic} to [bring a pencil|expect some writing], because what one has done by hand stays.",
-        "A neighbour asked {name} what {topic} [has to do with|might mean for] daily life in {town}, and got an example for an answer.",
+        "{name} tells people who ask about {topic} to [bring a pencil|expect some writing], because what one has done by hand stays.",
+        "A neighbour in {town} asked {name} about {topic} and [daily life|what follows from it], and got an example for an answer.",
         "When {name} and {other} talk about {topic}, they soon [look for|ask for] a concrete case, since one can agree or disagree about that.",
         "Over coffee in {town}, {name} and {other} [tried to explain|explained] {topic} to each other, with a paper napkin for a blackboard.",
-        "Nobody had told {name} that {topic} can start with a problem [as plain as this one|from everyday life].",
-        "{name} missed {topic} at school and [learned|picked] it up in {town}, one example at a time.",
-        "What {name} likes about {topic} is that one can check [the result|oneself] without asking anybody in {town}.",
-        "To {name}, the library in {town} means {topic} on Tuesdays and [a good problem to take home|something to puzzle over on the way back].",
+        "Nobody had told {name} that one can start to think about {topic} with a problem [as plain as this one|from everyday life].",
+        "{name} never heard about {topic} at school and [picked it up|caught up on it] in {town}, one example at a time.",
+        "What {name} likes when it comes to {topic} is that one can check [the result|oneself] without asking anybody in {town}.",
+        "To {name}, the library in {town} means reading about {topic} on Tuesdays and [a good problem to take home|something to puzzle over on the "
+        "way back].",
     ),
 }  # fmt: skip
 
@@ -98,9 +101,9 @@ LEADS: tuple[str, ...] = (
 BRIDGES: tuple[str, ...] = (
     "It is not about {topic} itself, {name} admits, but it needs the same habit: [known facts first, then one step at a time|to state what is known "
     "and move one step at a time].",
-    "{name} chose an everyday calculation on the way to {topic}, since it [asks for|trains] the same care.",
+    "{name} chose an everyday calculation on the way to understanding {topic}, since it [asks for|trains] the same care.",
     "As {name} sees it, a question about {topic} becomes definite in the same way, by [naming the quantities|saying which quantities are known].",
-    "Before {topic}, {name} lets {other} warm up on a problem that [can be finished|has a definite answer].",
+    "Before they come to {topic}, {name} lets {other} warm up on a problem that [can be finished|has a definite answer].",
     "{other} asked what this has to do with {topic}, and {name} [replied|said]: exact reading comes first in both.",
 )
 
@@ -171,13 +174,13 @@ HABITS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
 ADVICE: tuple[str, ...] = (
     "{name} [reminds|often tells] {other} to {do}: {reason}.",
     "{name} never forgets to {do}, because {reason}.",
-    "\"{Do},\" [says|advises] {name}, \"for {reason}.\"",
+    '"{Do}," [says|advises] {name}, "for {reason}."',
     "In {town} they learn to {do}, since {reason}, or so {name} [says|reports].",
     "What saves {name} most often is to {do}, because {reason}.",
     "It helps {other} to {do}, as {reason}.",
     "{name} and {other} agree on one thing: {do}, for {reason}.",
     "[A rule|Another rule] from {name}'s wall in {town} says: {do}, because {reason}.",
-    "When {topic} gets difficult, {name}'s answer is to {do}, since {reason}.",
+    "When thinking about {topic} gets difficult, {name}'s answer is to {do}, since {reason}.",
 )
 
 EXERCISES: tuple[str, ...] = (
@@ -191,32 +194,41 @@ EXERCISES: tuple[str, ...] = (
 )  # fmt: skip
 
 HEADINGS: tuple[str, ...] = (
-    "What {topic} [is about|is for]", "The words one needs for {topic}", "A first example, step by step", "{Topic} [in everyday life|around us]",
+    "A question about {topic}", "The words one needs to speak about {topic}", "A first example, step by step", "{Topic}, seen [at home|at work]",
     "Common slips and how to [notice|catch] them",
     "Checking a result", "From a [picture|story] to numbers", "When the numbers grow", "Two ways to the same answer",
-    "[Exercises|Problems] with answers", "{Topic} and [its neighbours|what comes next]",
+    "[Exercises|Problems] with answers", "What comes after {topic}",
     "How to [read|take apart] a question", "Estimating before computing", "What stays the same when the numbers change", "A harder case",
     "Explaining {topic} to somebody else",
-    "Where {topic} [comes from|begins]", "[Limits|Where the method stops working]", "Working backwards", "A look back at {topic}",
+    "Why people ask about {topic}", "[Limits|Where the method stops working]", "Working backwards", "A look back at {topic}",
     "Units, signs and [other small things|details]",
-    "What is given, what is wanted", "A conversation about {topic}", "[Practice|More practice] with {topic}",
+    "What is given, what is wanted", "A conversation about {topic}", "[Practice|More practice] on {topic}",
+)  # fmt: skip
+
+PURPOSES: tuple[str, ...] = (
+    "It settles [where to begin|what is known at the start], with a case of {family}.",
+    "A case of {family} shows [why the step is needed|what goes wrong without it].",
+    "The example of {family} answers how [a result can be trusted|one notices a slip].",
+    "It asks what stays the same [when the numbers change|in another case], by way of {family}.",
+    "By way of {family}, it shows [which question to ask first|how to put it into words].",
+    "It compares two ways to treat {family} and says [which is safer|how they differ].",
 )  # fmt: skip
 
 TERMS: tuple[str, ...] = (
-    "[Some words|A few words] carry the passage: {terms}, and {name} made sure of each before going on.",
-    "The [source|passage] that {name} read [keeps coming back to|returns again and again to] {terms}.",
-    "If {other} can say in a sentence what is meant by {terms}, [most of the passage is in hand|the passage holds no more surprises].",
-    "{name} marked the words {terms} [in the passage|with a pencil].",
+    "[Some words|A few words] carry the rest: {terms}, and {name} made sure of each before going on.",
+    "{name} found that everything here [keeps coming back to|returns again and again to] {terms}.",
+    "If {other} can say in a sentence what is meant by {terms}, [most of it is in hand|the rest holds no surprises].",
+    "{name} marked the words {terms} [on the page|with a pencil].",
 )
 FACTS: tuple[str, ...] = (
-    "[According to the source|The passage tells us that|We read that|As the text has it], {fact}",
-    "[A point to keep|Worth remembering|Not to be missed]: {fact}",
-    "[The source adds|Further on it says|Elsewhere in the passage it is said] that {fact}",
+    "[One thing {name} tells {other} first is that|{name} wants {other} to know that|To {name} it matters that] {fact}",
+    "[{name} keeps in mind that|{other} was surprised that|{name} had to read twice that] {fact}",
+    "[{other} found out that|{name} adds that|Then {other} learned that] {fact}",
 )
 DEFINITIONS: tuple[str, ...] = (
     "What {verb} {term}? In short, {meaning}.",
-    "By {term} the source [means|understands] {meaning}.",
-    "[Ask for|Look up] {term}, and the passage answers: {meaning}.",
+    "By {term} [{name} means|one understands] {meaning}.",
+    "[Ask {name} for|Ask {other} about] {term}, and the answer is: {meaning}.",
     "The word to learn [here|at this point] is {bare}: {meaning}.",
 )
 
@@ -225,13 +237,11 @@ AGAIN: tuple[str, ...] = (
     "Once more, with numbers from {town}:", "{name} let the numbers change, and [nothing else changed|the path stayed]:",
     "{other} asked for another one, and {name} [found|wrote] this:",
 )  # fmt: skip
-CASES: tuple[str, ...] = (
-    "{name}'s [case|problem]", "An example from {town}", "What {other} [asked|wanted to know]", "Pencil and paper with {name}",
-    "{name} works it out", "[From question to answer|Step by step] with {other}",
-)  # fmt: skip
 WHY_ASKED: tuple[str, ...] = (
-    "{name} from {town} asks: where does one start with {topic}?", "{name} wants to know: how does one [begin with|get into] {topic}?",
-    "A question from {town}, sent by {name}: what is a good first step towards {topic}?", "{name} wonders: is it hard to [learn|get into] {topic}?",
+    "{name} from {town} asks: where does one start to understand {topic}?",
+    "{name} wants to know: how does one [come to understand|learn about] {topic}?",
+    "A question from {town}, sent by {name}: what is a good first step towards understanding {topic}?",
+    "{name} wonders: is it hard to [understand|explain] {topic}?",
 )  # fmt: skip
 CASE_ASKED: tuple[str, ...] = (
     "{other} asks: can you show [an example|one case]?", "{name} again: what does that look like with numbers?",
@@ -257,8 +267,8 @@ TOLD: tuple[str, ...] = (
 )  # fmt: skip
 ASKS: tuple[str, ...] = (
     "{other}, I keep hearing about {topic}, so where do I [begin|start]?", "Could we talk about {topic}, {other}?",
-    "What would you show somebody in {town} who is new to {topic}, {other}?",
-    "You know {topic} well, {other}, so tell me how you [got into it|learned it].",
+    "What would you show somebody in {town} who asks about {topic}, {other}?",
+    "You know about {topic}, {other}, so tell me how you [found out|learned it].",
     "{other}, I have to explain {topic} in {town} [tomorrow|next week], and I do not know how to begin.",
 )  # fmt: skip
 ANSWERS: tuple[str, ...] = (
@@ -266,22 +276,41 @@ ANSWERS: tuple[str, ...] = (
     "By doing, {name}, since reading alone [never helped me|did not help anybody in {town}].",
     "I would start with numbers that fit on [one page|a napkin], {name}.",
 )  # fmt: skip
-SOURCE: tuple[str, ...] = ("I brought the passage along, {other}.", "Let me [sum up|go through] what I read in {town}.",
-    "{other}, this is from my notes.")
-WANTS: tuple[str, ...] = ("Then give me [one|a problem], {other}.", "[Go ahead|I am ready], {other}.", "Good, {other}, which problem?",
-    "All right, {other}, [let us try|what is the problem]?")
-GIVES: tuple[str, ...] = ("Here it is, {name}.", "Try this, {name}.", "{name}, [take|listen to] this one.",
-    "[What do you make of this|How about this], {name}?")
-NODS: tuple[str, ...] = ("[Right|Yes], {you}.", "I see, {you}.", "Good, {you}.", "[Clear so far|So far, so good], {you}.", "Hm, {you}.",
-    "[Let me see|One moment], {you}.", "Agreed, {you}.")
+SOURCE: tuple[str, ...] = (
+    "Let me tell you what I know, {other}.",
+    "Let me [sum up|go through] what I learned in {town}.",
+    "{other}, this is from my notes.",
+)
+WANTS: tuple[str, ...] = (
+    "Then give me [one|a problem], {other}.",
+    "[Go ahead|I am ready], {other}.",
+    "Good, {other}, which problem?",
+    "All right, {other}, [let us try|what is the problem]?",
+)
+GIVES: tuple[str, ...] = (
+    "Here it is, {name}.",
+    "Try this, {name}.",
+    "{name}, [take|listen to] this one.",
+    "[What do you make of this|How about this], {name}?",
+)
+NODS: tuple[str, ...] = (
+    "[Right|Yes], {you}.",
+    "I see, {you}.",
+    "Good, {you}.",
+    "[Clear so far|So far, so good], {you}.",
+    "Hm, {you}.",
+    "[Let me see|One moment], {you}.",
+    "Agreed, {you}.",
+)
 SO: tuple[str, ...] = ("So the answer is", "[Then|And that means] we are done, and the answer is", "[In the end|Finally], the answer is")
 THANKS: tuple[str, ...] = (
     "Thank you, {you}, [that helped|that was clear].", "I think I can do the next one, {you}.", "That was easier than I feared, {you}.",
     "Now I see why you [write everything down|go slowly], {you}.",
 )  # fmt: skip
 SUMMARIES: tuple[str, ...] = (
-    "Introduces {topic} through a worked problem ({family}) whose answer is {answer}, [and ends with practice|with habits for checking].",
-    "[Shows|Explains] with {name} how a problem of the kind {family} is solved in {steps} steps, [as a way into|on the way to] {topic}.",
-    "A worked {family} problem with the result {answer} [leads into|opens] {topic}; {name} [stresses checking|insists on care with each step].",
-    "[Takes|Leads] the reader from {other}'s question to {answer} in {steps} steps and draws habits for {topic} from it.",
+    "On {topic}: a worked problem ({family}) whose answer is {answer}, [with practice at the end|with habits for checking].",
+    "[Shows|Explains] with {name} how a problem of the kind {family} is solved in {steps} steps, [as a way to|on the way to] understanding {topic}.",
+    "A worked {family} problem with the result {answer} [leads to|opens] thoughts about {topic}; {name} [stresses checking|insists on care with each "
+    "step].",
+    "[Takes|Leads] the reader from {other}'s question to {answer} in {steps} steps and draws habits for thinking about {topic} from it.",
 )  # fmt: skip

@@ -18,8 +18,13 @@ _THINKING = (
     "{question} [Fine|Right]. One thing after the other.",
 )
 _BETWEEN = ("Next: ", "Then ", "Okay. ", "", "", "And now: ", "Good. ", "So far so good. ")
-_DONE = ("That makes {answer}.", "So {answer}.", "Which leaves {answer} as the result.",
-    "The result should be {answer}. Does it fit? The steps hold together.", "{answer}, then.")
+_DONE = (
+    "That makes {answer}.",
+    "So {answer}.",
+    "Which leaves {answer} as the result.",
+    "The result should be {answer}. Does it fit? The steps hold together.",
+    "{answer}, then.",
+)
 
 
 @dataclass(frozen=True, slots=True)

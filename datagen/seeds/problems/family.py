@@ -15,7 +15,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal
 
-from datagen.seeds.problems.wording import Deck, anchor, as_pattern, choose, fill, money
+from datagen.seeds.problems.wording import Deck, anchor, as_pattern, choose, fill, joined, money
 
 Params = dict[str, Any]
 Style = Literal["short", "long"]
@@ -184,11 +184,12 @@ class Family:
             if step.kind == "check" and style == "short":
                 continue
             tell, values = self.tellings[step.kind], {**shown, **step.facts}
-            sentence = fill(deck.deal(tell.say), rng, values)
+            say = deck.deal(tell.say)
             if style == "long" and tell.why and step.kind not in known:
                 known.add(step.kind)
-                sentence = f"{fill(deck.deal(tell.why), rng, values)} {sentence}"
-            told.append(sentence)
+                told.append(joined(deck.deal(tell.why), say, rng, values))
+            else:
+                told.append(fill(say, rng, values))
         opening = fill(rng.choice(self.openings), rng, shown) if style == "long" else ""
         form: Layout = rng.choice(LAYOUTS) if layout is None else layout
         return _laid_out(opening, told, "brief" if style == "short" else form) + "\n\n" + last.format(answer=solution.answer)

@@ -12,6 +12,7 @@ from typing import Any
 _ALTERNATIVES = re.compile(r"\[([^\[\]|]*\|[^\[\]]*)\]")
 """`[a|b]`; brackets without a bar are plain text."""
 
+
 def words(text: str) -> tuple[str, ...]:
     """A list of words, written as a line of text."""
     return tuple(text.split())
@@ -43,6 +44,19 @@ def fill(template: str, rng: random.Random, values: Mapping[str, Any]) -> str:
     """One sentence: alternatives taken, slots filled, first letter upper case."""
     text = choose(template, rng).format_map(values)
     return text[:1].upper() + text[1:]
+
+
+_NO_COLON_BEFORE = re.compile(r"(?:\[?So|Hence|Then|Thus|Therefore|But|With it|As a|Looking|Check)\b")
+
+
+def joined(why: str, say: str, rng: random.Random, values: Mapping[str, Any]) -> str:
+    """A reason and what follows from it: in one sentence where a colon can stand between them, by turns, else in two."""
+    reason = fill(why, rng, values)
+    one = rng.random() < 0.6 and ":" not in why + say and why.endswith(".") and not _NO_COLON_BEFORE.match(say)
+    if not one:
+        return f"{reason} {fill(say, rng, values)}"
+    text = choose(say, rng)
+    return f"{reason[:-1]}: {(text if text.startswith('{') else text[0].lower() + text[1:]).format_map(values)}"
 
 
 def as_pattern(template: str, slots: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from datagen.errors import SpecError
 from datagen.plan.model import PlannedStep
 from datagen.records import Row, Verdict
 from datagen.spec.models import Ask, Dedup
-from datagen.spec.templates import evaluate
+from datagen.spec.templates import evaluate, own_words
 from datagen.steps.journal import Journal
 from datagen.steps.sets.similarity import duplicates
 
@@ -24,7 +24,7 @@ def run(step: PlannedStep, rows: Sequence[Row], released: Sequence[Row], journal
         threshold=words.threshold,
         numbers=words.numbers,
         exact_only=words.exact_only,
-        known=[each.prompt.body for each in before if isinstance(each.spec, Ask) and each.prompt],
+        known=[words for each in before if isinstance(each.spec, Ask) and each.prompt for words in own_words(each.prompt.body)],
         settled=len(released),
     )
     dropped = {duplicate.index: duplicate for duplicate in found}

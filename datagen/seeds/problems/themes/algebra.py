@@ -28,7 +28,7 @@ def _work_linear(p: Params, book: Notebook) -> str:
 
 LINEAR = Family(
     name="linear_equation",
-    about=("equation", "algebra", "linear", "unknown", "variable", "balance", "functions"),
+    about=("geometry", "equation", "algebra", "linear", "unknown", "variable", "balance", "functions"),
     slots={"x": word(LETTERS), "a": INT, "b": INT, "c": INT, "d": INT},
     phrasings=(
         "Solve {a}{x} + {b} = {c}{x} + {d} for {x}.",
@@ -64,7 +64,8 @@ LINEAR = Family(
             ("Dividing by {coefficient}, {x} = {constant}/{coefficient} = {value}.", "So {x} = {constant} ÷ {coefficient} = {value}.",
              "One {x} is therefore {constant} ÷ {coefficient} = {value}."),
             ("The coefficient {coefficient} multiplies {x}, and division undoes it.",
-             "If {coefficient} copies of {x} make {constant}, one copy is that divided by {coefficient}.", "Last, undo the multiplication."),
+             "If {coefficient} copies of {x} make {constant}, one copy is that divided by {coefficient}.",
+             "Last, undo the multiplication[| by {coefficient}]."),
         ),
         "check": Tell((
             "Putting it in: {a} × {root} + {b} = {left} and {c} × {root} + {d} = {right}, the same on both sides.",
@@ -80,7 +81,7 @@ _TIMES = ("three times", "four times", "five times")
 def _draw_age(rng: random.Random) -> Params:
     old, young = rng.sample(NAMES, 2)
     times, years = rng.randint(3, 5), rng.randint(2, 15)
-    now = rng.randint(3, 39)
+    now = rng.randint(3, max(3, 96 // times - years))  # nobody lives to more than about a hundred
     return {"old": old, "young": young, "gap": (times - 1) * (now + years), "times": _TIMES[times - 3], "years": years}
 
 
@@ -122,13 +123,14 @@ AGES = Family(
              "{old} is then ahead by {more} × {young}'s age, and that lead is {gap} years.",
              "So the lead of {gap} years is {more} × the age of {young} on that day."),
             ("Being {times} as old means being older by a whole multiple of the younger age.",
-             "The lead is the same as today, because both grow older together.",
+             "The lead is the same as today, because [both|{old} and {young}] grow older together.",
              "What {old} has beyond {young}'s own age is the difference between them."),
         ),
         "then": Tell(
             ("Then {young} will be {gap} ÷ {more} = {value} years old.", "In {years} years {young}'s age is {gap} ÷ {more} = {value}.",
              "Dividing, {gap} ÷ {more} = {value}: that is {young}'s age in {years} years."),
-            ("Dividing the lead by the number of blocks gives one block.", "{more} equal parts of {gap} years have to be separated.",
+            ("Dividing the lead [of {gap} years |]by the number of blocks gives one block.",
+             "{more} equal parts of {gap} years have to be separated.",
              "One part of the lead is just {young}'s age at that time."),
         ),
         "now": Tell(
@@ -136,7 +138,7 @@ AGES = Family(
              "That is {years} years ahead, so at present the age is {then} - {years} = {value}."),
             ("The question asks about today, not about [the day ahead|the day in {years} years].",
              "The age just found lies {years} years in the future.",
-             "Step back from the future to the present."),
+             "Step back [from the future|by {years} years] to the present."),
         ),
         "check": Tell((
             "In {years} years the two will be {then} and {old_then}, and {old_then} is {times} {then}.",
@@ -145,8 +147,14 @@ AGES = Family(
     },
 )  # fmt: skip
 
-HERDS = (("hens", "rabbits", "farmyard"), ("ducks", "goats", "meadow"), ("geese", "sheep", "barn"), ("ostriches", "zebras", "park"), ("turkeys",
-    "cows", "pasture"), ("peacocks", "ponies", "stable yard"))
+HERDS = (
+    ("hens", "rabbits", "farmyard"),
+    ("ducks", "goats", "meadow"),
+    ("geese", "sheep", "barn"),
+    ("ostriches", "zebras", "park"),
+    ("turkeys", "cows", "pasture"),
+    ("peacocks", "ponies", "stable yard"),
+)
 
 
 def _draw_legs(rng: random.Random) -> Params:
@@ -186,20 +194,21 @@ LEGS = Family(
         "fewest": Tell(
             ("{heads} animals with two legs each have {heads} × 2 = {value} legs.", "If all were {two}, there would be 2 × {heads} = {value} legs.",
              "Two legs for each head make {value} legs."),
-            ("The smallest possible number of legs is a good place to start.", "Begin with a case that is certainly too small.",
-             "No animal here has fewer than two legs."),
+            ("The smallest possible number of legs [is a good place to start|for {heads} heads is a good place to start].",
+             "Begin with a case that is certainly too small[| for {legs} legs].",
+             "No animal [here|in the {place}] has fewer than two legs."),
         ),
         "extra": Tell(
             ("But {name} counts {legs}, that is {legs} - {fewest} = {value} more.", "The count exceeds this by {legs} - {fewest} = {value} legs.",
              "So {legs} - {fewest} = {value} legs are still without an owner."),
-            ("The surplus can only come from the {four}.", "What goes beyond that belongs to animals with four legs.",
-             "Comparing with the true count shows how far the assumption is off."),
+            ("The surplus can only come from the {four}.", "What goes beyond that belongs to [animals with four legs|the {four}].",
+             "Comparing with the true count[|, {legs},] shows how far the assumption is off."),
         ),
         "beasts": Tell(
             ("Hence there are {extra} ÷ 2 = {value} {four}.", "That makes {extra} ÷ 2 = {value} {four}.",
              "{value} {four} account for the {extra} extra legs."),
             ("Each of the {four} has two legs more than assumed.", "Turning one of the {two} into one of the {four} adds two legs.",
-             "Every surplus pair of legs stands for one animal."),
+             "Every surplus pair of legs stands for [one animal|one of the {four}]."),
         ),
         "check": Tell((
             "With {birds} {two} and {beasts} {four} there are {bird_legs} + {beast_legs} = {legs} legs, [just as counted|as {name} saw].",
@@ -208,8 +217,14 @@ LEGS = Family(
     },
 )  # fmt: skip
 
-ROWS = ("seats in a row of a theatre", "bricks in a course of a wall", "tiles in a row of a floor", "cans in a layer of a display",
-    "plants in a row of a vineyard", "stamps on an album page")
+ROWS = (
+    "seats in a row of a theatre",
+    "bricks in a course of a wall",
+    "tiles in a row of a floor",
+    "cans in a layer of a display",
+    "plants in a row of a vineyard",
+    "stamps on an album page",
+)
 
 
 def _draw_sequence(rng: random.Random) -> Params:
@@ -226,7 +241,7 @@ def _work_sequence(p: Params, book: Notebook) -> str:
 
 SEQUENCE = Family(
     name="arithmetic_series",
-    about=("sequence", "series", "arithmetic", "pattern", "sum", "progression", "induction"),
+    about=("averages", "interest", "geometry", "sequence", "series", "arithmetic", "pattern", "sum", "progression", "induction"),
     slots={"rows": word(ROWS), "first": INT, "step": INT, "n": INT},
     phrasings=(
         "The number of {rows} starts at {first} and grows by {step} each time. How many are there altogether in the first {n}?",
@@ -248,8 +263,9 @@ SEQUENCE = Family(
         "jumps": Tell(
             ("From the first to the last there are {n} - 1 = {value} steps.", "{n} numbers have {value} gaps between them.",
              "Between {n} terms lie {n} - 1 = {value} increases."),
-            ("The first number has not grown yet, so there is one increase fewer than there are numbers.",
-             "Gaps are one fewer than the things they separate.", "Mind the fence posts: terms and steps are not equally many."),
+            ("The first number[|, {first},] has not grown yet, so there is one increase fewer than there are numbers.",
+             "Gaps are one fewer than the [things|{n} things] they separate.",
+             "Mind the fence posts[|, {n} of them]: terms and steps are not equally many."),
         ),
         "last": Tell(
             ("The last number is {first} + {jumps} × {step} = {value}.", "So the {n_th} number is {first} + {jumps} × {step} = {value}.",
@@ -259,13 +275,14 @@ SEQUENCE = Family(
         "pair": Tell(
             ("First and last together make {first} + {last} = {value}.", "The two ends add up to {first} + {last} = {value}.",
              "A pair of opposite terms has the sum {first} + {last} = {value}."),
-            ("Going inwards from both ends, one term gains what the other loses, so all pairs have the same sum.",
+            ("Going inwards from both ends, one term gains what the other loses[|, {step} each time], so all pairs have the same sum.",
              "Pairs from the outside in are all equal, because +{step} and -{step} cancel."),
         ),
         "total": Tell(
             ("The sum is {pair} × {n} ÷ 2 = {value}.", "Half of {n} such pairs gives {pair} × {n}/2 = {value}.",
              "In all that is {n} × {pair} ÷ 2 = {value}."),
-            ("{n} terms make half as many pairs.", "Writing the row twice, once backwards, counts everything double, hence the division by 2.",
+            ("{n} terms make half as many pairs.",
+             "Writing the row[| of {n} numbers] twice, once backwards, counts everything double, hence the division by 2.",
              "The average term is half of {pair}, and there are {n} terms."),
         ),
     },
@@ -277,7 +294,7 @@ LIQUIDS = ("orange juice", "vinegar", "alcohol", "salt solution", "syrup", "acid
 
 def _draw_mixture(rng: random.Random) -> Params:
     while True:
-        a, b, p, q = rng.randint(2, 30), rng.randint(2, 30), rng.randint(1, 18) * 5, rng.randint(1, 18) * 5
+        a, b, p, q = rng.randint(2, 30), rng.randint(2, 30), rng.randint(4, 96), rng.randint(4, 96)
         if p != q and (a * p + b * q) % (a + b) == 0:
             return {"name": rng.choice(NAMES), "liquid": rng.choice(LIQUIDS), "a": a, "b": b, "p": p, "q": q}
 
@@ -297,13 +314,15 @@ def _litres(value: Fraction) -> str:
 
 MIXTURE = Family(
     name="mixture",
-    about=("mixture", "chemistry", "concentration", "percent", "solution", "weighted average", "algebra"),
+    about=("ratio", "finance", "mixture", "chemistry", "concentration", "percent", "solution", "weighted average", "algebra"),
     slots={"name": word(NAMES), "liquid": word(LIQUIDS), "a": INT, "b": INT, "p": INT, "q": INT},
     phrasings=(
-        "{name} mixes {a} litres of {p}% {liquid} with {b} litres of {q}% {liquid}. What is the strength of the mixture in percent?",
-        "{a} litres of {liquid} at {p}% and {b} litres at {q}% are poured together by {name}. What percentage does the mixture have?",
-        "Into a tank {name} pours {a} litres of {p}% {liquid} and then {b} litres of {q}% {liquid}. How many percent strong is the content of the "
-        "tank?",
+        "{name} mixes {a} litres of {p}% {liquid} with {b} litres of {q}% {liquid}. [What is the strength of the mixture|How strong is the "
+        "mixture|How strong is what {name} gets], in percent?",
+        "{a} litres of {liquid} at {p}% and {b} litres at {q}% are poured together by {name}. What percentage [does the mixture have|of {liquid} "
+        "does the mixture have|has the mixture|results]?",
+        "Into a tank {name} pours {a} litres of {p}% {liquid} and then {b} litres of {q}% {liquid}. How many percent strong is [the content of the "
+        "tank|the tank's content|the {liquid} in the tank now]?",
     ),
     draw=_draw_mixture,
     work=_work_mixture,
@@ -320,17 +339,19 @@ MIXTURE = Family(
             ("The first part holds {a} × {p}/100 = {value} litres of pure substance.", "{p}% of {a} litres is {value} litres.",
              "In the {a} litres there are {a} × {p} ÷ 100 = {value} litres of the pure part."),
             ("{p}% means {p} parts in a hundred are pure.", "Start with the liquid of {p}%.",
-             "A strength only says something together with an amount."),
+             "A strength[| of {p}%] only says something together with an amount."),
         ),
         "two": Tell(
             ("The second part brings {b} × {q}/100 = {value} litres.", "{q}% of {b} litres is {value} litres.",
              "From the other {b} litres come {b} × {q} ÷ 100 = {value} litres."),
-            ("The liquid of {q}% is treated alike.", "The same calculation for the second amount follows.", "Now the other container."),
+            ("The liquid of {q}% is treated alike.", "The same calculation for [the second amount|{b} litres] follows.",
+             "Now the other container[|, that of {b} litres]."),
         ),
         "pure": Tell(
             ("Together {one} + {two} = {value} litres are pure.", "The tank holds {one} + {two} = {value} litres of it.",
              "That is {one} + {two} = {value} litres of pure substance in all."),
-            ("What was pure before is pure after, so the two amounts are added.", "Mixing moves the substance without making or destroying any."),
+            ("What was pure before is pure after, so the two amounts[|, {one} and {two} litres,] are added.",
+             "Mixing moves the {liquid} without making or destroying any."),
         ),
         "share": Tell(
             ("The strength is {pure} ÷ {all} = {value}%.", "Out of {all} litres, {pure} are pure, which is {value} percent.",

@@ -16,8 +16,15 @@ BAGS = ("bag", "box", "drawer", "jar", "hat", "bucket")
 
 def _draw_urn(rng: random.Random) -> Params:
     one, two = rng.sample(COLOURS, 2)
-    return {"name": rng.choice(NAMES), "bag": rng.choice(BAGS), "pieces": rng.choice(PIECES), "one": one, "two": two, "a": rng.randint(3, 15),
-        "b": rng.randint(3, 15)}
+    return {
+        "name": rng.choice(NAMES),
+        "bag": rng.choice(BAGS),
+        "pieces": rng.choice(PIECES),
+        "one": one,
+        "two": two,
+        "a": rng.randint(3, 15),
+        "b": rng.randint(3, 15),
+    }
 
 
 def _work_urn(p: Params, book: Notebook) -> str:
@@ -25,15 +32,23 @@ def _work_urn(p: Params, book: Notebook) -> str:
     book.note("first", total=total, simple=Fraction(p["a"], total))
     left = book.step("left", p["a"] - 1, rest=total - 1)
     book.note("second", left=left, rest=total - 1)
-    both = book.step("both", Fraction(p["a"] * left, total * (total - 1)), ratio, total=total, left=left, rest=total - 1, up=p["a"] * left,
-        down=total * (total - 1))
+    both = book.step(
+        "both",
+        Fraction(p["a"] * left, total * (total - 1)),
+        ratio,
+        total=total,
+        left=left,
+        rest=total - 1,
+        up=p["a"] * left,
+        down=total * (total - 1),
+    )
     book.note("check", back=Fraction(p["a"], total) ** 2, both=both)
     return str(both)
 
 
 URN = Family(
     name="two_draws",
-    about=("probability", "chance", "statistics", "random", "risk", "luck", "conditional probability"),
+    about=("combinatorics", "permutations", "probability", "chance", "statistics", "random", "risk", "luck", "conditional probability"),
     slots={"name": word(NAMES), "bag": word(BAGS), "pieces": word(PIECES), "one": word(COLOURS), "two": word(COLOURS), "a": INT, "b": INT},
     phrasings=(
         "A {bag} contains {a} {one} and {b} {two} {pieces}. {name} takes out two without looking. What is the probability, as a fraction in lowest "
@@ -67,7 +82,8 @@ URN = Family(
         "left": Tell(
             ("If it is {one}, {value} {one} {pieces} are left among {rest}.", "After that, {value} {one} {pieces} remain, and {rest} in all.",
              "Then the {bag} holds {rest} {pieces}, {value} of them {one}."),
-            ("What has been taken out cannot be drawn again.", "A {one} one is missing now, from the {one} ones and from the total."),
+            ("What has been taken out of the {bag} cannot be drawn again.",
+             "One of the {one} ones is missing now, from their number and from the total."),
         ),
         "second": Tell(
             ("The second is then {one} with probability {left}/{rest}.", "That gives {left}/{rest} for the second draw.",
@@ -78,7 +94,8 @@ URN = Family(
              "The product {a}/{total} × {left}/{rest} is {up}/{down}, in lowest terms {value}.",
              "Multiplying gives {up}/{down}, which reduces to {value}."),
             ("Of the cases in which the first is {one}, only that share goes on well, so the fractions are multiplied.",
-             "Two conditions one after the other call for a product.", "A share of a share is a product."),
+             "Two conditions one after the other [call for|lead to] a product[| of {a}/{total} and another fraction].",
+             "A share of a share, here of {a}/{total}, is a product."),
         ),
         "check": Tell((
             "With the first one put back it would be {back}, a little more than {both}, since no {one} one would be missing.",
@@ -113,7 +130,7 @@ def _possible_dice(rng: random.Random) -> Params:
 
 DICE = Family(
     name="dice_sum",
-    about=("probability", "dice", "chance", "games", "random", "statistics", "outcomes"),
+    about=("combinatorics", "probability", "dice", "chance", "games", "random", "statistics", "outcomes"),
     slots={"name": word(NAMES), "m": INT, "n": INT, "sum": INT},
     phrasings=(
         "{name} rolls one die with faces 1 to {m} and one with faces 1 to {n}. What is the probability, as a fraction in lowest terms, that the sum "
@@ -129,7 +146,7 @@ DICE = Family(
         "All pairs of faces are equally likely, so [it is enough to count pairs|counting pairs settles the matter]: those with the sum {sum}, and "
         "all of them.",
         "The sums are not equally likely, but the pairs of faces are. [Therefore pairs are counted|So count pairs instead of sums].",
-        "{name} can make a table with {m} rows and {n} columns, one cell for each result. [The cells with {sum} are the good ones|How many cells "
+        "{name} can make a table with {m} rows and {n} columns, one cell for each result. [The cells with {sum} are the good ones.|How many cells "
         "hold {sum}?]",
         "A probability is good cases over all cases, and a case here is a pair: a face of the {m}-sided die and a face of the {n}-sided one.",
     ),
@@ -137,24 +154,27 @@ DICE = Family(
         "total": Tell(
             ("There are {m} × {n} = {value} pairs.", "In all {m} × {n} = {value} results can occur.",
              "The two dice give {m} × {n} = {value} equally likely pairs."),
-            ("Every face of the first die can meet every face of the second.",
-             "The dice do not influence each other, so the numbers of faces are multiplied."),
+            ("Every face of the first die can meet every face of the second[|, {m} with {n}].",
+             "The dice do not influence each other, so [the numbers of faces|{m} and {n}] are multiplied."),
         ),
         "good": Tell(
             ("The pairs with the sum {sum} are {pairs}, {value} in number.", "{sum} comes about as {pairs}; that makes {value}.",
              "Good are {pairs}, so the count is {value}."),
-            ("Fix the first die; then the second has no choice left.", "The order matters, since the dice are different.",
-             "No die can show more than it has faces, which limits the pairs."),
+            ("Fix the first die; then the second has no choice left[| if the sum is to be {sum}].",
+             "The order matters, since the dice are [different|not the same].",
+             "No die can show more than it has faces, which limits the pairs[| for {sum}]."),
         ),
         "share": Tell(
             ("The probability is {good}/{total} = {share}.", "That is {good} out of {total}, or {share} in lowest terms.",
              "Dividing, {good}/{total} reduces to {share}."),
-            ("Good cases divided by all cases give the probability.", "It remains to compare and to reduce."),
+            ("The probability is the number of good cases divided by that of all cases[|, {good} by {total}].",
+             "It remains to compare [{good} with {total} |]and to reduce."),
         ),
         "plain": Tell(
             ("The probability is {good}/{total}, which cannot be reduced.", "So the chance is {share}, already in lowest terms.",
              "That makes {good} out of {total}, that is {share}."),
-            ("Good cases divided by all cases give the probability.", "The last step compares the two counts."),
+            ("The probability is the number of good cases divided by that of all cases[|, {good} by {total}].",
+             "The last step compares [the two counts|{good} with {total}]."),
         ),
     },
 )  # fmt: skip
@@ -216,13 +236,14 @@ COMMITTEE = Family(
         "ordered": Tell(
             ("In a fixed order, {k} people can be taken from {rest} in {factors} = {value} ways.",
              "Picking them one after the other gives {factors} = {value} sequences.", "One by one that makes {factors} = {value} possibilities."),
-            ("Each pick leaves one person fewer for the next.", "As long as order counts, the choices simply multiply."),
+            ("Each pick leaves one person fewer [for the next|of the {rest}].",
+             "As long as order counts, the [choices|{k} choices] simply multiply."),
         ),
         "groups": Tell(
             ("Without order there are {ordered} ÷ {orders} = {value} groups.", "Dividing by {orders} leaves {value} different groups.",
              "So {ordered} ÷ {orders} = {value} sets of {k} helpers exist."),
             ("The same {k} people have been counted once for each of their {orders} orders.",
-             "Helpers are equals, and {k} of them can be lined up in {orders} ways.", "A group does not care who was named first."),
+             "Helpers are equals, and {k} of them can be lined up in {orders} ways.", "A group[| of {k}] does not care who was named first."),
         ),
         "total": Tell(
             ("Together that is {leader} × {groups} = {value} choices.", "Multiplying, {leader} × {groups} = {value}.",
@@ -243,13 +264,19 @@ WORDS = words(
     "PLANET GARDEN BRIDGE CANDLE SILVER "
     "ORANGE ISLAND MARBLE TUNNEL LADDER PILLOW FEATHER LANTERN PARROT TEAPOT CIRCLE PEBBLE DAGGER BUTTER BARREL COBALT NEEDLE SHADOW WILLOW TIMBER "
     "NICKEL ACACIA COCOA PAPAYA TATTOO "
-    "INDIGO OTTER PANDA SALSA KAYAK LEVEL RADAR CIVIC ONION APPLE MAMMAL ERROR MINIMUM POPPY TABOO"
+    "BUTTERFLY COMMITTEE MISSISSIPPI RACCOON ASSASSIN CINNAMON CROSSROADS TENNESSEE HORSESHOE GRASSHOPPER SUCCESS POSSESS BASEBALL CALENDAR "
+    "CATHEDRAL CHOCOLATE "
+    "PINEAPPLE MUSHROOM NOTEBOOK ELEPHANT FOOTBALL KANGAROO DANDELION AVOCADO ARMADILLO INDIGO OTTER PANDA SALSA KAYAK LEVEL RADAR CIVIC ONION APPLE "
+    "MAMMAL ERROR MINIMUM POPPY TABOO"
 )
 
 
 def _draw_letters(rng: random.Random) -> Params:
-    return {"name": rng.choice(NAMES), "word": rng.choice(WORDS), "thing": rng.choice(("tiles", "cards", "wooden blocks", "magnets", "stamps",
-        "beads"))}
+    return {
+        "name": rng.choice(NAMES),
+        "word": rng.choice(WORDS),
+        "thing": rng.choice(("tiles", "cards", "wooden blocks", "magnets", "stamps", "beads")),
+    }
 
 
 def _work_letters(p: Params, book: Notebook) -> str:
@@ -259,8 +286,9 @@ def _work_letters(p: Params, book: Notebook) -> str:
     repeated = sorted(letter for letter in set(letters) if letters.count(letter) > 1)
     for letter in repeated:
         times = letters.count(letter)
-        total = book.step("repeat", Fraction(total, factorial(times)), ratio, letter=letter, times=times, orders=factorial(times),
-            so_far=ratio(Fraction(total)))
+        total = book.step(
+            "repeat", Fraction(total, factorial(times)), ratio, letter=letter, times=times, orders=factorial(times), so_far=ratio(Fraction(total))
+        )
     if not repeated:
         book.note("different", number=number, total=total)
     return ratio(Fraction(total))
@@ -268,7 +296,7 @@ def _work_letters(p: Params, book: Notebook) -> str:
 
 ARRANGEMENTS = Family(
     name="arranging_letters",
-    about=("combinatorics", "permutations", "counting", "factorial", "words", "discrete mathematics", "language"),
+    about=("sorting", "combinatorics", "permutations", "counting", "factorial", "words", "discrete mathematics", "language"),
     slots={"name": word(NAMES), "word": LETTERS, "thing": word(("tiles", "cards", "wooden blocks", "magnets", "stamps", "beads"))},
     phrasings=(
         "{name} has letter {thing} that spell {word}. How many different rows can be laid with all of them?",
@@ -288,15 +316,17 @@ ARRANGEMENTS = Family(
         "all": Tell(
             ("{number} different letters have {number}! = {product} = {value} orders.", "That gives {product} = {value} orders.",
              "For {number} places there are {product} = {value} ways."),
-            ("Each place filled leaves one letter fewer for the next.", "The first place has {number} candidates, the next one fewer, and so on.",
-             "Choices one after the other multiply."),
+            ("Each place filled leaves one letter [of {word} |]fewer for the next.",
+             "The first place has {number} candidates, the next one fewer, and so on.",
+             "Choices one after the other multiply[|, {number} at first]."),
         ),
         "repeat": Tell(
-            ("{letter} occurs {times} times, so {so_far} ÷ {orders} = {value}.",
+            ("The letter {letter} occurs {times} times, so {so_far} ÷ {orders} = {value}.",
              "Because of the {times} letters {letter}, divide by {orders}: {so_far} ÷ {orders} = {value}.",
              "The {times} copies of {letter} can change places in {orders} ways without being noticed, hence {so_far} ÷ {orders} = {value}."),
-            ("Swapping equal letters changes nothing that can be seen.", "Rows that differ only by equal letters have been counted more than once.",
-             "What looks the same should be counted once."),
+            ("Swapping equal letters[|, such as two of {letter},] changes nothing that can be seen.",
+             "Rows that differ only by equal letters [have been|of {word} have been] counted more than once.",
+             "What looks the same[|, whichever {letter} comes first,] should be counted once."),
         ),
         "different": Tell(
             ("No letter of {word} occurs twice, so all {total} rows look different.",
@@ -306,15 +336,25 @@ ARRANGEMENTS = Family(
     },
 )  # fmt: skip
 
-CLUBS = (("tea", "coffee", "drink"), ("a cat", "a dog", "keep"), ("French", "Spanish", "speak"), ("tennis", "chess", "play"), ("the guitar",
-    "the piano", "play"), ("cheese", "honey", "eat"), ("novels", "comics", "read"), ("a bicycle", "a bus pass", "use"))
+CLUBS = (
+    ("tea", "coffee", "drink"), ("a cat", "a dog", "keep"), ("French", "Spanish", "speak"), ("tennis", "chess", "play"),
+    ("the guitar", "the piano", "play"), ("cheese", "honey", "eat"), ("novels", "comics", "read"), ("a bicycle", "a bus pass", "use"),
+)  # fmt: skip
 
 
 def _draw_sets(rng: random.Random) -> Params:
     one, two, verb = rng.choice(CLUBS)
     both, only_a, only_b, neither = (rng.randint(2, 90) for _ in range(4))
-    return {"town": rng.choice(TOWNS), "verb": verb, "one": one, "two": two, "n": both + only_a + only_b + neither, "a": both + only_a,
-        "b": both + only_b, "both": both}
+    return {
+        "town": rng.choice(TOWNS),
+        "verb": verb,
+        "one": one,
+        "two": two,
+        "n": both + only_a + only_b + neither,
+        "a": both + only_a,
+        "b": both + only_b,
+        "both": both,
+    }
 
 
 def _work_sets(p: Params, book: Notebook) -> str:
@@ -357,13 +397,14 @@ SETS = Family(
             ("Without the double entries, {plus} - {both} = {value} people {verb} at least one.",
              "So {plus} - {both} = {value} different people are on the lists.",
              "At least one of the two holds for {plus} - {both} = {value} people."),
-            ("Those {both} with both were counted twice, so they are taken off once.", "A person on both lists is still one person.",
+            ("Those {both} with both were counted twice, so they are taken off once.",
+             "A person on both lists[|, one of the {both},] is still one person.",
              "The overlap of {both} must not be counted double."),
         ),
         "neither": Tell(
             ("The other {n} - {union} = {value} {verb} neither.", "That leaves {n} - {union} = {value} people.",
              "{n} - {union} = {value} of those asked are on no list."),
-            ("Everybody who was asked is on some list or on none.", "The rest of the {n} people is what the question is about."),
+            ("Everybody who was asked[| in {town}] is on some list or on none.", "The rest of the {n} people is what the question is about."),
         ),
         "check": Tell((
             "The four parts {only_a}, {both}, {only_b} and {neither} add up to {n}.",

@@ -8,8 +8,10 @@ from itertools import pairwise, product
 from datagen.seeds.problems.family import INT, Family, Notebook, Params, Slot, Tell, word
 from datagen.seeds.problems.wording import NAMES, TOWNS, listed
 
-SAYINGS = ("{x} is a liar", "{x} tells the truth", "{x} and I are of the same kind", "{x} and I are of different kinds",
-    "at least one of {x} and me is a liar")
+SAYINGS = (
+    "{x} is a liar", "{x} tells the truth", "{x} and I are of the same kind", "{x} and I are of different kinds",
+    "at least one of {x} and me is a liar",
+)  # fmt: skip
 _KIND = {True: "truth-teller", False: "liar"}
 
 
@@ -31,8 +33,13 @@ def _saying(text: str, about: str) -> int:
 def _draw_liars(rng: random.Random) -> Params:
     while True:
         a, b = rng.sample(NAMES, 2)
-        params = {"town": rng.choice(TOWNS), "a": a, "b": b, "says": rng.choice(SAYINGS).replace("{x}", b),
-            "replies": rng.choice(SAYINGS).replace("{x}", a)}
+        params = {
+            "town": rng.choice(TOWNS),
+            "a": a,
+            "b": b,
+            "says": rng.choice(SAYINGS).replace("{x}", b),
+            "replies": rng.choice(SAYINGS).replace("{x}", a),
+        }
         if len(_fitting(params)) == 1:
             return params
 
@@ -57,7 +64,7 @@ _SPOKEN = "|".join(saying.replace("{x}", f"(?:{'|'.join(NAMES)})") for saying in
 
 LIARS = Family(
     name="truth_tellers_and_liars",
-    about=("logic", "reasoning", "truth", "puzzle", "proof", "boolean", "critical thinking", "philosophy"),
+    about=("probability", "logic", "reasoning", "truth", "puzzle", "proof", "boolean", "critical thinking", "philosophy"),
     slots={"town": word(TOWNS), "a": word(NAMES), "b": word(NAMES), "says": Slot(_SPOKEN, str), "replies": Slot(_SPOKEN, str)},
     phrasings=(
         "In {town} everybody either always tells the truth or always lies. {a} says: \"{says}.\" {b} says: \"{replies}.\" Who tells the truth: {a}, "
@@ -82,8 +89,9 @@ LIARS = Family(
              "Suppose {a} is a {if_a} and {b} a {if_b}. Then \"{words}\" is {truth}, which a {sort} like {who} could not say.",
              "{a} as {if_a} and {b} as {if_b} does not work, because {who}, a {sort}, would have said something {truth}.",
              "With {a} a {if_a} and {b} a {if_b}, \"{words}\" comes out {truth}; from {who} as a {sort} that cannot be."),
-            ("A contradiction rules the case out for good.", "Each case makes the sentences true or false, and that has to suit the speaker.",
-             "What is said must be true for a truth-teller and false for a liar."),
+            ("A contradiction rules [the|such a] case out [for good|at once].",
+             "Each case makes the sentences true or false, and that has to suit [the speaker|{a} and {b}].",
+             "What [is said|{a} or {b} says] must be true for a truth-teller and false for a liar."),
         ),
         "fit": Tell(
             ("{a} as {if_a} and {b} as {if_b} fits: the first sentence is {first}, the second {second}, as their speakers require.",
@@ -93,7 +101,8 @@ LIARS = Family(
         "verdict": Tell(
             ("Only one case survives, so the truth is told by: {value}.", "Of the four cases a single one remains; truth-teller: {value}.",
              "Hence the truth is told by {value}.", "That settles it, and the list of truth-tellers reads: {value}."),
-            ("All cases have been looked at.", "One consistent case is left, and that must be how things are."),
+            ("All [cases have|four cases have|cases for {a} and {b} have] been looked at.",
+             "One consistent case is left, and that must be how things are[| in {town}]."),
         ),
     },
 )  # fmt: skip
@@ -154,7 +163,8 @@ ORDER = Family(
         "clue": Tell(
             ("{high} comes before {low}.", "So {high} stands ahead of {low}.", "{clue}, hence {high} before {low}.",
              "That puts {high} in front of {low}.", "{high} > {low}, as the facts say directly."),
-            ("Some facts already point in the wanted direction.", "Write each fact as a link from the greater to the lesser."),
+            ("Some facts already point [in the wanted direction|from {rel} to less].",
+             "Write each fact as a link, [from the greater to the lesser|such as {high} > {low}]."),
         ),
         "turned": Tell(
             ("{clue} means that {high} is {rel} than {low}.", "Turned round, {high} is {rel} than {low}.",
@@ -179,16 +189,39 @@ ORDER = Family(
     },
 )  # fmt: skip
 
-THINGS = ("blips", "dorfs", "snarks", "glims", "tovers", "wickets", "mimsies", "drubs", "flonks", "quills", "rudds", "zibs", "plimps", "gorbels",
-    "nubs")
+THINGS = (
+    "blips",
+    "dorfs",
+    "snarks",
+    "glims",
+    "tovers",
+    "wickets",
+    "mimsies",
+    "drubs",
+    "flonks",
+    "quills",
+    "rudds",
+    "zibs",
+    "plimps",
+    "gorbels",
+    "nubs",
+)
 _VERDICTS = ("yes", "no", "cannot be known")
 
 
 def _draw_syllogism(rng: random.Random) -> Params:
     a, b, c = rng.sample(THINGS, 3)
     x, y = rng.choice(((a, c), (c, a)))
-    return {"name": rng.choice(NAMES), "a": a, "b": b, "c": c, "link": rng.choice(("All", "No", "Some")), "quantity": rng.choice(("all", "some")),
-        "x": x, "y": y}
+    return {
+        "name": rng.choice(NAMES),
+        "a": a,
+        "b": b,
+        "c": c,
+        "link": rng.choice(("All", "No", "Some")),
+        "quantity": rng.choice(("all", "some")),
+        "x": x,
+        "y": y,
+    }
 
 
 def _work_syllogism(p: Params, book: Notebook) -> str:
@@ -237,22 +270,23 @@ SYLLOGISM = Family(
         "inside": Tell(
             ("The circle of the {a} lies wholly inside that of the {b}.", "Whatever is one of the {a} is one of the {b} as well.",
              "So the {a} form a part of the {b}.", "Every one of the {a} is found among the {b}."),
-            ("The word all puts one circle inside another.", "The first fact speaks of each of the {a} without exception."),
+            ("The word all puts [one circle inside another|the {a} inside the {b}].", "The first fact speaks of each of the {a} without exception."),
         ),
         "inside_too": Tell(
             ("The {b} lie inside the {c} in turn.", "In the same way the circle of the {b} is inside that of the {c}.",
              "And each of the {b} is one of the {c}."),
-            ("The second fact has the same form.", "Again all is said, now of the {b}."),
+            ("The second fact has the same form[|, now for {b} and {c}].", "Again all is said, now of the {b}."),
         ),
         "apart": Tell(
             ("The circles of {b} and {c} do not touch.", "No creature is one of the {b} and one of the {c} at once.",
              "{b} and {c} have nothing in common."),
-            ("The second fact keeps two circles apart.", "No means an empty overlap[| of {b} and {c}]."),
+            ("The second fact keeps [two circles|{b} and {c}] apart.", "No means an empty overlap[| of {b} and {c}]."),
         ),
         "partly": Tell(
             ("The circles of {b} and {c} overlap, but it is not said where.", "At least one of the {b} is one of the {c}; which one remains open.",
              "{b} and {c} share something, and we are not told whether any of the {a} belong to it."),
-            ("The word some promises an overlap [of {b} and {c} |]and nothing about its place.", "The second fact is weaker than it sounds."),
+            ("The word some promises an overlap [of {b} and {c} |]and nothing about its place.",
+             "The second fact[| on {b} and {c}] is weaker than it sounds."),
         ),
         "forward": Tell(
             ("A circle within a circle within a circle: all {a} are {c}, so it holds that {quantity} {a} are {c}.",
@@ -322,7 +356,7 @@ def _work_coins(p: Params, book: Notebook) -> str:
 
 CHANGE = Family(
     name="fewest_coins",
-    about=("greedy", "algorithm", "coins", "money", "division", "remainder", "optimisation"),
+    about=("binary", "finance", "greedy", "algorithm", "coins", "money", "division", "remainder", "optimisation"),
     slots={"name": word(NAMES), "cents": INT},
     phrasings=(
         "{name} has to pay out {cents} cents in quarters (25), dimes (10), nickels (5) and pennies (1). What is the smallest number of coins that "
@@ -347,8 +381,8 @@ CHANGE = Family(
              "Dividing {left} by {size} gives {value}, with a remainder of {rest} cents.",
              "Out of {left} cents, {value} can be paid, which leaves {left} - {worth} = {rest}."),
             ("Dividing by the coin's value shows how often it fits[| into {cents}].",
-             "The quotient counts coins and the remainder goes on to the next smaller coin.",
-             "A large coin that fits is never worse than several small ones."),
+             "The quotient counts coins and the remainder [|of the {left} cents ]goes on to the next smaller coin.",
+             "A large coin that fits[|, here one of {size} cents,] is never worse than several small ones."),
         ),
         "last": Tell(
             ("The last {left} cents are exactly {value}.", "What is left, {left} cents, takes {value} and nothing remains.",
@@ -357,8 +391,9 @@ CHANGE = Family(
         "count": Tell(
             ("In all that is {value} coins.", "Counting the pieces gives {value} coins for {cents} cents.", "{name} hands over {value} coins.",
              "So {cents} cents can be paid with {value} coins and no fewer."),
-            ("Only the number of coins was asked for, so the counts are added.", "Now add up how many of each kind were used.",
-             "The question is about how many coins, not which."),
+            ("Only the number of coins was asked for, so [the counts|{name}'s counts] are added.",
+             "Now add up how many of each kind [were|{name} has] used.",
+             "The question is about how many coins[| make {cents} cents], not which."),
         ),
     },
 )  # fmt: skip

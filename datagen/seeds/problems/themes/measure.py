@@ -24,7 +24,7 @@ def _work_units(p: Params, book: Notebook) -> str:
 
 UNITS = Family(
     name="speed_units",
-    about=("units", "conversion", "speed", "physics", "measurement", "metric", "motion", "kinematics", "velocity"),
+    about=("chemistry", "biology", "units", "conversion", "speed", "physics", "measurement", "metric", "motion", "kinematics", "velocity"),
     slots={"mover": word(MOVERS), "speed": INT, "seconds": INT},
     phrasings=(
         "A {mover} moves at a steady {speed} km/h. How many metres does it cover in {seconds} seconds?",
@@ -44,20 +44,23 @@ UNITS = Family(
         "metres": Tell(
             ("{speed} km are {speed} × 1000 = {value} m.", "In an hour the {mover} covers {value} metres.",
              "{speed} km/h is the same as {value} metres per hour."),
-            ("One kilometre has 1000 metres.", "The answer is wanted in metres, so the length comes first.",
-             "Change one unit at a time, lengths before times."),
+            ("One kilometre has 1000 metres[|, {speed} km have {speed} times as many].",
+             "The answer is wanted in metres, so the [length comes|{speed} km come] first.",
+             "Change one unit at a time, [lengths before times|the kilometres before the hours]."),
         ),
         "per_second": Tell(
             ("Per second that is {metres} ÷ 3600 = {value} m.", "So the speed is {metres} ÷ 3600 = {value} metres per second.",
              "Dividing by 3600 gives {value} m/s."),
-            ("An hour has 60 × 60 = 3600 seconds.", "In one second only a 3600th of the hourly distance is covered.",
-             "Sixty minutes of sixty seconds make 3600 seconds."),
+            ("[An|One] hour has 60 × 60 = 3600 seconds[|, as everywhere].",
+             "In one second only a 3600th of [the hourly distance|these {metres} metres] is covered.",
+             "Sixty minutes of sixty seconds make 3600 seconds[|, the time for {metres} metres]."),
         ),
         "way": Tell(
             ("In {seconds} seconds it covers {per_second} × {seconds} = {value} m.", "The distance is {per_second} × {seconds} = {value} metres.",
              "After {seconds} s the {mover} is {per_second} × {seconds} = {value} metres further on."),
-            ("The speed is steady, so every second adds the same distance.", "Now metres per second meet seconds, and the seconds cancel.",
-             "Equal distances in equal times call for a product."),
+            ("The speed is steady, so every second adds [the same distance|{per_second} m].",
+             "Now metres per second meet [seconds|{seconds} seconds], and the seconds cancel.",
+             "Equal distances in equal times call for a product[| with {seconds}]."),
         ),
     },
 )  # fmt: skip
@@ -82,7 +85,7 @@ def _work_path(p: Params, book: Notebook) -> str:
 
 PATH = Family(
     name="border_area",
-    about=("area", "geometry", "rectangle", "measurement", "perimeter", "garden", "building", "architecture"),
+    about=("equation", "area", "geometry", "rectangle", "measurement", "perimeter", "garden", "building", "architecture"),
     slots={"plot": word(PLOTS), "name": word(NAMES), "long": INT, "wide": INT, "border": INT},
     phrasings=(
         "A rectangular {plot} measures {long} m by {wide} m. {name} puts a border of {border} m width all around it on the outside. What is the area "
@@ -104,13 +107,15 @@ PATH = Family(
         "inner": Tell(
             ("The {plot} itself covers {long} × {wide} = {value} m².", "Inside, {long} m × {wide} m = {value} m².",
              "Without border the area is {long} × {wide} = {value} square metres."),
-            ("The area of a rectangle is length times width.", "Begin with what is inside.", "Rows of square metres: {wide} rows of {long}."),
+            ("The area of a rectangle[| such as this {plot}] is length times width.", "Begin with [what is inside|the {plot}].",
+             "Rows of square metres: {wide} rows of {long}."),
         ),
         "length": Tell(
             ("The outer length is {long} + 2 × {border} = {value} m.",
              "With the strip the length grows to {long} + {border} + {border} = {value} m.",
              "Lengthwise that makes {long} + 2 × {border} = {value} m."),
-            ("The strip adds its width at both ends, not just at one.", "Forgetting one of the two ends is the usual slip here.",
+            ("The strip adds its {border} m at both ends, not just at one.",
+             "Forgetting one of the two ends[| of {border} m] is the usual slip here.",
              "A strip of {border} m lies at the left and at the right."),
         ),
         "width": Tell(
@@ -120,8 +125,8 @@ PATH = Family(
         "outer": Tell(
             ("The large rectangle has {length} × {width} = {value} m².", "Together they cover {length} × {width} = {value} m².",
              "With border the area is {length} × {width} = {value} square metres."),
-            ("Both sides of the larger rectangle are known now.",
-             "The outside edge is a rectangle again, since the strip is equally wide everywhere."),
+            ("Both sides of the larger rectangle[|, {length} m and {width} m,] are known now.",
+             "The outside edge is a rectangle again, since the strip is {border} m wide everywhere."),
         ),
         "path": Tell(
             ("So the border covers {outer} - {inner} = {value} m².", "What remains for the strip is {outer} - {inner} = {value} m².",
@@ -144,8 +149,13 @@ def _draw_ladder(rng: random.Random) -> Params:
     one, two, long = rng.choice(TRIPLES)
     factor = rng.randint(1, 12)
     foot = rng.choice((one, two))
-    return {"thing": rng.choice(CLIMBS), "name": rng.choice(NAMES), "long": long * factor, "foot": foot * factor, "up": rng.choice(("pole", "wall",
-        "tower", "tree", "mast"))}
+    return {
+        "thing": rng.choice(CLIMBS),
+        "name": rng.choice(NAMES),
+        "long": long * factor,
+        "foot": foot * factor,
+        "up": rng.choice(("pole", "wall", "tower", "tree", "mast")),
+    }
 
 
 def _work_ladder(p: Params, book: Notebook) -> str:
@@ -159,7 +169,7 @@ def _work_ladder(p: Params, book: Notebook) -> str:
 
 LADDER = Family(
     name="pythagoras",
-    about=("pythagoras", "pythagorean", "geometry", "triangle", "right triangle", "square root", "building", "trigonometry"),
+    about=("equation", "pythagoras", "pythagorean", "geometry", "triangle", "right triangle", "square root", "building", "trigonometry"),
     slots={"thing": word(CLIMBS), "name": word(NAMES), "long": INT, "foot": INT, "up": word(("pole", "wall", "tower", "tree", "mast"))},
     phrasings=(
         "A {thing} {long} dm long reaches from the ground to the top of an upright {up}. Its lower end is {foot} dm from the foot of the {up}. How "
@@ -184,7 +194,8 @@ LADDER = Family(
     tellings={
         "square_long": Tell(
             ("The long side gives {long}² = {value}.", "{long} × {long} = {value}.", "Squared, the {thing} counts {long}² = {value}."),
-            ("The side opposite the right angle[|, the {thing},] stands alone in the theorem.", "Start with the square of the {thing}'s length.",
+            ("The side opposite the right angle[|, the {thing},|, {long} dm long,] stands alone in the theorem.",
+             "Start with the square of the {thing}'s length.",
              "Squares are what the theorem [compares|speaks of]."),
         ),
         "square_foot": Tell(
@@ -213,7 +224,7 @@ LADDER = Family(
 
 def _draw_average_speed(rng: random.Random) -> Params:
     while True:
-        one, two = rng.sample(range(20, 121, 5), 2)
+        one, two = rng.sample(range(21, 128), 2)
         t, u = rng.randint(2, 6), rng.randint(2, 6)
         if t != u and (one * t + two * u) % (t + u) == 0:
             return {"name": rng.choice(NAMES), "town": rng.choice(TOWNS), "one": one, "t": t, "two": two, "u": u}
@@ -225,14 +236,17 @@ def _work_average_speed(p: Params, book: Notebook) -> str:
     way = book.step("way", first + second, first=first, second=second)
     time = book.step("time", p["t"] + p["u"])
     speed = book.step("speed", Fraction(way, time), str, way=way, time=time)
-    book.note("check", mean=Fraction(p["one"] + p["two"], 2) if (p["one"] + p["two"]) % 2 == 0 else (p["one"] + p["two"]) / 2,
-        longer=p["one"] if p["t"] > p["u"] else p["two"])
+    book.note(
+        "check",
+        mean=Fraction(p["one"] + p["two"], 2) if (p["one"] + p["two"]) % 2 == 0 else (p["one"] + p["two"]) / 2,
+        longer=p["one"] if p["t"] > p["u"] else p["two"],
+    )
     return str(speed)
 
 
 AVERAGE_SPEED = Family(
     name="average_speed",
-    about=("speed", "average", "motion", "travel", "time", "physics", "distance", "kinematics", "velocity", "transport"),
+    about=("average", "speed", "average", "motion", "travel", "time", "physics", "distance", "kinematics", "velocity", "transport"),
     slots={"name": word(NAMES), "town": word(TOWNS), "one": INT, "t": INT, "two": INT, "u": INT},
     phrasings=(
         "On the way to {town}, {name} drives at {one} km/h for {t} h and at {two} km/h for {u} h. What is the average speed of the whole trip in "
@@ -254,8 +268,8 @@ AVERAGE_SPEED = Family(
         "first": Tell(
             ("The first part is {one} × {t} = {value} km long.", "At {one} km/h, {t} h bring {name} {value} km further.",
              "First {one} × {t} = {value} km."),
-            ("At a steady speed, distance is speed times time.", "Each hour at {one} km/h adds {one} km.",
-             "Begin with the distance of the first part."),
+            ("At a steady speed[| of {one} km/h], distance is speed times time.", "Each hour at {one} km/h adds {one} km.",
+             "Begin with the distance of the first part[|, the {t} h]."),
         ),
         "second": Tell(
             ("The second part adds {two} × {u} = {value} km.", "Then {two} × {u} = {value} km follow.",
@@ -264,7 +278,7 @@ AVERAGE_SPEED = Family(
         "way": Tell(
             ("In all that is {first} + {second} = {value} km.", "The whole trip measures {first} + {second} = {value} km.",
              "{name} covers {first} + {second} = {value} km."),
-            ("Both parts belong to the trip.", "For the average only the total distance counts."),
+            ("Both parts belong to [the trip|{name}'s trip].", "For the average only the total distance[| to {town}] counts."),
         ),
         "time": Tell(
             ("It takes {t} + {u} = {value} hours.", "The time adds up to {t} + {u} = {value} h.", "{name} is on the road for {t} + {u} = {value} h."),
@@ -272,7 +286,8 @@ AVERAGE_SPEED = Family(
         "speed": Tell(
             ("The average is {way} ÷ {time} = {value} km/h.", "{way} km in {time} h make {value} km/h.",
              "So the steady speed would be {way} ÷ {time} = {value} km/h."),
-            ("Now share the distance evenly over the hours.", "An average speed is the one that covers the same way in the same time.",
+            ("Now share the [distance|{way} km] evenly over the hours.",
+             "An average speed is the one that covers the same way[|, {way} km,] in the same time.",
              "Dividing spreads {way} km over all {time} hours."),
         ),
         "check": Tell((
@@ -282,8 +297,16 @@ AVERAGE_SPEED = Family(
     },
 )  # fmt: skip
 
-TRAVELLERS = {"trains": (50, 150), "cyclists": (12, 30), "hikers": (3, 6), "boats": (8, 30), "lorries": (40, 80), "riders": (10, 22), "trams": (15,
-    45), "runners": (8, 15)}
+TRAVELLERS = {
+    "trains": (50, 150),
+    "cyclists": (12, 30),
+    "hikers": (3, 6),
+    "boats": (8, 30),
+    "lorries": (40, 80),
+    "riders": (10, 22),
+    "trams": (15, 45),
+    "runners": (8, 15),
+}
 
 
 def _draw_meeting(rng: random.Random) -> Params:
@@ -294,8 +317,15 @@ def _draw_meeting(rng: random.Random) -> Params:
     minutes = rng.choice((15, 20, 30, 40, 45, 60, 75, 80, 90, 100, 120, 150, 160, 180))
     while (one + two) * minutes % 60:
         minutes += 5
-    return {"things": things, "start": start, "other": other, "one": one, "two": two, "way": (one + two) * minutes // 60,
-        "at": rng.randrange(6 * 60, 18 * 60, 5)}
+    return {
+        "things": things,
+        "start": start,
+        "other": other,
+        "one": one,
+        "two": two,
+        "way": (one + two) * minutes // 60,
+        "at": rng.randrange(6 * 60, 18 * 60, 5),
+    }
 
 
 def _work_meeting(p: Params, book: Notebook) -> str:
@@ -309,7 +339,7 @@ def _work_meeting(p: Params, book: Notebook) -> str:
 
 MEETING = Family(
     name="meeting_point",
-    about=("relative speed", "motion", "speed", "time", "travel", "physics", "trains", "kinematics", "transport"),
+    about=("equation", "relative speed", "motion", "speed", "time", "travel", "physics", "trains", "kinematics", "transport"),
     slots={"things": word(list(TRAVELLERS)), "start": word(TOWNS), "other": word(TOWNS), "one": INT, "two": INT, "way": INT, "at": CLOCK},
     phrasings=(
         "Two {things} set out towards each other at {at}, one from {start} at {one} km/h and one from {other} at {two} km/h. The towns are {way} km "
@@ -333,15 +363,16 @@ MEETING = Family(
         "closing": Tell(
             ("The gap closes at {one} + {two} = {value} km/h.", "Together they come closer by {one} + {two} = {value} km every hour.",
              "Their closing speed is {one} + {two} = {value} km/h."),
-            ("They move towards each other, so the speeds add up.", "What one covers the other need not, and both shorten the gap.",
+            ("[They|The {things}] move towards each other, so [the speeds|{one} and {two}] add up.",
+             "What one covers the other need not, and both shorten the gap[| of {way} km].",
              "[In opposite directions speeds are added; in the same direction they would be subtracted|For two things that approach each other, "
              "{one} and {two} are added]."),
         ),
         "minutes": Tell(
             ("{way} km at {closing} km/h take {value}.", "Dividing {way} by {closing} gives the time: {value}.",
              "For {way} km they need {value} at this rate."),
-            ("Time is distance divided by speed.", "The gap is gone when {closing} km/h have used up {way} km.",
-             "Hours come out of this division; a fraction of an hour is turned into minutes by 60."),
+            ("Time is distance divided by speed, {way} km by {closing} km/h.", "The gap is gone when {closing} km/h have used up {way} km.",
+             "Hours come out of this division[| by {closing}]; a fraction of an hour is turned into minutes by 60."),
         ),
         "when": Tell(
             ("{time} after {at} it is {when}.", "Starting at {at}, they meet at {when}.", "The clock then shows {when}, {time} after {at}."),

@@ -7,8 +7,22 @@ import random
 from datagen.seeds.problems.family import CENTS, INT, INTS, Family, Notebook, Params, Tell, word
 from datagen.seeds.problems.wording import NAMES, money
 
-GOODS = ("notebooks", "mugs", "lamps", "candles", "posters", "puzzles", "scarves", "baskets", "brushes", "plants", "bowls", "kites", "torches",
-    "maps")
+GOODS = (
+    "notebooks",
+    "mugs",
+    "lamps",
+    "candles",
+    "posters",
+    "puzzles",
+    "scarves",
+    "baskets",
+    "brushes",
+    "plants",
+    "bowls",
+    "kites",
+    "torches",
+    "maps",
+)
 EXTRAS = ("pens", "stickers", "postcards", "ribbons", "badges", "pencils", "envelopes", "clips", "beads", "labels", "magnets", "erasers")
 
 
@@ -30,7 +44,7 @@ def _work_shopping(p: Params, book: Notebook) -> str:
 
 SHOPPING = Family(
     name="shopping_change",
-    about=("arithmetic", "money", "shopping", "addition", "multiplication", "budget", "economics", "price"),
+    about=("finance", "saving", "interest", "arithmetic", "money", "shopping", "addition", "multiplication", "budget", "economics", "price"),
     slots={
         "name": word(NAMES), "goods": word(GOODS), "extras": word(EXTRAS), "n": INT, "price": CENTS, "m": INT, "small": CENTS, "bill": CENTS,
     },
@@ -69,13 +83,14 @@ SHOPPING = Family(
         "total": Tell(
             ("Together that is {first} + {second} = {value} dollars.", "The whole bill is ${first} + ${second} = ${value}.",
              "{name} owes {first} + {second} = {value} dollars in all."),
-            ("Both amounts are in dollars and both have to be paid, so they are added.", "What {name} has to pay is the sum of the two parts.",
+            ("Both amounts[|, ${first} and ${second},] are in dollars and both have to be paid, so they are added.",
+             "What {name} has to pay is the sum of the two parts.",
              "[Adding the two parts|The sum of the two parts] gives what the cashier asks for."),
         ),
         "change": Tell(
             ("From ${bill}, what comes back is {bill} - {total} = {value} dollars.", "The change is ${bill} - ${total} = ${value}.",
              "After paying, {bill} - {total} = {value} dollars remain."),
-            ("Change is the difference between what is handed over and what is owed.",
+            ("Change is the difference between what is handed over and what is owed[|, here ${total}].",
              "Nothing else is bought, so the rest of the ${bill} [comes back|is returned].",
              "The shop keeps ${total} and gives back the rest."),
         ),
@@ -90,8 +105,13 @@ SHOPS = ("coat", "bicycle", "desk", "guitar", "tent", "camera", "jacket", "print
 
 
 def _draw_discount(rng: random.Random) -> Params:
-    return {"name": rng.choice(NAMES), "thing": rng.choice(SHOPS), "price": rng.randint(4, 60) * 1000, "off": rng.randint(1, 12) * 5,
-        "tax": rng.choice((4, 6, 8, 10, 20))}
+    return {
+        "name": rng.choice(NAMES),
+        "thing": rng.choice(SHOPS),
+        "price": rng.randint(4, 60) * 1000,
+        "off": rng.randint(1, 12) * 5,
+        "tax": rng.choice((4, 6, 8, 10, 20)),
+    }
 
 
 def _work_discount(p: Params, book: Notebook) -> str:
@@ -105,7 +125,7 @@ def _work_discount(p: Params, book: Notebook) -> str:
 
 DISCOUNT = Family(
     name="discount_and_tax",
-    about=("percent", "percentage", "discount", "tax", "money", "price", "economics", "finance", "shopping"),
+    about=("saving", "interest", "percent", "percentage", "discount", "tax", "money", "price", "economics", "finance", "shopping"),
     slots={"name": word(NAMES), "thing": word(SHOPS), "price": CENTS, "off": INT, "tax": INT},
     phrasings=(
         "A {thing} is priced at ${price}. {name} gets {off}% off, and then {tax}% sales tax is added. [What does {name} pay in dollars|How many "
@@ -135,20 +155,20 @@ DISCOUNT = Family(
             ("The reduced price is {price} - {cut} = {value} dollars.", "That leaves ${price} - ${cut} = ${value} before tax.",
              "So the {thing} now costs {price} - {cut} = {value} dollars, tax not yet counted."),
             ("A discount is money that {name} does not have to pay, so it is subtracted.", "Removing {off}% leaves {keep}% of the list price.",
-             "What is left after the saving is the new price."),
+             "What is left [after the saving|when ${cut} are saved] is the new price."),
         ),
         "tax": Tell(
             ("Tax of {tax}% on ${reduced} is {reduced} × {tax}/100 = {value} dollars.", "The tax comes to {tax}/100 × ${reduced} = ${value}.",
              "{tax}% of {reduced} dollars is {value} dollars."),
             ("The tax is counted on what is really charged, ${reduced}.",
              "From here on ${reduced} plays the part of the whole [hundred percent|100%].",
-             "Tax is owed on the reduced price, since that is what changes hands."),
+             "Tax is owed on the reduced price, since that is what [changes hands|{name} hands over]."),
         ),
         "final": Tell(
             ("{name} pays {reduced} + {tax_part} = {value} dollars.", "With tax the price is ${reduced} + ${tax_part} = ${value}.",
              "Adding the two, {reduced} + {tax_part} = {value} dollars."),
-            ("Tax is paid on top, so it is added.", "The shop collects the reduced price and the tax together.",
-             "Unlike a discount, a tax raises the price."),
+            ("Tax[| of ${tax_part}] is paid on top, so it is added.", "The shop collects [the reduced price|${reduced}] and the tax together.",
+             "Unlike a discount, a tax raises the price[| of the {thing}]."),
         ),
         "check": Tell((
             "The short cut agrees: {price} × {keep}/100 × {up}/100 is {final}[| dollars].",
@@ -160,8 +180,12 @@ DISCOUNT = Family(
 
 
 def _draw_interest(rng: random.Random) -> Params:
-    return {"name": rng.choice(NAMES), "sum": rng.randint(2, 50) * 10000, "rate": rng.choice((2, 4, 5, 6, 8, 10, 12, 15, 20)),
-        "years": rng.choice((2, 2, 3))}
+    return {
+        "name": rng.choice(NAMES),
+        "sum": rng.randint(2, 50) * 10000,
+        "rate": rng.choice((2, 4, 5, 6, 8, 10, 12, 15, 20)),
+        "years": rng.choice((2, 2, 3)),
+    }
 
 
 def _work_interest(p: Params, book: Notebook) -> str:
@@ -204,7 +228,7 @@ INTEREST = Family(
              "At the end of year {year}, ${gain} of interest on ${start} brings the account to ${value}."),
             ("Interest is a share of what is in the account [at the start of the year|when the year begins], {rate} parts in a hundred.",
              "The interest stays in the account, so it counts when the next {rate}% is worked out.",
-             "Each year's gain is the rate times the balance so far."),
+             "Each year's gain is the rate of {rate}% times the balance so far."),
         ),
         "earned": Tell(
             ("Of this, {end} - {sum} = {value} dollars are interest.", "{name}'s gain is {value} dollars on top of the original {sum}.",
@@ -227,8 +251,16 @@ SHARED = ("marbles", "tickets", "seashells", "trading cards", "coins", "chestnut
 def _draw_ratio(rng: random.Random) -> Params:
     a, b, c = rng.sample(range(2, 12), 3)
     first, second, third = rng.sample(NAMES, 3)
-    return {"first": first, "second": second, "third": third, "items": rng.choice(SHARED), "a": a, "b": b, "c": c,
-        "total": (a + b + c) * rng.randint(3, 60)}
+    return {
+        "first": first,
+        "second": second,
+        "third": third,
+        "items": rng.choice(SHARED),
+        "a": a,
+        "b": b,
+        "c": c,
+        "total": (a + b + c) * rng.randint(3, 60),
+    }
 
 
 def _work_ratio(p: Params, book: Notebook) -> str:
@@ -241,7 +273,7 @@ def _work_ratio(p: Params, book: Notebook) -> str:
 
 RATIO = Family(
     name="ratio_sharing",
-    about=("ratio", "proportion", "fractions", "sharing", "division", "mathematics"),
+    about=("chemistry", "cooking", "ratio", "proportion", "fractions", "sharing", "division", "mathematics"),
     slots={"first": word(NAMES), "second": word(NAMES), "third": word(NAMES), "items": word(SHARED), "a": INT, "b": INT, "c": INT, "total": INT},
     phrasings=(
         "{first}, {second} and {third} share {total} {items} in the ratio {a}:{b}:{c}. How many {items} does {third} get?",
@@ -305,7 +337,7 @@ def _work_average(p: Params, book: Notebook) -> str:
 
 AVERAGE = Family(
     name="average_missing_score",
-    about=("average", "mean", "statistics", "data", "psychology", "score"),
+    about=("ratio", "average", "mean", "statistics", "data", "psychology", "score"),
     slots={"name": word(NAMES), "tests": word(TESTS), "scores": INTS, "goal": INT},
     phrasings=(
         "{name}'s scores in the {tests} so far are {scores}. What must the next score be for the mean to be exactly {goal}?",
@@ -324,21 +356,22 @@ AVERAGE = Family(
     tellings={
         "have": Tell(
             ("So far the points are {sum} = {value}.", "The scores add up to {sum} = {value}.", "{name} already has {sum} = {value} points."),
-            ("The order of the scores does not matter for a mean, only their sum.", "First [take stock|add up] what is there.",
-             "Start with the total of the known results."),
+            ("The order of the scores does not matter for [a mean|a mean of {goal}], only their sum.", "First [take stock|add up] what is there.",
+             "Start with the total of [the known|{name}'s] results."),
         ),
         "need": Tell(
             ("For a mean of {goal} over {number} scores the total must be {goal} × {number} = {value}.",
              "{number} scores with mean {goal} have the sum {number} × {goal} = {value}.",
              "The target is {goal} × {number} = {value} points in all."),
-            ("After the next one there will be {number} scores.", "Mean = sum ÷ number, so sum = mean × number.",
+            ("After the next one there will be {number} scores.", "Mean = sum ÷ number, so sum = mean × number[|, and the mean is to be {goal}].",
              "Do not forget that the coming score counts too, which makes {number}."),
         ),
         "missing": Tell(
             ("The gap is {need} - {have} = {value} points.", "So the next score has to be {need} - {have} = {value}.",
              "{name} needs {need} - {have} = {value} more."),
-            ("Whatever the total lacks has to come from the one score that is open.",
-             "Only one score is still unknown, and it must supply the difference.", "Comparing the two totals gives the missing score."),
+            ("Whatever the total lacks has to come from the one score that is [open|still to come].",
+             "Only one score is still unknown, and it must supply [the difference|what {have} lacks].",
+             "Comparing [the two totals|{need} with {have}] gives the missing score."),
         ),
         "check": Tell((
             "[Indeed|Check]: ({have} + {missing}) ÷ {number} = {all} ÷ {number} = {goal}.",

@@ -31,7 +31,7 @@ def _work_gcd(p: Params, book: Notebook) -> str:
 
 GCD = Family(
     name="greatest_common_length",
-    about=("divisor", "gcd", "euclid", "number theory", "division", "integers", "factor", "algorithm"),
+    about=("geometry", "divisor", "gcd", "euclid", "number theory", "division", "integers", "factor", "algorithm"),
     slots={"name": word(NAMES), "strip": word(STRIPS), "a": INT, "b": INT},
     phrasings=(
         "{name} has one {strip} of {a} cm and another of {b} cm and wants to cut both into equal pieces, as long as possible, with nothing left "
@@ -59,7 +59,7 @@ GCD = Family(
              "Dividing {high} by {low} leaves {rest}; go on with {low} and {rest}.", "{low} goes into {high} {often} and leaves {rest}.",
              "The remainder of {high} ÷ {low} is {rest}, which takes the place of {high}."),
             ("A common divisor of {high} and {low} must divide the remainder as well, so the larger number may be replaced by it.",
-             "Each division makes the numbers smaller and keeps their common divisors.",
+             "Each division makes the numbers smaller and keeps [their common divisors|the common divisors of {a} and {b}].",
              "The pair may shrink, because the greatest common divisor does not change when the remainder replaces the larger number."),
         ),
         "stop": Tell(
@@ -69,8 +69,8 @@ GCD = Family(
         "length": Tell(
             ("The last divisor, {value}, is the greatest common divisor.", "So each piece can be {value} cm long, and no longer.",
              "Hence {value} cm is the longest common piece."),
-            ("When the remainder is zero, the number that divided last is the one we want.",
-             "The number that leaves no remainder divides everything before it."),
+            ("When the remainder is zero, the number that divided last[|, {value},] is the one we want.",
+             "The number that leaves no remainder[|, {value},] divides everything before it."),
         ),
         "check": Tell((
             "{name} gets {one} pieces from the first {strip} and {two} from the second, and {one} and {two} have no common factor left.",
@@ -84,7 +84,7 @@ PAIRS = ("buses", "lighthouses", "ferries", "bells", "trams", "fountains", "alar
 
 def _draw_lcm(rng: random.Random) -> Params:
     while True:
-        a, b = sorted(rng.sample(range(6, 46), 2))
+        a, b = sorted(rng.sample(range(8, 97), 2))
         if gcd(a, b) > 1 and b % a:
             return {"things": rng.choice(PAIRS), "town": rng.choice(TOWNS), "a": a, "b": b}
 
@@ -99,14 +99,15 @@ def _work_lcm(p: Params, book: Notebook) -> str:
 
 LCM = Family(
     name="meeting_of_cycles",
-    about=("multiple", "lcm", "cycle", "number theory", "period", "schedule", "fractions", "rhythm"),
+    about=("biology", "chemistry", "multiple", "lcm", "cycle", "number theory", "period", "schedule", "fractions", "rhythm"),
     slots={"things": word(PAIRS), "town": word(TOWNS), "a": INT, "b": INT},
     phrasings=(
         "In {town}, one of two {things} comes round every {a} minutes and the other every {b} minutes. [Both have just done so together|Just now "
         "both came together|They have just met]. After how many minutes does [that|this] happen again?",
         "Two {things} in {town} start together; the first repeats every {a} minutes, the second every {b}. How many minutes pass until [they|both] "
         "coincide [once more|again]?",
-        "The periods of two {things} in {town} are {a} and {b} minutes. [They coincide now|Right now they coincide]. In how many minutes will [they "
+        "The periods of two {things} in {town} are {a} and {b} minutes. [They coincide now|Right now they coincide|At this moment they meet|The "
+        "{things} coincide now]. In how many minutes will [they "
         "next|the {things} next] coincide?",
     ),
     draw=_draw_lcm,
@@ -124,8 +125,8 @@ LCM = Family(
         "common": Tell(
             ("The greatest common divisor of {a} and {b} is {value}.", "{a} and {b} share the factor {value}, and no larger one.",
              "The largest number that divides both {a} and {b} is {value}."),
-            ("A shared factor needs to be counted only once, so it is found first.",
-             "What {a} and {b} have in common would otherwise be counted twice.", "Look for the part that both periods share."),
+            ("A shared factor needs to be counted only once, so [it|that of {a} and {b}] is found first.",
+             "What {a} and {b} have in common would otherwise be counted twice.", "Look for the part that both periods[|, {a} and {b},] share."),
         ),
         "reduced": Tell(
             ("Without it, {b} becomes {b} ÷ {common} = {value}.", "From {b} there remains {b} ÷ {common} = {value}.",
@@ -136,8 +137,8 @@ LCM = Family(
         "both": Tell(
             ("The least common multiple is {a} × {reduced} = {value}.", "Multiplying, {a} × {reduced} = {value} minutes.",
              "So they meet after {a} × {reduced} = {value} minutes."),
-            ("Now all factors of both numbers are present, each no more often than necessary.",
-             "{a} times the remaining factor contains {a} as well as {b}.", "Put the two parts together again."),
+            ("Now all factors of [both numbers|{a} and {b}] are present, each no more often than necessary.",
+             "{a} times the remaining factor contains {a} as well as {b}.", "Put the two parts[|, {a} and {reduced},] together again."),
         ),
         "check": Tell((
             "In that time the first comes round {one} times and the second {two} times.",
@@ -164,8 +165,13 @@ def _work_primes(p: Params, book: Notebook) -> str:
             left, times = left // divisor, times + 1
         if times:
             powers.append((divisor, times))
-            book.note("split", prime=divisor, how="once" if times == 1 else "twice" if times == 2 else f"{times} times", left=left,
-                before=left * divisor**times)
+            book.note(
+                "split",
+                prime=divisor,
+                how="once" if times == 1 else "twice" if times == 2 else f"{times} times",
+                left=left,
+                before=left * divisor**times,
+            )
         divisor += 1
     form = " × ".join(f"{prime}^{times}" if times > 1 else str(prime) for prime, times in powers)
     book.note("form", form=form)
@@ -181,7 +187,7 @@ def _work_primes(p: Params, book: Notebook) -> str:
 
 PRIMES = Family(
     name="sum_of_divisors",
-    about=("prime", "factorisation", "factorization", "divisor", "number theory", "cryptography", "integers"),
+    about=("sets", "prime", "factorisation", "factorization", "divisor", "number theory", "cryptography", "integers"),
     slots={"name": word(NAMES), "number": INT},
     phrasings=(
         "{name} writes down every positive divisor of {number} and adds them up. What is the sum?",
@@ -201,13 +207,13 @@ PRIMES = Family(
         "split": Tell(
             ("{prime} divides {before} {how}, which leaves {left}.", "The prime {prime} can be taken out {how}: {before} becomes {left}.",
              "Dividing {before} by {prime} works {how} and ends at {left}."),
-            ("Begin with small primes, since they are easiest to test.",
-             "Each prime is divided out as often as it fits, so that it never has to be looked at again.",
+            ("Begin with small primes[|, here {prime}], since they are easiest to test.",
+             "Each prime[|, {prime} to begin with,] is divided out as often as it fits, so that it never has to be looked at again.",
              "A number without small prime factors is soon a prime itself, which keeps the search short."),
         ),
         "form": Tell(
             ("So {number} = {form}.", "Altogether {number} = {form}.", "The factorisation is {form}."),
-            ("Nothing but 1 is left, so all primes have been found.", "With 1 remaining, the number is fully taken apart."),
+            ("Nothing but 1 is left[| of {number}], so all primes have been found.", "With 1 remaining, [the number|{number}] is fully taken apart."),
         ),
         "part": Tell(
             ("The powers of {prime} add up to {sum} = {value}.", "For {prime} the sum is {sum} = {value}.", "From {prime} comes {sum} = {value}."),
@@ -218,8 +224,8 @@ PRIMES = Family(
         "sum": Tell(
             ("The sum of the divisors is {product} = {value}.", "Multiplied, the parts give {product} = {value}.",
              "All divisors together make {product} = {value}."),
-            ("Multiplying these sums out produces every divisor exactly once.",
-             "The product of the sums, written out, is the sum of all products, and these are the divisors."),
+            ("Multiplying these sums out produces every divisor [exactly once|of {number} exactly once].",
+             "The product of the sums, written out, is the sum of all products, and these are the divisors[| of {number}]."),
         ),
     },
 )  # fmt: skip
@@ -249,14 +255,15 @@ def _work_fractions(p: Params, book: Notebook) -> str:
 
 FRACTIONS = Family(
     name="fraction_balance",
-    about=("fractions", "common denominator", "rational numbers", "arithmetic", "addition", "cooking", "parts of a whole"),
+    about=("chemistry", "fractions", "common denominator", "rational numbers", "arithmetic", "addition", "cooking", "parts of a whole"),
     slots={"name": word(NAMES), "a": FRACTION, "b": FRACTION, "c": FRACTION},
     phrasings=(
         "{name} fills {a} of a litre and then {b} of a litre of water into a jug and pours {c} of a litre out again. What fraction of a litre [is in "
-        "the jug now|does the jug hold now|has {name} in the jug now]?",
+        "the jug now|does the jug hold now|has {name} in the jug now|remains in the jug|is left to {name} in the end|does {name} find in the jug "
+        "afterwards]?",
         "What is {a} + {b} - {c} in lowest terms? {name} wants to see the steps.",
         "From a walk of {a} mile and another of {b} mile, {name} has to take off {c} mile that was counted by mistake. How many miles [remain|are "
-        "left], as a fraction in lowest terms?",
+        "left|are left of {name}'s way|does {name} really walk], as a fraction in lowest terms?",
     ),
     draw=_draw_fractions,
     work=_work_fractions,
@@ -266,39 +273,44 @@ FRACTIONS = Family(
         "first].",
         "{name} has two amounts to add and one to take away. [With equal denominators that is whole-number work|It becomes easy when all pieces are "
         "equally large].",
-        "[Denominators name the size of the pieces, numerators count them|A denominator tells the size of a piece]. Pieces of one size are needed to "
+        "[Denominators such as those of {a} and {b} name the size of the pieces, numerators count them|A denominator tells the size of a piece|What "
+        "{a} counts is not what {b} "
+        "counts]. Pieces of one size are needed to "
         "combine {a}, {b} and {c}.",
     ),
     tellings={
         "below": Tell(
             ("The least common multiple of {d1}, {d2} and {d3} is {below}.", "{below} is the smallest number that {d1}, {d2} and {d3} all divide.",
              "For {d1}, {d2} and {d3} the common denominator is {below}."),
-            ("The common denominator has to be a multiple of each denominator.", "Pieces of one {below}th fit all three fractions.",
-             "The smaller the common denominator, the smaller the numbers that follow."),
+            ("The common denominator has to be a multiple of [each denominator|{d1}, of {d2} and of {d3}].",
+             "Pieces of one {below}th fit all three fractions.",
+             "The smaller the common denominator, the smaller the numbers that follow[| for {a}, {b} and {c}]."),
         ),
         "widen": Tell(
             ("Then {a} = {aa}, {b} = {bb} and {c} = {cc}.", "Written with it, the fractions are {aa}, {bb} and {cc}.",
              "In these pieces, {a} is {aa}, {b} is {bb}, and {c} is {cc}."),
-            ("Multiplying above and below by the same number does not change [a fraction|{a}, {b} or {c}].",
+            ("Each of {a}, {b} and {c} is widened above and below by a factor of its own.",
+             "Multiplying above and below by the same number does not change [a fraction|{a}, {b} or {c}].",
              "A fraction [such as {a}|like {b}] keeps its value when numerator and denominator grow by the same factor."),
         ),
         "top": Tell(
             ("The numerators give {first} + {second} - {third} = {value}, so the result is {value}/{below}.",
              "Counting pieces, {first} + {second} - {third} = {value}, that is {value}/{below}.",
              "Above the line stands {first} + {second} - {third} = {value}, below it {below}."),
-            ("With equal pieces only the numerators are added and subtracted.", "The size of the pieces stays the same; only their number changes.",
-             "Now it is a matter of counting pieces."),
+            ("With equal pieces, {below} to the whole, only the numerators are added and subtracted.",
+             "The size of the pieces stays [the same|one {below}th]; only their number changes.",
+             "Now it is a matter of counting [pieces|{below}ths]."),
         ),
         "reduce": Tell(
             ("{top} and {below} share the factor {shared}, so the fraction reduces to {simple}.", "Dividing both by {shared} leaves {simple}.",
              "In lowest terms, {top}/{below} = {simple}."),
-            ("A fraction in lowest terms has no common factor above and below.",
-             "It remains to see whether the fraction can be written more simply."),
+            ("A fraction in lowest terms has no common factor above and below[|, unlike {top}/{below}].",
+             "It remains to see whether {top}/{below} can be written more simply."),
         ),
         "lowest": Tell(
             ("{top} and {below} have no common factor, so {simple} stands.", "This is already in lowest terms: {simple}.",
              "Nothing divides both {top} and {below}, so it stays {simple}."),
-            ("Last, look for a common factor of {top} and {below}.", "Before writing it down, test whether the fraction can be reduced."),
+            ("Last, look for a common factor of {top} and {below}.", "Before writing it down, test whether {top}/{below} can be reduced."),
         ),
     },
 )  # fmt: skip
@@ -340,23 +352,24 @@ EXPRESSION = Family(
     tellings={
         "inside": Tell(
             ("{c} - {d} = {value}.", "The bracket is {c} - {d} = {value}.", "Inside the bracket, {c} - {d} gives {value}."),
-            ("What stands in brackets acts as one number.", "The bracket has to be a single number before {b} can multiply it.",
-             "Brackets say: do me first."),
+            ("What stands in brackets[|, {c} - {d},] acts as one number.", "The bracket has to be a single number before {b} can multiply it.",
+             "Brackets say: do me first[|, before {b} or {a}]."),
         ),
         "product": Tell(
             ("Multiplying, {b} × {inside} = {value}.", "{b} × {inside} = {value}.", "The product is {b} × {inside} = {value}."),
-            ("Multiplication binds more tightly than addition.", "The {b} multiplies the bracket and nothing else.",
+            ("Multiplication binds more tightly than addition[|, so {a} has to wait].", "The {b} multiplies the bracket and nothing else.",
              "Before {a} is added, the product must be known."),
         ),
         "quotient": Tell(
             ("{m} ÷ {e} = {value}.", "The division gives {m} ÷ {e} = {value}.", "Also {m} divided by {e} is {value}."),
-            ("Division has the same rank as multiplication, so it comes before the minus sign.",
-             "The last term is a quotient and is settled by itself.", "Only {m} is divided by {e}, not everything that stands before it."),
+            ("Division[|, here by {e},] has the same rank as multiplication, so it comes before the minus sign.",
+             "The last term[|, {m} ÷ {e},] is a quotient and is settled by itself.",
+             "Only {m} is divided by {e}, not everything that stands before it."),
         ),
         "first": Tell(
             ("From the left, {a} + {product} = {value}.", "{a} + {product} makes {value}.", "Adding the first two terms, {a} + {product} = {value}."),
-            ("Now only plus and minus are left, and they are taken from left to right.",
-             "With the terms known, join them in the order in which they stand."),
+            ("Now only plus and minus are left, and they are taken from left to right[|, {a} first].",
+             "With the terms known, join them in the order in which they stand[|, {a} and {product} first]."),
         ),
         "total": Tell(
             ("Finally {first} - {quotient} = {value}.", "What remains is {first} - {quotient} = {value}.",

@@ -12,8 +12,15 @@ VARIABLES = ("total", "score", "acc", "sum_", "value", "count", "amount", "level
 
 def _draw_loop(rng: random.Random) -> Params:
     start, step = rng.randint(1, 5), rng.randint(1, 4)
-    return {"v": rng.choice(VARIABLES), "init": rng.randint(0, 20), "start": start, "stop": start + step * rng.randint(3, 5) - rng.randint(0,
-        step - 1), "step": step, "k": rng.randint(2, 6), "m": rng.randint(2, 4)}
+    return {
+        "v": rng.choice(VARIABLES),
+        "init": rng.randint(0, 20),
+        "start": start,
+        "stop": start + step * rng.randint(3, 5) - rng.randint(0, step - 1),
+        "step": step,
+        "k": rng.randint(2, 6),
+        "m": rng.randint(2, 4),
+    }
 
 
 def _work_loop(p: Params, book: Notebook) -> str:
@@ -32,7 +39,7 @@ def _work_loop(p: Params, book: Notebook) -> str:
 
 LOOP = Family(
     name="loop_trace",
-    about=("python", "programming", "loops", "code", "computer science", "variables", "conditionals", "algorithm", "debugging"),
+    about=("binary", "python", "programming", "loops", "code", "computer science", "variables", "conditionals", "algorithm", "debugging"),
     slots={"v": word(VARIABLES), "init": INT, "start": INT, "stop": INT, "step": INT, "k": INT, "m": INT},
     phrasings=(
         "What does this Python program print?\n\n{v} = {init}\nfor i in range({start}, {stop}, {step}):\n    if i % {m} == 0:\n        {v} = {v} + "
@@ -55,25 +62,26 @@ LOOP = Family(
         "range": Tell(
             ("Here range({start}, {stop}, {step}) produces {numbers}, so the body runs {times}.", "The loop variable i takes the values {numbers}.",
              "With start {start}, stop {stop} and step {step}, i becomes {numbers}."),
-            ("The stop value {stop} is not included in a range.", "First settle which values i takes.",
-             "A range counts up by its step and halts before its second number."),
+            ("The stop value {stop} is not included in a range.", "First settle which values i takes[| up to {stop}].",
+             "A range counts up by its step[|, here {step},] and halts before its second number."),
         ),
         "add": Tell(
             ("At i = {i}, divisible by {m}, {v} becomes {old} + {product} = {value}.",
              "For i = {i} the condition is true, and {v} = {old} + {k} * {i} = {value}.", "{i} % {m} is 0, hence {v} goes from {old} to {value}.",
              "With i = {i}, {k} * {i} = {product} is added: {v} is {value}."),
-            ("The remainder 0 sends the program into the first branch.", "Whenever {m} divides i, {k} times i is added."),
+            ("The remainder 0[| on division by {m}] sends the program into the first branch.", "Whenever {m} divides i, {k} times i is added."),
         ),
         "minus": Tell(
             ("At i = {i}, the remainder {i} % {m} is {rest}, and {v} drops to {value}.",
              "For i = {i} the else branch runs, and {v} = {old} - 1 = {value}.",
              "{i} leaves the remainder {rest} on division by {m}, so {v} becomes {value}.",
              "With i = {i} the condition fails, which makes {v} equal to {value}."),
-            ("A remainder other than 0 leads to the else branch.", "If {m} does not divide i, only 1 is taken away."),
+            ("A remainder other than 0[| on division by {m}] leads to the else branch.", "If {m} does not divide i, only 1 is taken away."),
         ),
         "print": Tell(
             ("After the loop, {v} is {value}, and that is printed.", "The last line prints {v}, which holds {value}.", "So print shows {value}."),
-            ("The print stands outside the loop and runs once.", "Indentation tells that print comes after the last round."),
+            ("The print stands outside the loop and runs once[|, with the last {v}].",
+             "Indentation tells that print comes after the last round[| of i]."),
         ),
     },
 )  # fmt: skip
@@ -107,8 +115,9 @@ def _work_bubble(p: Params, book: Notebook) -> str:
         row, swapped = _bubbled(items)
         facts = {"turn": turn, "nth": ordinal(turn), "swaps": counted(len(swapped), "swap"), "swapped": ", ".join(swapped)}
         missed = [*row[:-2], row[-1], row[-2]]
-        text = book.decide("pass" if swapped else "still", INTS.show(row), [INTS.show(one) for one in (row, missed,
-            items) if one != row or one is row], **facts)
+        text = book.decide(
+            "pass" if swapped else "still", INTS.show(row), [INTS.show(one) for one in (row, missed, items) if one != row or one is row], **facts
+        )
         items = list(INTS.read(text))
     book.note("done", row=INTS.show(items), largest=max(items))
     return INTS.show(items)
@@ -211,7 +220,7 @@ SEARCH = Family(
              "Indices {low} to {high} are open; their middle is {value}."),
             ("The middle splits what is open, from {low} to {high}, into two halves of nearly equal size.",
              "Integer division rounds [the middle|{sum} // 2] down when there are two middles.",
-             "Looking in the middle makes the worse case as small as possible."),
+             "Looking in the middle[| between {low} and {high}] makes the worse case as small as possible."),
         ),
         "right": Tell(
             ("There stands {item}, less than {target}, so go on with {now}.", "{item} < {target}, which leaves {now}.",
@@ -265,7 +274,7 @@ def _work_slice(p: Params, book: Notebook) -> str:
 
 SLICE = Family(
     name="string_slice",
-    about=("python", "strings", "programming", "slicing", "text", "indexing", "code", "computer science"),
+    about=("binary", "python", "strings", "programming", "slicing", "text", "indexing", "code", "computer science"),
     slots={"text": word(_TEXTS), "start": INT, "stop": INT, "step": INT, "times": INT},
     phrasings=(
         "What does Python print?\n\ntext = \"{text}\"\npart = text[{start}:{stop}:{step}]\nprint(part[::-1] * {times})",
@@ -293,16 +302,18 @@ SLICE = Family(
         ),
         "part": Tell(
             ("So part is \"{part}\".", "That gives part = \"{part}\", {number} letters long.", "Read together, the {number} letters are \"{part}\"."),
-            ("Put the letters at these positions side by side.", "The letters keep their order in the slice."),
+            ("Put the [letters|{number} letters] at these positions side by side.", "The letters [of \"{text}\" |]keep their order in the slice."),
         ),
         "turn": Tell(
             ("Reversed, \"{part}\" is \"{value}\".", "From the end to the start it reads \"{value}\".", "Then part[::-1] is \"{value}\"."),
-            ("A step of -1 walks backwards through the text.", "The two colons without numbers take the whole text, the -1 turns it round."),
+            ("A step of -1 walks backwards through [the text|\"{part}\"].",
+             "The two colons without numbers take [the whole text|all of \"{part}\"], the -1 turns it round."),
         ),
         "repeat": Tell(
             ("Multiplied by {times}, it becomes \"{result}\".", "{times} copies in a row make \"{result}\".",
              "Printed are {length} letters: \"{result}\"."),
-            ("A text times a number is the text repeated.", "For texts, * means repetition."),
+            ("A text times a number is the text repeated[|, here {times} times].",
+             "For texts, * means repetition[|, and * {times} means {times} copies]."),
         ),
         "once": Tell(
             ("Times 1 changes nothing, so \"{result}\" is printed.", "One copy is the text itself: \"{result}\".",
@@ -335,7 +346,7 @@ def _work_to_base(p: Params, book: Notebook) -> str:
 
 TO_BASE = Family(
     name="number_to_base",
-    about=("base", "binary", "hexadecimal", "number systems", "digits", "computer", "bits", "place value"),
+    about=("history", "base", "binary", "hexadecimal", "number systems", "digits", "computer", "bits", "place value"),
     slots={"number": INT, "base": INT},
     phrasings=(
         "Write the decimal number {number} in base {base}. [Give only the digits|Which digits does it have]?",
@@ -366,8 +377,9 @@ TO_BASE = Family(
         "read": Tell(
             ("Read from the last remainder to the first, the digits are {digits}.", "In reverse order the {count} remainders spell {digits}.",
              "Written with the last remainder in front, that is {digits}."),
-            ("The first remainder belongs to the rightmost place, hence the order is turned round.", "The digits came out from right to left.",
-             "Since the units were found first, the list has to be reversed."),
+            ("The first remainder belongs to the rightmost place, hence the order [is turned round|of the {count} digits is turned round].",
+             "The [digits|{count} digits] came out from right to left.",
+             "Since the units were found first, the list [of {count} digits |]has to be reversed."),
         ),
         "check": Tell((
             "Going back: {back} = {number}.",

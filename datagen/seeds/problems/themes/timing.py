@@ -23,8 +23,15 @@ def _show_date(day: date) -> str:
 
 
 DATE = Slot(rf"\d{{1,2}} (?:{'|'.join(MONTHS)}) \d{{4}}", _read_date, _show_date)
-EVENTS = ("the exhibition opens", "the library closes for repairs", "a parcel was sent", "the contract begins", "a seed is planted",
-    "the course starts", "the experiment is set up")
+EVENTS = (
+    "the exhibition opens",
+    "the library closes for repairs",
+    "a parcel was sent",
+    "the contract begins",
+    "a seed is planted",
+    "the course starts",
+    "the experiment is set up",
+)
 
 
 def _draw_weekday(rng: random.Random) -> Params:
@@ -39,7 +46,7 @@ def _work_weekday(p: Params, book: Notebook) -> str:
 
 WEEKDAY = Family(
     name="weekday_after",
-    about=("calendar", "weekday", "modular arithmetic", "remainder", "time", "dates", "modulo"),
+    about=("calendars", "calendar", "weekday", "modular arithmetic", "remainder", "time", "dates", "modulo"),
     slots={"event": word(EVENTS), "name": word(NAMES), "day": word(DAYS), "n": INT},
     phrasings=(
         "On a {day} {event}. Which day of the week is it {n} days later, {name} wonders?",
@@ -60,12 +67,12 @@ WEEKDAY = Family(
     tellings={
         "rest": Tell(
             ("{n} days are {weeks} weeks and {value}.", "{n} ÷ 7 gives {weeks} weeks, and {value} over.", "Taking {full} days away leaves {value}."),
-            ("Each full week leads back to {day}.", "Seven divides the days into rounds of the calendar.",
-             "Division by 7 separates full weeks from the rest."),
+            ("Each full week leads back to {day}.", "Seven divides the [days|{n} days] into rounds of the calendar.",
+             "Division by 7 separates full weeks [from the rest|of the {n} days from the rest]."),
         ),
         "count": Tell(
             ("From {day}, {rest} further is {value}.", "Counting {rest} on from {day} ends at {value}.", "{rest} after {day} comes {value}."),
-            ("Now the few days that are left can be counted.", "The full weeks bring us to {day}, and from there a short count is enough.",
+            ("Now the [few days|{rest}] that are left can be counted.", "The full weeks bring us to {day}, and from there a short count is enough.",
              "Only the [remainder moves the weekday|{rest} left over can move the weekday]."),
         ),
     },
@@ -96,7 +103,7 @@ def _month_length(day: date) -> int:
 
 DAYS_BETWEEN = Family(
     name="days_between_dates",
-    about=("calendar", "dates", "time", "counting", "history", "planning", "leap year"),
+    about=("roman", "calendar", "dates", "time", "counting", "history", "planning", "leap year"),
     slots={"name": word(NAMES), "town": word(TOWNS), "start": DATE, "end": DATE},
     phrasings=(
         "{name} leaves {town} on {start} and returns on {end}. How many days later is that?",
@@ -116,8 +123,9 @@ DAYS_BETWEEN = Family(
         "first": Tell(
             ("{month} has {length} days, so {length} - {day} = {value} of them are left.",
              "After day {day}, {month} still has {length} - {day} = {value} days.", "In {month} there remain {length} - {day} = {value} days."),
-            ("The starting day itself is not counted, because we ask how many days later.", "First comes what is left of the month.",
-             "Go to the end of the first month."),
+            ("The starting day itself[|, {start},] is not counted, because we ask how many days later.",
+             "First comes what is left of [the month|{month}].",
+             "Go to the end of [the first month|{month}]."),
         ),
         "month": Tell(
             ("{month} adds {length} days: {so_far} + {length} = {value}.", "With the {length} days of {month} that makes {value}.",
@@ -142,8 +150,13 @@ SHOWS = ("film", "concert", "flight", "train ride", "play", "lecture", "football
 
 
 def _draw_clock(rng: random.Random) -> Params:
-    return {"show": rng.choice(SHOWS), "town": rng.choice(TOWNS), "start": rng.randrange(7 * 60, 23 * 60, 5), "lasts": rng.randint(65, 290),
-        "pause": rng.choice((5, 10, 15, 20, 25, 35))}
+    return {
+        "show": rng.choice(SHOWS),
+        "town": rng.choice(TOWNS),
+        "start": rng.randrange(7 * 60, 23 * 60, 5),
+        "lasts": rng.randint(65, 290),
+        "pause": rng.choice((5, 10, 15, 20, 25, 35)),
+    }
 
 
 def _work_clock(p: Params, book: Notebook) -> str:
@@ -160,7 +173,7 @@ def _work_clock(p: Params, book: Notebook) -> str:
 
 CLOCK_TIME = Family(
     name="clock_arithmetic",
-    about=("clock", "time", "hours", "minutes", "modular arithmetic", "timetable", "schedule", "planning", "modulo"),
+    about=("calendar", "clock", "time", "hours", "minutes", "modular arithmetic", "timetable", "schedule", "planning", "modulo"),
     slots={"show": word(SHOWS), "town": word(TOWNS), "start": CLOCK, "lasts": INT, "pause": INT},
     phrasings=(
         "In {town} a {show} begins at {start}. It lasts {lasts} minutes, plus a break of {pause} minutes. At what time (hh:mm) is it over?",
@@ -183,23 +196,24 @@ CLOCK_TIME = Family(
         "whole": Tell(
             ("Together that is {lasts} + {pause} = {value} minutes.", "The {show} and the break take {lasts} + {pause} = {value} minutes.",
              "{lasts} minutes and {pause} minutes make {value} minutes."),
-            ("The pause delays the end just as much as the {show} itself.", "One sum is easier to add to a clock time than two.",
-             "Nothing ends before the break has been added."),
+            ("The pause delays the end just as much as the {show} itself.", "One sum is easier to add to {start} than two.",
+             "Nothing ends before the break [of {pause} minutes |]has been added."),
         ),
         "split": Tell(
             ("{whole} minutes are {span}.", "Since 60 minutes make an hour, {whole} minutes are {span}.",
              "Dividing {whole} by 60 gives {hours}, with {minutes} over."),
-            ("Clocks count hours of sixty minutes.", "Large numbers of minutes are easier to handle as hours."),
+            ("[Clocks count|A clock in {town} counts] hours of sixty minutes.",
+             "[Large numbers of minutes|As many as {whole} minutes] are easier to handle as hours."),
         ),
         "hours": Tell(
             ("{hours} after {start} it is {middle}.", "Adding {hours} to {start} leads to {middle}.",
              "From {start} the hour hand moves on to {middle}."),
-            ("Hours first, as they leave the minutes alone.", "Full hours do not change the minutes shown."),
+            ("Hours first, as they leave the minutes [alone|of {start} alone].", "Full hours do not change the minutes shown[| at {start}]."),
         ),
         "minutes": Tell(
             ("Another {minutes} bring the clock to {end}.", "Then {minutes} more make it {end}.",
              "With the remaining {minutes} we arrive at {end}.", "It is {end} when the last {minutes} have passed."),
-            ("If the minutes pass 60, they carry one hour over.", "Last come the minutes."),
+            ("If the minutes pass 60, they carry one hour over[| from {middle}].", "Last come the [minutes|{minutes}]."),
         ),
         "midnight": Tell(
             ("Midnight passes on the way, and with the remaining {minutes} the clock shows {end}.",
@@ -215,10 +229,10 @@ ROOMS = ("gym", "meeting room", "music studio", "laboratory", "tennis court", "w
 
 def _draw_overlap(rng: random.Random) -> Params:
     one, two = rng.sample(NAMES, 2)
-    a = rng.randrange(8 * 60, 14 * 60, 5)
-    b = a + rng.randrange(70, 260, 5)
-    c = rng.randrange(a - 90, b - 15, 5)
-    d = max(c + 40, a + 20) + rng.randrange(0, 200, 5)
+    a = rng.randrange(8 * 60, 14 * 60)
+    b = a + rng.randrange(70, 260)
+    c = rng.randrange(a - 90, b - 15)
+    d = max(c + 40, a + 20) + rng.randrange(0, 200)
     return {"one": one, "two": two, "room": rng.choice(ROOMS), "a": a, "b": b, "c": c, "d": d}
 
 
@@ -233,7 +247,7 @@ def _work_overlap(p: Params, book: Notebook) -> str:
 
 OVERLAP = Family(
     name="schedule_overlap",
-    about=("schedule", "interval", "overlap", "time", "planning", "intersection", "sets", "timetable", "inequality"),
+    about=("calendar", "schedule", "interval", "overlap", "time", "planning", "intersection", "sets", "timetable", "inequality"),
     slots={"one": word(NAMES), "two": word(NAMES), "room": word(ROOMS), "a": CLOCK, "b": CLOCK, "c": CLOCK, "d": CLOCK},
     phrasings=(
         "{one} uses the {room} from {a} to {b}, {two} from {c} to {d}. For how many minutes are [both|{one} and {two}] there?",
@@ -267,8 +281,9 @@ OVERLAP = Family(
         "shared": Tell(
             ("From {start} to {end} there are {value} minutes.", "Between {start} and {end} lie {value} minutes.",
              "So they share the {room} for {value} minutes, from {start} to {end}."),
-            ("What remains is a difference of two clock times.", "An hour counts sixty minutes in this difference.",
-             "The length of the overlap is its end minus its start."),
+            ("What remains is a difference of two clock times[|, {start} and {end}].",
+             "An hour counts sixty minutes [in this difference|between {start} and {end}].",
+             "The length of the overlap is its end minus its start[|, {end} minus {start}]."),
         ),
         "check": Tell((
             "{one} is booked for {full} minutes, {shared} of them shared and {alone} not.",
@@ -278,8 +293,21 @@ OVERLAP = Family(
 )  # fmt: skip
 
 
-_ROMAN = ((1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"), (10, "X"), (9, "IX"), (5, "V"), (4,
-    "IV"), (1, "I"))
+_ROMAN = (
+    (1000, "M"),
+    (900, "CM"),
+    (500, "D"),
+    (400, "CD"),
+    (100, "C"),
+    (90, "XC"),
+    (50, "L"),
+    (40, "XL"),
+    (10, "X"),
+    (9, "IX"),
+    (5, "V"),
+    (4, "IV"),
+    (1, "I"),
+)
 
 
 def _roman(number: int) -> str:
@@ -291,8 +319,11 @@ def _roman(number: int) -> str:
 
 
 def _draw_roman(rng: random.Random) -> Params:
-    return {"town": rng.choice(TOWNS), "number": rng.randint(39, 2039), "thing": rng.choice(("clock tower", "town hall", "old bridge", "library",
-        "gate", "theatre", "fountain"))}
+    return {
+        "town": rng.choice(TOWNS),
+        "number": rng.randint(39, 2039),
+        "thing": rng.choice(("clock tower", "town hall", "old bridge", "library", "gate", "theatre", "fountain")),
+    }
 
 
 def _work_roman(p: Params, book: Notebook) -> str:
@@ -309,7 +340,7 @@ def _work_roman(p: Params, book: Notebook) -> str:
 
 ROMAN = Family(
     name="roman_numerals",
-    about=("roman", "history", "numerals", "number systems", "antiquity", "latin", "place value"),
+    about=("calendar", "roman", "history", "numerals", "number systems", "antiquity", "latin", "place value"),
     slots={"town": word(TOWNS), "number": INT, "thing": word(("clock tower", "town hall", "old bridge", "library", "gate", "theatre", "fountain"))},
     phrasings=(
         "The number {number} is to be carved into the {thing} of {town} in Roman numerals. What has to be carved?",
@@ -330,14 +361,15 @@ ROMAN = Family(
         "letter": Tell(
             ("{letters} stands for {size} and leaves {value}.", "Write {letters} for {size}; what is still missing is {value}.",
              "The next part, {size}, is {letters}, with {value} to go.", "{size} gives {letters}; now the stone reads {written}."),
-            ("A letter may be repeated, but not more than three times in a row.",
-             "Values that stand side by side from large to small are simply added.", "Always use the largest letter that is not too big."),
+            ("A letter [may be repeated|such as {small} may be repeated], but not more than three times in a row.",
+             "Values that stand side by side from large to small [are simply added|add up, here to {number}].",
+             "Always use the largest letter that is not too big[|, and go on until {number} is reached]."),
         ),
         "pair": Tell(
             ("{size} is written {letters}, and {value} remains.", "For {size} the letters are {letters}; that leaves {value}.",
              "{letters} makes {size}, since {small} before {big} is subtracted."),
             ("Four equal letters in a row are avoided by placing {small} before {big}.",
-             "A smaller letter in front of a larger one counts as minus.",
+             "A smaller letter in front of a larger one[|, {small} before {big},] counts as minus.",
              "Here {small} is taken away from {big} instead of repeating a letter four times."),
         ),
         "join": Tell(("Put together, the numeral is {written}.", "The whole number reads {written}.", "From left to right that is {written}.",
