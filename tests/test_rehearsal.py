@@ -3,67 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-import random
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rehearsing import AUDIENCES, QUESTIONS, RUBRIC, STYLES, TEXT, TOPICS, asked, bank_of, object_of, of, only_built_in_material, section, solve
 
 from datagen.errors import SetupError, SpecError
-from datagen.rehearsal import material
-from datagen.rehearsal.answers import Teacher
 from datagen.rehearsal.answers.brief import Brief, Gist
 from datagen.rehearsal.answers.judge import fault_in, is_judging
-from datagen.rehearsal.defects import DEFECTS, edited
 from datagen.rehearsal.faults import FAULTS, Latency, fault_of
 from datagen.rehearsal.settings import Settings, checked, label
-from datagen.rehearsal.wires import Answer, Asked
-from datagen.seeds.problems import Problems, known_question
+from datagen.seeds.problems import known_question
 from datagen.spec.models import Bank
 
-_GIVEN = os.environ.get("DATAGEN_SHARED")
-QUESTIONS = [(row["question"], row["answer"]) for row in Problems(count=117, seed=3).rows()]
-TOPICS = (
-    "Fractions", "Probability", "Sorting", "Photosynthesis", "Supply and demand", "Compound interest", "Calendars", "Logic", "Speed", "Sets",
-    "Sleep", "Geometry", "Equations", "Number theory", "Averages", "Chemistry", "Python loops", "Roman history", "Ratios", "Permutations",
-    "Binary numbers", "Friendship",
-)  # fmt: skip
-AUDIENCES = ("child", "student", "engineer", "everyone")
-STYLES = ("lesson", "worked-example", "dialogue", "story", "questions and answers")
-
-
-@pytest.fixture(autouse=True)
-def _only_built_in_material(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Real defect texts are used where the shared data is; here they are not."""
-    monkeypatch.delenv("DATAGEN_SHARED", raising=False)
-    _forget_material()
-    yield
-    _forget_material()
-
-
-def _forget_material() -> None:
-    for cached in (material.refusals, material.benchmark_items, material.foreign_paragraphs, material.wrong_solutions, material.material_digest):
-        cached.cache_clear()
-
-
-def asked(user: str, identity: str = "k1:0", *, sample: int = 0, schema: dict[str, Any] | None = None, thinks: bool = False) -> Asked:
-    return Asked("openai", f"{identity}:{sample}", identity, sample, "m", "", (("user", user),), schema, thinks)
-
-
-def solve(question: str) -> str:
-    return f"Solve the problem below step by step.\n\nProblem: {question}"
-
-
-def section(index: int) -> str:
-    return f"Write one section of a textbook.\n\nTopic: {TOPICS[index % 22]}\nAudience: {AUDIENCES[index % 4]}\nStyle: {STYLES[index % 5]}"
-
-
-def of(settings: Settings | None = None, **more: Any) -> Teacher:
-    return Teacher(checked(settings or Settings(**more)))
+__all__ = ["only_built_in_material"]
 
 
 def test_an_answer_depends_on_seed_key_and_sample_alone() -> None:
@@ -104,12 +60,6 @@ def test_reasoning_is_given_only_when_asked_for() -> None:
     assert len(of().answer(asked(section(0), thinks=True)).reasoning) > 60
 
 
-def bank_of(tmp_path: Path, rows: list[dict[str, str]]) -> Settings:
-    path = tmp_path / "bank.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return Settings(bank=Bank(path=str(path)))
-
-
 def test_a_bank_answers_with_its_recorded_answers_in_file_order(tmp_path: Path) -> None:
     question = "How many  legs have\nseven spiders on a tree?"
     rows = [{"question": question, "answer": f"recorded {index}"} for index in range(3)] + [{"question": "Why?", "answer": "because"}]
@@ -125,15 +75,6 @@ def test_a_bank_answers_with_its_recorded_answers_in_file_order(tmp_path: Path) 
     assert teacher.answer(asked("Problem: Why?")).text == "because"
     known, answer = QUESTIONS[1]
     assert teacher.answer(asked(solve(known))).text.endswith(f"The answer is {answer}.")
-
-
-def test_a_wrong_answer_from_the_bank_differs_in_its_last_number(tmp_path: Path) -> None:
-    rows = [{"question": "How much is it?", "answer": "It is 3 + 4 = 7.\n#### 7"}]
-    settings = bank_of(tmp_path, rows).model_copy(update={"defects": {"wrong_answer": 1.0}})
-    answer = of(settings).answer(asked("How much is it?"))
-    assert answer.planted == "wrong_answer/synthetic"
-    assert re.fullmatch(r"It is 3 \+ 4 = (\d+)\.\n#### \1", answer.text)
-    assert not answer.text.endswith("#### 7")
 
 
 def test_a_bank_that_cannot_be_used_says_why(tmp_path: Path) -> None:
@@ -201,13 +142,6 @@ def test_three_hundred_texts_hardly_share_a_sentence_or_an_opening() -> None:
     assert shared[1] <= 0.02 * len(texts), shared
     assert asked_for[1] <= 0.04 * len(texts), asked_for  # problems of one kind end in like questions
     assert opening[1] <= 0.05 * len(texts), opening
-
-
-def object_of(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-
-
-TEXT = {"type": "string"}
 
 
 def fields(prompt: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -290,9 +224,6 @@ def test_a_schema_in_words_is_obeyed_too() -> None:
     assert set(json.loads(of().answer(asked(prompt)).text)) == {"score", "fault"}
 
 
-RUBRIC = object_of(score={"type": "integer", "minimum": 1, "maximum": 5}, fault=TEXT)
-
-
 def test_what_counts_as_a_judgement() -> None:
     assert is_judging(RUBRIC)
     assert is_judging(object_of(score={"type": "number"}))
@@ -331,71 +262,6 @@ def test_a_judge_names_the_fault_it_found() -> None:
     said = graded(f"Problem: {question}", "It is so.\n\nThe answer is 123456.", "k1:w")
     assert answer in said["fault"] and "123456" in said["fault"]
     assert fault_in("<text>All is well and good, and here it ends.</text>") == ("", "")
-
-
-def planted(defect: str, count: int = 30) -> list[tuple[str, Answer, Answer]]:
-    """(prompt, clean answer, answer with the defect)."""
-    clean, broken = of(), of(defects={defect: 1.0})
-    prompts = [solve(QUESTIONS[index][0]) if index % 2 else section(index) for index in range(count)]
-    return [(prompt, clean.answer(asked(prompt, f"k1:{i}")), broken.answer(asked(prompt, f"k1:{i}"))) for i, prompt in enumerate(prompts)]
-
-
-@pytest.mark.parametrize("defect", sorted(DEFECTS))
-def test_every_defect_changes_the_text_and_is_labelled(defect: str) -> None:
-    found = planted(defect)
-    assert all(broken.planted.startswith(defect) for _, _, broken in found)
-    assert all(clean.planted == "" and clean.text != broken.text for _, clean, broken in found)
-
-
-def test_defects_look_as_they_are_called() -> None:
-    for _, clean, broken in planted("truncation"):
-        assert clean.text.startswith(broken.text)
-        assert broken.text[-1].isalpha()
-    for prompt, clean, broken in planted("prompt_echo"):
-        assert prompt in broken.text and broken.text.endswith(clean.text)
-    items = dict(material.benchmark_items().texts)
-    for _, _, broken in planted("leak"):
-        assert items[broken.planted.partition(":")[2]] in broken.text
-    assert all(broken.text in dict(material.refusals().texts).values() for _, _, broken in planted("refusal"))
-    assert all(Counter(re.split(r"(?<=[.!?])\s+", broken.text)).most_common(1)[0][1] >= 6 for _, _, broken in planted("repetition"))
-
-
-def test_near_duplicates_gather_around_a_few_originals() -> None:
-    groups: dict[str, list[set[str]]] = {}
-    for _, _, broken in planted("near_duplicate", 60):
-        groups.setdefault(broken.planted, []).append(set(broken.text.split()))
-    assert 4 <= len(groups) <= 10
-    for texts in groups.values():
-        assert all(len(texts[0] & text) / len(texts[0] | text) > 0.55 for text in texts)
-
-
-def test_editing_changes_five_to_ten_percent_of_the_words() -> None:
-    text = " ".join(["the sum of all parts gives a total that must be the same for every one"] * 30)
-    changed = sum(one != two for one, two in zip(text.split(), edited(text, random.Random(1)).replace("to begin", "x").split(), strict=False))
-    assert text != edited(text, random.Random(1))
-    assert changed > 0
-
-
-def test_shares_are_kept_and_at_most_one_defect_is_planted() -> None:
-    teacher = of(defects={"refusal": 0.2, "pii": 0.1, "meta_talk": 0.05})
-    labels = Counter(teacher.answer(asked(solve(QUESTIONS[i % 100][0]), f"k1:s{i}")).planted.split("/")[0] for i in range(1000))
-    assert 150 < labels["refusal"] < 250 and 65 < labels["pii"] < 140 and 25 < labels["meta_talk"] < 80
-    assert labels[""] > 580
-
-
-def test_a_defect_goes_into_the_longest_text_of_a_json_answer() -> None:
-    prompt, schema = "Topic: Fractions\nStyle: lesson", object_of(summary=TEXT, text=TEXT)
-    answer = of(defects={"pii": 1.0}).answer(asked(prompt, schema=schema))
-    clean = json.loads(of().answer(asked(prompt, schema=schema)).text)
-    made = json.loads(answer.text)
-    assert made["summary"] == clean["summary"] and made["text"] != clean["text"]
-    refused = of(defects={"refusal": 1.0}).answer(asked(prompt, schema=schema))
-    assert refused.refused and refused.text in material.REFUSALS
-    assert of(defects={"pii": 1.0}).answer(asked("Topic: x", schema=object_of(n={"type": "integer"}))).planted == ""
-
-
-def test_judges_carry_no_defects() -> None:
-    assert of(defects={"refusal": 1.0}).answer(asked("<text>Fine and done.</text>", schema=RUBRIC)).planted == ""
 
 
 def test_a_label_covers_what_shapes_answers_and_nothing_else(tmp_path: Path) -> None:
@@ -438,20 +304,3 @@ def test_lognormal_latency_has_its_median() -> None:
     drawn = sorted(Latency("lognormal:0.4,0.5").seconds(0, f"k{index}", 1) for index in range(2001))
     assert 0.36 < drawn[1000] < 0.44 and drawn[-1] > 1.2
     assert Latency("0.2").seconds(0, "k", 1) == 0.2
-
-
-@pytest.mark.real
-def test_defects_are_made_of_real_texts_where_the_shared_data_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    shared = Path(_GIVEN or Path(__file__).resolve().parents[2] / "shared")
-    if not (shared / "data" / "refusals_dev").is_dir():
-        pytest.skip("the shared real data is not here; set DATAGEN_SHARED to its folder")
-    synthetic = label(Settings(defects={"refusal": 0.1}))
-    monkeypatch.setenv("DATAGEN_SHARED", str(shared))
-    _forget_material()
-    assert label(Settings(defects={"refusal": 0.1})) != synthetic
-    for defect in ("refusal", "leak", "wrong_language"):
-        assert all(broken.planted.startswith(f"{defect}/real") for _, _, broken in planted(defect, 10))
-    question, wrong = next(iter(material.wrong_solutions().items()))
-    settings = bank_of(tmp_path, [{"question": question, "answer": "right"}]).model_copy(update={"defects": {"wrong_answer": 1.0}})
-    answer = of(settings).answer(asked(question))
-    assert answer.planted == "wrong_answer/real" and answer.text in wrong

@@ -32,16 +32,8 @@ def _work_urn(p: Params, book: Notebook) -> str:
     book.note("first", total=total, simple=Fraction(p["a"], total))
     left = book.step("left", p["a"] - 1, rest=total - 1)
     book.note("second", left=left, rest=total - 1)
-    both = book.step(
-        "both",
-        Fraction(p["a"] * left, total * (total - 1)),
-        ratio,
-        total=total,
-        left=left,
-        rest=total - 1,
-        up=p["a"] * left,
-        down=total * (total - 1),
-    )
+    up, down = p["a"] * left, total * (total - 1)
+    both = book.step("both", Fraction(up, down), ratio, total=total, left=left, rest=total - 1, up=up, down=down)
     book.note("check", back=Fraction(p["a"], total) ** 2, both=both)
     return str(both)
 
@@ -398,8 +390,7 @@ SETS = Family(
              "So {plus} - {both} = {value} different people are on the lists.",
              "At least one of the two holds for {plus} - {both} = {value} people."),
             ("Those {both} with both were counted twice, so they are taken off once.",
-             "A person on both lists[|, one of the {both},] is still one person.",
-             "The overlap of {both} must not be counted double."),
+             "A person on both lists[|, one of the {both},] is still one person.", "The overlap of {both} must not be counted double."),
         ),
         "neither": Tell(
             ("The other {n} - {union} = {value} {verb} neither.", "That leaves {n} - {union} = {value} people.",
