@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as version_of
@@ -14,7 +13,7 @@ from datagen.asking.prices import cost
 from datagen.plan.model import Plan, PlannedStep, Sown
 from datagen.records import NANO, Row, Usage
 from datagen.release.card import write_card
-from datagen.release.catalogue import build_catalogue
+from datagen.release.catalogue import build_catalogue, load_engine
 from datagen.release.formats import FORMATS
 from datagen.release.pages.render import compiled
 from datagen.release.report import write_report
@@ -65,7 +64,7 @@ def publish_release(plan: Plan, sown: Sown, this: Season, out: Path) -> Publishe
 def warm() -> None:
     """Load what publishing needs; done while the first answers are on their way."""
     load_parquet()
-    importlib.import_module("duckdb")
+    load_engine()
     for template in ("report.html.j2", "card.md.j2"):
         compiled(template)
 

@@ -76,6 +76,7 @@ class FakeHub:
         quiet = dict.fromkeys(
             ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS"), "1"
         )
+        quiet |= {"HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0"}
         return quiet | {"HF_ENDPOINT": self.url, "HF_HOME": home, "HF_TOKEN": "hf_dummy"}
 
 

@@ -170,8 +170,8 @@ def test_a_rehearsal_asks_the_simulator_and_says_so_in_every_key(tmp_path: Path)
 
 
 def test_prompts_use_only_what_every_seed_has(tmp_path: Path) -> None:
-    (tmp_path / "t.jsonl").write_text('{"topic": 1}\n{"topics": 2}\n')
-    with pytest.raises(SpecError, match="prompt 't/text' uses 'topic'"):
+    (tmp_path / "t.jsonl").write_text('{"topic": 1, "level": 1}\n{"topic": 2}\n')
+    with pytest.raises(SpecError, match="prompt 't/text' uses 'level'"):
         planned(tmp_path, "  - {name: text, ask: t/text, of: w}", seeds="{table: t.jsonl}")
     (tmp_path / "t.jsonl").write_text("")
     with pytest.raises(SeedError):

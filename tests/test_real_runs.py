@@ -87,7 +87,7 @@ def test_datasets_and_duckdb_read_the_same_rows(checked: Path, tmp_path: Path) -
 
 def test_the_pushed_release_reads_the_same(checked: Path, tmp_path: Path) -> None:
     with FakeHub() as hub:
-        environment = {**os.environ, **hub.environment(str(tmp_path)), "HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0"}
+        environment = {**os.environ, **hub.environment(str(tmp_path))}
         push = [*DATAGEN, "push", str(checked), "--repo", "me/gsm8k"]
         refused = subprocess.run(push, capture_output=True, text=True, env=environment)
         assert refused.returncode == 6 and "simulated" in refused.stderr and not hub.repos

@@ -208,7 +208,7 @@ def test_every_format_has_a_report(tmp_path: Path, form: str, fields: dict[str, 
 
 
 def test_nothing_released(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="nothing has been released"):
+    with pytest.raises(OutputError, match="nothing has been built"):
         write_report(tmp_path)
 
 

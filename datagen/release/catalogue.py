@@ -75,6 +75,11 @@ def connect(out: Path) -> duckdb.DuckDBPyConnection:
     return fresh if fresh is not None else _in_memory(out)
 
 
+def load_engine() -> None:
+    """Import duckdb, which takes a seventh of a second, before it is needed."""
+    import duckdb  # noqa: F401
+
+
 @contextlib.contextmanager
 def held_open(out: Path) -> Iterator[None]:
     """Keep one connection for all queries of the block: opening costs more than most of them."""
