@@ -140,6 +140,7 @@ async def _run(plan: Plan, sown: Sown, this: Season, options: Options, folder: P
     finally:
         await runtime.stop()
         warming.cancel()
+        gc.unfreeze()  # a binding that finds its objects alive at the end of the process complains aloud
     from datagen.publish import is_out, last_release, publish_release  # loaded while answers were on their way
 
     if made or not is_out(plan, this, options.out):

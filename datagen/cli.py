@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from pathlib import Path
 from typing import Any
@@ -202,7 +201,6 @@ def main() -> None:
     """Console script. A DatagenError is a message and an exit code; anything else is a fault of ours and keeps its traceback."""
     try:
         cli(standalone_mode=False)
-        gc.freeze()  # a process that ends need not look for cycles first
     except DatagenError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)

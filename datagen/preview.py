@@ -101,7 +101,7 @@ def plan_lines(spec: str, out: Path | None, limit: int | None, library: Path | N
     repeated = f" ({len(sown.repeated):,} stood twice)" if sown.repeated else ""
     yield f"{plan.name}: {len(sown.rows):,} seeds{repeated}, {len(plan.steps)} steps{', SIMULATED' if plan.simulated else ''}"
     yield from (f"note: {warning}" for warning in plan.warnings)
-    expected_later(plan, sown, counts)
+    expected_later(plan, [row for row in sown.rows if row.id in touched], counts)
     lines = [line_of(plan, count) for count in counts.values()]
     yield from _table(lines, plan)
     if out is not None and (out / "manifest.json").exists():

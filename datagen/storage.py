@@ -13,8 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from datagen.errors import SetupError
 from datagen.records import Row, canonical_json
 
@@ -96,7 +94,8 @@ def _text(values: Mapping[str, Any]) -> str:
 
 def row_of(record: Mapping[str, Any]) -> Row:
     """The Row in a record of a row file."""
-    return Row(record["id"], record["parent"], record["seed_id"], orjson.loads(record["fields"]), orjson.loads(record["calls"]))
+    # json, not orjson: that one makes a float of a whole number beyond 64 bits, and the row would be another one
+    return Row(record["id"], record["parent"], record["seed_id"], json.loads(record["fields"]), json.loads(record["calls"]))
 
 
 def write_rows(path: Path, records: Iterable[Mapping[str, Any]], **more: str) -> None:

@@ -30,7 +30,7 @@ class Kill:
     paid: dict[str, int]
     """Key -> how often the teacher had been paid for it by then."""
     delivered_before: frozenset[str]
-    """Keys whose answer the teacher had sent in full more than 250 ms before the kill."""
+    """Keys whose answer the teacher had sent in full to this process more than 250 ms before the kill."""
 
 
 @contextmanager
@@ -84,6 +84,7 @@ def kill_while_building(spec: Path, out: Path, url: str, kills: int, longest: fl
     chance = random.Random(seed)
     done: list[Kill] = []
     while len(done) < kills:
+        began = time.time()
         process = start(spec, out, *more)
         try:
             process.wait(timeout=chance.uniform(0.4, longest))
@@ -91,7 +92,7 @@ def kill_while_building(spec: Path, out: Path, url: str, kills: int, longest: fl
             moment = time.time()
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-            done.append(_after_kill(out, url, moment))
+            done.append(_after_kill(out, url, began, moment))
             continue
         _, said = process.communicate()
         assert process.returncode == 0, said.decode()
@@ -99,9 +100,10 @@ def kill_while_building(spec: Path, out: Path, url: str, kills: int, longest: fl
     return done
 
 
-def _after_kill(out: Path, url: str, moment: float) -> Kill:
+def _after_kill(out: Path, url: str, began: float, moment: float) -> Kill:
+    """What was delivered before this process began went to one that was dead by then, and was judged at its kill."""
     entries = statement(url)
-    sent = frozenset(entry["key"] for entry in entries if 0 < entry["delivered_at"] < moment - 0.25)
+    sent = frozenset(entry["key"] for entry in entries if began < entry["delivered_at"] < moment - 0.25)
     return Kill(recorded_keys(out / "ledger"), {entry["key"]: entry["count"] for entry in entries}, sent)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -99,7 +100,7 @@ class Made:
             assert manifest["in"] == manifest["kept"] + dropped + unanswered, manifest
             assert dropped == len(self.records(manifest["name"], "dropped")), manifest["name"]
             assert unanswered == len(self.records(manifest["name"], "unanswered")), manifest["name"]
-        for before, after in zip(manifests, manifests[1:], strict=False):
+        for before, after in itertools.pairwise(manifests):
             assert before["kept"] == after["from"], (before["name"], after["name"])
 
 

@@ -99,6 +99,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path
         yield spec, folder / "out", url
 
 
+def test_a_terminal_hears_nothing_but_us(built: tuple[Path, Path, str]) -> None:
+    """Libraries that talk at exit make a good build look like a broken one."""
+    spec, out, _ = built
+    for arguments in (("build", "--spec", spec, "--out", out), ("sql", out, "SELECT 1"), ("status", out)):
+        said = datagen(*arguments).stderr
+        assert "leaked" not in said and "Warning" not in said, said[:300]
+
+
 def manifest(out: Path) -> dict[str, Any]:
     return dict(json.loads((out / "manifest.json").read_text()))
 
@@ -110,7 +118,7 @@ def test_a_finished_build_run_again_asks_nothing_and_changes_nothing(built: tupl
     done = datagen("build", "--spec", spec, "--out", out)
     assert sum(entry["count"] for entry in statement(url)) == paid == len(recorded_keys(out / "ledger")) > 0
     assert {path: path.read_bytes() for path in [*sorted((out / "data").iterdir()), out / "manifest.json"]} == before
-    assert "0 answers asked in this run" in done.stdout and "SIMULATED" in done.stdout
+    assert "nothing had to be asked" in done.stdout and "SIMULATED" in done.stdout
 
 
 def test_the_funnel_adds_up(built: tuple[Path, Path, str]) -> None:
@@ -144,7 +152,7 @@ def test_explain_walks_a_row_from_shard_to_seed(built: tuple[Path, Path, str]) -
     assert found is not None
     said = datagen("explain", out, found[0]).stdout
     assert "kept at 05-unique" in said and "[draft] openai any k1:" in said and "[grade] openai any k1:" in said
-    assert "user> Write a short text about topic-" in said and "answered> " in said and "keep  unique.dedup" in said and "  topic: topic-" in said
+    assert "user> Write a short text about topic-" in said and "answered> " in said and "keep  good.length" in said and "  topic: topic-" in said
     dropped = datagen("sql", out, "SELECT id FROM dropped ORDER BY id LIMIT 1").stdout
     lost = re.search(r"^r1:\w+", dropped, re.MULTILINE)
     assert lost is not None and "dropped at " in datagen("explain", out, lost[0]).stdout

@@ -269,16 +269,15 @@ def test_a_ledger_has_one_build_and_its_lock_dies_with_its_owner(tmp_path: Path)
     with pytest.raises(LedgerError, match=rf"in use by process {process.pid}; wait for it, or .*--ledger DIR"):
         lock(tmp_path)
     killed(process)
-    with lock(tmp_path):
-        with pytest.raises(LedgerError, match=f"in use by process {os.getpid()}"):
-            lock(tmp_path)
+    with lock(tmp_path), pytest.raises(LedgerError, match=f"in use by process {os.getpid()}"):
+        lock(tmp_path)
     lock(tmp_path).close()
 
 
 @pytest.mark.parametrize("place", ["file/ledger", "/proc/nowhere/ledger"])
 def test_a_ledger_that_cannot_be_written(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(LedgerError, match="cannot be written: .*choose another with --ledger DIR"):
+    with pytest.raises(LedgerError, match=r"cannot be written: .*choose another with --ledger DIR"):
         lock(tmp_path / place)
     with pytest.raises(LedgerError, match="cannot be written"):
         Ledger(tmp_path / place, "b").reserve(asked(), 1)

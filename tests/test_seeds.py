@@ -127,7 +127,7 @@ def test_a_table_that_cannot_be_read_says_where(tmp_path: Path, name: str, conte
 
 def test_a_folder_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").mkdir()
-    with pytest.raises(SeedError, match="t.jsonl"):
+    with pytest.raises(SeedError, match=r"t\.jsonl"):
         list(rows("table", "t.jsonl", tmp_path))
 
 
@@ -171,7 +171,7 @@ def test_no_passage_is_longer_than_asked_and_words_keep_their_order(sizes: list[
 
 
 def test_no_documents(tmp_path: Path) -> None:
-    with pytest.raises(SeedError, match="no .md or .txt file there"):
+    with pytest.raises(SeedError, match=r"no \.md or \.txt file there"):
         list(rows("documents", "nowhere/*.md", tmp_path))
 
 

@@ -164,7 +164,7 @@ def test_a_list_file_holds_lines_without_comments(tmp_path: Path) -> None:
     (tmp_path / "prompts" / "none.txt").write_text("# nothing\n\n")
     library = Library((tmp_path,))
     assert library.listing("some", "here") == ["one", "two"]
-    with pytest.raises(SpecError, match="here: the list .*none.txt has no entries"):
+    with pytest.raises(SpecError, match=r"here: the list .*none\.txt has no entries"):
         library.listing("none", "here")
 
 

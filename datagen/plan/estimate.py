@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from datagen.asking.prices import cost, input_bound
-from datagen.plan.model import Chair, Plan, PlannedStep, Sown
-from datagen.records import NANO, Request, Response, Usage
+from datagen.plan.model import Chair, Plan, PlannedStep
+from datagen.records import NANO, Request, Response, Row, Usage
 from datagen.spec.models import Ask, Repeat
 from datagen.spec.templates import evaluate, expression_variables
 
@@ -57,24 +56,28 @@ class Line:
     """At the limits per minute and the requests in flight; None where nothing limits and no answer's time is known."""
 
 
-def expected_later(plan: Plan, sown: Sown, counts: Mapping[str, AskCount]) -> None:
-    """Carry what is missing at one step on to the later ones: each fan-out multiplies it by its bound, a repeat asks each of its rows again."""
-    waiting = 0
+def expected_later(plan: Plan, waiting_seeds: Sequence[Row], counts: Mapping[str, AskCount]) -> None:
+    """Carry what is missing at one step on to the later ones: each fan-out multiplies it by its bound.
+
+    `waiting_seeds`: the seeds with something missing. A later step with a `when` over their fields sees at most what these can give.
+    """
+    waiting, per_seed = 0, 1
     for step in plan.steps:
         waiting *= fan_out(plan, step)
+        per_seed *= fan_out(plan, step)
         stopped = sum(len(counts[inner.name].missing) for inner, _ in asks_of(step))
         for inner, rounds in asks_of(step):
             count = counts[inner.name]
-            reach = math.ceil(waiting * _share(inner, sown))
+            reach = min(waiting, per_seed * _able(inner, waiting_seeds))
             count.later += (reach + stopped) * rounds - len(count.missing)
         waiting += stopped
 
 
-def _share(step: PlannedStep, sown: Sown) -> float:
-    """Share of the seeds for which `when` holds; all, where it reads what only an answer gives."""
-    if step.spec.when is None or not expression_variables(step.spec.when, "") <= set(sown.rows[0].fields):
-        return 1.0
-    return sum(bool(evaluate(step.spec.when, row.fields)) for row in sown.rows) / len(sown.rows)
+def _able(step: PlannedStep, seeds: Sequence[Row]) -> int:
+    """Seeds for which `when` holds; all, where it reads what only an answer gives."""
+    if step.spec.when is None or not all(expression_variables(step.spec.when, "") <= set(seed.fields) for seed in seeds):
+        return len(seeds)
+    return sum(bool(evaluate(step.spec.when, seed.fields)) for seed in seeds)
 
 
 def asks_of(step: PlannedStep) -> list[tuple[PlannedStep, int]]:

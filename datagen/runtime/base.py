@@ -40,7 +40,10 @@ class Runtime(Protocol):
         ...
 
     def map(self, units: Sequence[Any], in_air: int) -> AsyncIterator[Any]:
-        """Results as they come, about `in_air` units at once over all workers, more behind stragglers. The first failure is raised when the rest has landed."""
+        """Results as they come, about `in_air` units at once over all workers, more behind stragglers.
+
+        The first failure is raised when the rest has landed.
+        """
         ...
 
     async def shared(self, method: str, *arguments: Any) -> Any:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
-
 LOOK_SECONDS = 0.05
 """How often it is asked whether there is room for another unit."""
 MOST = 1024
@@ -29,7 +28,7 @@ async def in_the_air(
             room = len(flying) < least or (hungry is not None and len(flying) < MOST and hungry())
             if failure is None and room and (unit := next(waiting, None)) is not None:
                 flying.add(asyncio.ensure_future(run(unit)))
-                await asyncio.sleep(0)  # let its rows queue up before asking for more
+                await asyncio.sleep(0 if len(flying) <= least else LOOK_SECONDS)  # let its rows queue up before asking for more
                 continue
             if not flying:
                 break

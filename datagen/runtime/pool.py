@@ -136,23 +136,31 @@ class _Process:
         other.close()
 
     async def answer(self, task: tuple[Any, Any, list[Any]], deadline: float, start: float) -> list[tuple[bool, Any]] | None:
-        """The results, or None when the deadline passed or the process died."""
-        loop = asyncio.get_running_loop()
-        ready: asyncio.Future[None] = loop.create_future()
+        """The results, or None when the deadline passed or the process died. The first call also waits for the process to be there."""
         message = pickle.dumps(task)
-        loop.add_reader(self._pipe.fileno(), _set, ready)
         try:
+            if not self._there:  # a large message to a process that does not read yet would hold up the event loop
+                await self._received(start)
+                self._there = True
             self._pipe.send_bytes(message)
-            await asyncio.wait_for(ready, deadline + (0 if self._warm else start))
-            results: list[tuple[bool, Any]] = pickle.loads(self._pipe.recv_bytes())
+            results: list[tuple[bool, Any]] = pickle.loads(await self._received(deadline + (0 if self._warm else start)))
         except (TimeoutError, EOFError, ConnectionError):
             return None
-        finally:
-            loop.remove_reader(self._pipe.fileno())
         self._warm = True
         return results
 
-    _warm = False
+    _there = _warm = False
+
+    async def _received(self, seconds: float) -> bytes:
+        """The next message. Raises TimeoutError, EOFError or ConnectionError."""
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(self._pipe.fileno(), _set, ready)
+        try:
+            await asyncio.wait_for(ready, seconds)
+            return self._pipe.recv_bytes()
+        finally:
+            loop.remove_reader(self._pipe.fileno())
 
     def alive(self) -> bool:
         return self._process.is_alive()
@@ -173,6 +181,7 @@ def _work(pipe: Connection) -> None:
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    pipe.send_bytes(b"there")
     while True:
         try:
             function, tool, arguments = pickle.loads(pipe.recv_bytes())

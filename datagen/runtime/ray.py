@@ -13,7 +13,6 @@ from datagen.errors import DatagenError, SetupError
 from datagen.runtime.base import Hire, Worker
 from datagen.runtime.flow import in_the_air
 
-
 SPARE = 8
 """Parts in the air per worker beyond what fills the limits, so that stragglers do not leave the teacher idle."""
 

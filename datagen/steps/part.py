@@ -24,6 +24,10 @@ from datagen.steps.work import Work
 from datagen.storage import read_json, read_rows, row_record, write_json, write_rows, write_table
 
 
+SLICE = 32
+"""Families set off between two looks at the network: a part replayed from the ledger has no pause of its own, and answers must not wait for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """One part of one stretch: its rows, or where they lie."""
@@ -72,7 +76,12 @@ class PartWorker:
     async def walk(self, rows: Sequence[Row], stretch: Stretch, work: Work) -> list[Row]:
         """Rows of one parent walk together, for the group steps to find them."""
         families = itertools.groupby(sorted(rows, key=lambda row: (row.parent, row.id)), key=lambda row: row.parent or row.id)
-        results = await asyncio.gather(*(walk(list(family), stretch.steps, work) for _, family in families), return_exceptions=True)
+        walks: list[asyncio.Future[list[Row]]] = []
+        for number, (_, family) in enumerate(families, start=1):
+            walks.append(asyncio.ensure_future(walk(list(family), stretch.steps, work)))
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+        results = await asyncio.gather(*walks, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
