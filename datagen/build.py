@@ -129,7 +129,7 @@ async def _run(plan: Plan, sown: Sown, this: Season, options: Options, folder: P
     cap = options.budget or plan.spec.release.budget.usd
     share = functools.partial(Governor, _limits(plan), int(cap * NANO) if cap else None, account.committed)
     await runtime.start(functools.partial(hire, plan, options.out / "steps", folder, build_name(plan, this)), share)
-    warming = asyncio.ensure_future(_warm_later())
+    warming = asyncio.ensure_future(_warm_later(runtime))
     try:
         async with _drain_on_signal(runtime):
             made = False
@@ -162,9 +162,11 @@ def _account(folder: Path, name: str) -> tuple[Account, list[str]]:
     return ledger.accounts.get(name, Account()), [f"ledger: {torn}" for torn in ledger.torn]
 
 
-async def _warm_later(seconds: float = 0.3) -> None:
-    """When the first requests are out and nothing has come back: later it would hold up answers."""
-    await asyncio.sleep(seconds)
+async def _warm_later(runtime: Runtime, seconds: float = 0.3) -> None:
+    """When the first requests are out and nothing has come back: later it would hold up answers. Not when nothing has to be asked."""
+    while not sum((await runtime.shared("in_flight")).values()):
+        await asyncio.sleep(seconds)
+    await asyncio.sleep(seconds / 3)
     await asyncio.to_thread(_warm)
 
 

@@ -108,5 +108,7 @@ def test_planted_defects_in_lessons_from_real_textbooks(data: Path, tmp_path: Pa
     assert manifest["steps"][0]["in"] == 1000
     defects, _ = planted.proof(figures.account_of(out))
     with capsys.disabled():
-        print("\nplanted / caught / released: " + ", ".join(f"{defect.name} {defect.planted}/{defect.caught}/{defect.released}" for defect in defects))
+        print(
+            "\nplanted / caught / released: " + ", ".join(f"{defect.name} {defect.planted}/{defect.caught}/{defect.released}" for defect in defects)
+        )
     assert sum(defect.caught for defect in defects) >= 0.85 * sum(defect.planted for defect in defects)

@@ -28,10 +28,11 @@ async def in_the_air(
             room = len(flying) < least or (hungry is not None and len(flying) < MOST and hungry())
             if failure is None and room and (unit := next(waiting, None)) is not None:
                 flying.add(asyncio.ensure_future(run(unit)))
-                await asyncio.sleep(0 if len(flying) <= least else LOOK_SECONDS)  # let its rows queue up before asking for more
-                continue
+                if len(flying) < least:
+                    continue
             if not flying:
                 break
+            # the pause also lets the rows of a new unit queue up before another is taken
             landed, flying = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED, timeout=LOOK_SECONDS if hungry else None)
             for future in landed:
                 error = future.exception()

@@ -49,7 +49,7 @@ class Documents(BaseModel):
         root = base / Path(self.path).expanduser()
         if root.is_file():
             return [root]
-        found = root.rglob("*") if root.is_dir() else (Path(name) for name in glob.glob(str(root), recursive=True))
+        found = root.rglob("*") if root.is_dir() else (Path(name) for name in glob.glob(str(root), recursive=True))  # noqa: PTH207, the pattern may start anywhere
         return sorted(path for path in found if path.suffix in _SUFFIXES and path.is_file())
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from datagen.asking.ask import Asker, Seat
 from datagen.asking.governor import Books, Gate
 from datagen.asking.ledger import Ledger
-from datagen.asking.teachers import TEACHERS
 from datagen.asking.teachers.base import Endpoint
+from datagen.asking.teachers.late import LateTeacher
 from datagen.plan.model import Chair, Plan, Stretch
 from datagen.plan.resolve import api_key
 from datagen.records import Outcome, Row, digest
@@ -22,7 +22,6 @@ from datagen.steps.journal import CALL_COLUMNS, Journal
 from datagen.steps.walk import walk
 from datagen.steps.work import Work
 from datagen.storage import read_json, read_rows, row_record, write_json, write_rows, write_table
-
 
 SLICE = 32
 """Families set off between two looks at the network: a part replayed from the ledger has no pause of its own, and answers must not wait for it."""
@@ -137,7 +136,7 @@ def seat(chair: Chair) -> Seat:
         simulated=chair.simulated,
         native_schema=chair.spec.structured == "native",
     )
-    return Seat(chair.name, TEACHERS.get(chair.provider)(endpoint), chair.price, chair.spec.attempts)
+    return Seat(chair.name, LateTeacher(endpoint), chair.price, chair.spec.attempts)
 
 
 def part_fingerprint(stretch: Stretch, rows: Sequence[Row]) -> str:
