@@ -10,8 +10,8 @@ quickstart: .venv/ready
 	@rm -rf out/quickstart
 	$(BIN)/datagen build --spec rationale.yaml --out out/quickstart --teacher simulator
 
-test: .venv/ready
-	$(BIN)/python -m pytest tests -m "not soak"
+test: .venv/ready .venv/duckdb14/ready
+	DATAGEN_DUCKDB14=$(abspath .venv/duckdb14/bin/python) $(BIN)/python -m pytest tests -m "not soak"
 
 check: .venv/ready
 	$(BIN)/ruff format --check datagen tests
@@ -28,6 +28,12 @@ bench: .venv/ready
 .venv/ready: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+# an older client must read what we write
+.venv/duckdb14/ready: .venv/ready
+	test -x .venv/duckdb14/bin/python || $(PYTHON) -m venv .venv/duckdb14
+	.venv/duckdb14/bin/python -m pip install --quiet "duckdb==1.4.*"
 	touch $@
 
 clean:
