@@ -17,9 +17,8 @@ from datagen.spec.models import Release
 from datagen.storage import read_json, write_json
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-).split()
+QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+QUIET += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 HOSTILE = "<script>document.title='run'</script><img src=x onerror=\"document.title='run'\"> [link](javascript:document.title='run') " + "wide" * 200
 
 
