@@ -85,6 +85,13 @@ class Journal:
         record = {name: getattr(verdict, name) for name in VERDICT_COLUMNS}
         self.books[step.number].verdicts.append(record | {"evidence": verdict.evidence[:200]})
 
+    def decide(self, step: PlannedStep, row: Row, operator: str, reason: str, evidence: str = "", score: float | None = None) -> bool:
+        """What a step that sees many rows says of one: a verdict, and with a reason a drop. True when the row is kept."""
+        self.verdict(step, Verdict(row.id, step.name, operator, 1, not reason, reason, score, evidence))
+        if reason:
+            self.drop(step, row, operator, reason, evidence, score)
+        return not reason
+
     def drop(self, step: PlannedStep, row: Row, operator: str, reason: str, evidence: str = "", score: float | None = None) -> None:
         record = row_record(row, operator=operator, reason=reason, score=score, evidence=evidence[:200])
         self.books[step.number].dropped.append(record)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from datagen.plan.model import PlannedStep
-from datagen.records import Row, Verdict
+from datagen.records import Row
 from datagen.spec.models import Vote
 from datagen.steps.work import Work
 
@@ -30,11 +30,8 @@ def run(step: PlannedStep, siblings: Sequence[Row], work: Work) -> list[Row]:
         row = row.having({step.name: share, f"{step.name}_answer": winner or None})
         reason = "" if enough else "too_few_votes"
         evidence = f"{count} of {len(siblings)} say {_normal(row.fields.get(words.on))!r}; most say {winner!r}"
-        work.journal.verdict(step, Verdict(row.id, step.name, "vote", 1, enough, reason, share, evidence))
-        if enough:
+        if work.journal.decide(step, row, "vote", reason, evidence, share):
             kept.append(row)
-        else:
-            work.journal.drop(step, row, "vote", reason, evidence, share)
     return kept
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from datagen.plan.model import PlannedStep
 from datagen.plan.resolve import REFERENCE_COLUMNS
-from datagen.records import Row, Verdict
+from datagen.records import Row
 from datagen.seeds.table import Table
 from datagen.spec.models import Decontaminate
 from datagen.steps.journal import Journal
@@ -25,11 +25,7 @@ def run(step: PlannedStep, rows: Sequence[Row], released: Sequence[Row], journal
         leak = references.find("\n".join(str(row.fields.get(name) or "") for name in names))
         reason = f"leak_{leak.kind}" if leak else ""
         evidence = f"{leak.benchmark} {leak.item}: {leak.evidence}" if leak else ""
-        score = leak.share if leak else None
-        journal.verdict(step, Verdict(row.id, step.name, "decontaminate", 1, leak is None, reason, score, evidence))
-        if leak:
-            journal.drop(step, row, "decontaminate", reason, evidence, score)
-        else:
+        if journal.decide(step, row, "decontaminate", reason, evidence, leak.share if leak else None):
             kept.append(row)
     return kept
 

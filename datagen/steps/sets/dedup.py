@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from datagen.errors import SpecError
 from datagen.plan.model import PlannedStep
-from datagen.records import Row, Verdict
+from datagen.records import Row
 from datagen.spec.models import Ask, Dedup
 from datagen.spec.templates import evaluate, own_words
 from datagen.steps.journal import Journal
@@ -33,11 +33,7 @@ def run(step: PlannedStep, rows: Sequence[Row], released: Sequence[Row], journal
         duplicate = dropped.get(index)
         reason = f"{duplicate.kind}_duplicate" if duplicate else ""
         evidence = f"of {everything[duplicate.of].id}: {_text(everything[duplicate.of], words.on)[:120]}" if duplicate else ""
-        score = duplicate.score if duplicate else None
-        journal.verdict(step, Verdict(row.id, step.name, "dedup", 1, duplicate is None, reason, score, evidence))
-        if duplicate:
-            journal.drop(step, row, "dedup", reason, evidence, score)
-        else:
+        if journal.decide(step, row, "dedup", reason, evidence, duplicate.score if duplicate else None):
             kept.append(row)
     return kept
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from datagen.plan.model import PlannedStep
-from datagen.records import Row, Verdict
+from datagen.records import Row
 from datagen.spec.models import Mix
 from datagen.steps.journal import Journal
 
@@ -24,9 +24,6 @@ def run(step: PlannedStep, rows: Sequence[Row], released: Sequence[Row], journal
         taken[value] += fits
         reason = "" if fits else "over_quota"
         evidence = f"{words.by} = {value}, at most {most}" if most is not None else f"{words.by} = {value}, no quota"
-        journal.verdict(step, Verdict(row.id, step.name, "mix", 1, fits, reason, None, evidence))
-        if fits:
+        if journal.decide(step, row, "mix", reason, evidence):
             kept.append(row)
-        else:
-            journal.drop(step, row, "mix", reason, evidence)
     return kept
