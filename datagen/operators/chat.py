@@ -173,7 +173,8 @@ _FRAMES = _any(
 class MetaTalk(Operator):
     """Talk about the conversation instead of the subject: the model about itself, chat openings, chat closings, announcements.
 
-    Talk about itself counts anywhere; openings only in the first words, closings only in the last 300 characters, and
+    Talk about itself counts anywhere; openings only in the first words of the text or of its last paragraph, closings only in the last 300 and
+    the first 200 characters, and
     announcements ("In this chapter we will explore") only with `frames`, in the first 300: printed textbooks open that way too,
     but in synthetic ones they are all alike.
     """
@@ -199,14 +200,19 @@ class MetaTalk(Operator):
         text = self.text(fields).strip().lower()
         found = (
             ("model_about_itself", _SELF.search(text)),
-            ("chat_opening", _OPENERS.match(text[:300]) if self.chat else None),
-            ("chat_closing", _CLOSERS.search(text[-300:]) if self.chat else None),
+            ("chat_opening", _OPENERS.match(text[:300]) or _OPENERS.match(_last_paragraph(text)) if self.chat else None),
+            ("chat_closing", _CLOSERS.search(text[-300:]) or _CLOSERS.search(text[:200]) if self.chat else None),
             ("announcement", _FRAMES.search(_plain_opening(text)) if self.frames else None),
         )
         hits = [(reason, match.group()) for reason, match in found if match]
         if not hits:
             return Finding(True, score=0.0)
         return Finding(False, hits[0][0], float(len(hits)), " | ".join(words.strip() for _, words in hits))
+
+
+def _last_paragraph(text: str) -> str:
+    """Its first 300 characters: some models say what they are about to do when they have done it."""
+    return text[text.rfind("\n\n") + 2 :][:300] if "\n\n" in text else ""
 
 
 def _plain_opening(text: str) -> str:
