@@ -59,6 +59,8 @@ class Snapshot:
     """Dollars of this release, over all its runs."""
     cap: float | None
     in_flight: int
+    stopping: bool = False
+    """True after the first Ctrl-C: what is in flight lands, then the build ends."""
 
 
 @dataclass
@@ -131,10 +133,11 @@ async def _run(plan: Plan, sown: Sown, this: Season, options: Options, folder: P
     await runtime.start(functools.partial(hire, plan, options.out / "steps", folder, build_name(plan, this)), share)
     warming = asyncio.ensure_future(_warm_later(runtime))
     try:
-        async with _drain_on_signal(runtime):
+        stopping = asyncio.Event()
+        async with _drain_on_signal(runtime, stopping):
             made = False
             for stretch in plan.stretches:
-                made |= await _stretch(plan, stretch, this, options.out, runtime, functools.partial(_watch, runtime, cap, watch))
+                made |= await _stretch(plan, stretch, this, options.out, runtime, functools.partial(_watch, runtime, cap, stopping, watch))
         asked = (await runtime.status()).get("asked", 0)
         spent, _ = await runtime.shared("money")
     finally:
@@ -253,12 +256,12 @@ def _make(out: Path) -> None:
         raise OutputError(f"{out} is not empty and holds no build ({strangers[0]}, ...); give an empty or a new folder with --out")
 
 
-async def _watch(runtime: Runtime, cap: float | None, watch: Watch, stretch: Stretch, done: int, of: int) -> None:
+async def _watch(runtime: Runtime, cap: float | None, stopping: asyncio.Event, watch: Watch, stretch: Stretch, done: int, of: int) -> None:
     settled, reserved = await runtime.shared("money")
     flying = await runtime.shared("in_flight")
     status = await runtime.status()
     name = " > ".join(step.name for step in stretch.steps) or (stretch.closing.name if stretch.closing else "seeds")
-    watch(Snapshot(name, done, of, status.get("asked", 0), (settled + reserved) / NANO, cap, sum(flying.values())))
+    watch(Snapshot(name, done, of, status.get("asked", 0), (settled + reserved) / NANO, cap, sum(flying.values()), stopping.is_set()))
 
 
 @contextlib.asynccontextmanager
@@ -281,20 +284,21 @@ async def _ticking(tick: Callable[[], Any], seconds: float = 0.5) -> AsyncIterat
 
 
 @contextlib.asynccontextmanager
-async def _drain_on_signal(runtime: Runtime) -> AsyncIterator[None]:
+async def _drain_on_signal(runtime: Runtime, stopping: asyncio.Event) -> AsyncIterator[None]:
     """The first Ctrl-C or SIGTERM drains: nothing new is sent, what is in flight lands. The second aborts."""
     import signal
 
     loop = asyncio.get_running_loop()
     main = asyncio.current_task()
     assert main is not None
-    draining: set[asyncio.Future[None]] = set()
+    draining: list[asyncio.Future[None]] = []
 
     def stop() -> None:
-        if draining:
+        if stopping.is_set():
             main.cancel()
         else:
-            draining.add(asyncio.ensure_future(runtime.drain()))
+            stopping.set()
+            draining.append(asyncio.ensure_future(runtime.drain()))
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)

@@ -21,6 +21,7 @@ class Watcher:
         self._live = stream.isatty()
         self._step, self._began, self._asked_before = "", clock(), 0
         self._drawn_at: float | None = None
+        self._stopping = False
 
     def __call__(self, snapshot: Snapshot) -> None:
         now = self._clock()
@@ -28,7 +29,8 @@ class Watcher:
             if self._live and self._step:
                 self._stream.write("\n")
             self._step, self._began, self._asked_before, self._drawn_at = snapshot.step, now, snapshot.asked, None
-        recent = self._drawn_at is not None and now - self._drawn_at < PLAIN_SECONDS
+        recent = self._drawn_at is not None and now - self._drawn_at < PLAIN_SECONDS and snapshot.stopping == self._stopping
+        self._stopping = snapshot.stopping
         if not self._live and recent and snapshot.rows < snapshot.of:
             return
         self._drawn_at = now
@@ -46,6 +48,8 @@ def drawn(snapshot: Snapshot, rate: float, seconds: float) -> str:
     left = f"  about {seconds / share - seconds:,.0f} s left" if 0 < share < 1 and seconds > 2 else ""
     answers = f"  {rate:,.0f} answers/s  {snapshot.in_flight} in flight" if snapshot.asked and share < 1 else ""
     bar = "#" * filled + "-" * (20 - filled)
+    if snapshot.stopping:
+        left = f"  stopping: {snapshot.in_flight} in flight may land; Ctrl-C again aborts"
     return f"{snapshot.step:<32.32} [{bar}] {snapshot.rows:>6,}/{snapshot.of:,} rows{answers}  {money}{left}"
 
 
