@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from datagen.asking.governor import Governor, Limits
@@ -22,7 +23,7 @@ from datagen.records import NANO
 from datagen.runtime.base import Runtime
 from datagen.spec.load import Loaded, load_spec
 from datagen.steps.closing import close
-from datagen.steps.cohort import Season, add_up, claim, season, write_cohorts
+from datagen.steps.cohort import Season, add_up, claim, season
 from datagen.steps.part import PartWorker, Unit
 from datagen.storage import write_json
 
@@ -146,11 +147,8 @@ async def _run(plan: Plan, sown: Sown, this: Season, options: Options, folder: P
         gc.unfreeze()  # a binding that finds its objects alive at the end of the process complains aloud
     from datagen.publish import is_out, last_release, publish_release  # loaded while answers were on their way
 
-    if made or not is_out(plan, this, options.out):
-        publication = publish_release(plan, sown, this, options.out)
-        write_cohorts(plan, this, options.out, released=True)
-    else:
-        publication = last_release(options.out)
+    out_already = not made and is_out(plan, this, options.out)
+    publication = last_release(options.out) if out_already else publish_release(plan, sown, this, options.out)
     unanswered = sum(sum(step["unanswered"].values()) for step in publication.steps)
     summary = Summary(
         options.out, publication.version, publication.rows, publication.total, unanswered, asked, spent / NANO, plan.simulated, publication.example
@@ -181,7 +179,12 @@ def _warm() -> None:
 
 async def _stretch(plan: Plan, stretch: Stretch, this: Season, out: Path, runtime: Runtime, watch: Callable[..., Any]) -> bool:
     """All parts of all cohorts through one stretch, then the set-wise step that closes it. True when anything was made anew."""
-    units = [Unit(stretch.number, name, rows if stretch.number == 0 else None) for cohort in this.cohorts for name, rows in cohort.parts().items()]
+    groups = any(step.scope == "group" for step in plan.steps)
+    units = [
+        Unit(stretch.number, name, rows if stretch.number == 0 else None, settled=cohort.released and groups)
+        for cohort in this.cohorts
+        for name, rows in cohort.parts().items()
+    ]
     sizes = {name: len(rows) for cohort in this.cohorts for name, rows in cohort.parts().items()}
     most = sum(chair.spec.max_in_flight for chair in plan.chairs.values())
     in_air = max(2, -(-AIR * most * len(units) // max(sum(sizes.values()), 1)) + 1)
@@ -212,7 +215,7 @@ def hire(plan: Plan, root: Path, folder: Path, name: str, books: Any, number: in
 
 def build_name(plan: Plan, this: Season) -> str:
     """What money is counted under: one release of one spec, over all runs that lead to it."""
-    return f"{plan.name}/{this.label}"
+    return f"{plan.name}/{this.label}{'/simulated' if plan.simulated else ''}"
 
 
 def _limits(plan: Plan) -> dict[str, Limits]:
@@ -329,7 +332,9 @@ def _saved(folder: Path) -> str:
 
 def require_answers(summary: Summary, plan_share: float) -> None:
     """Raises Unanswered when more rows are without an answer than the spec allows."""
-    if summary.unanswered > plan_share * max(summary.rows + summary.unanswered, 1):
+    if summary.unanswered > plan_share * max(summary.total + summary.unanswered, 1):
+        look = f'datagen sql {quote(str(summary.out))} "SELECT outcome, error, count(*) FROM unanswered GROUP BY ALL"'
         raise Unanswered(
-            f'{summary.unanswered} rows were left without an answer: `datagen sql "SELECT * FROM unanswered"` lists them; run again to ask once more'
+            f"{summary.unanswered} rows were left without an answer: `{look}` says why. Failed ones are asked again by the same command; "
+            "truncated ones need a larger max_tokens, refused ones another prompt"
         )

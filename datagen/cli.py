@@ -95,9 +95,9 @@ def build(push: bool, **given: Any) -> None:
     summary = run(options, Watcher())
     for line in report(summary):
         click.echo(line)
+    require_answers(summary, load_spec(options.spec, options.library).spec.release.allow_unanswered)
     if push:
         _push(options.out, None, False)
-    require_answers(summary, load_spec(options.spec, options.library).spec.release.allow_unanswered)
 
 
 @cli.command()

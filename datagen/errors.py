@@ -90,7 +90,7 @@ class Interrupted(DatagenError):
     exit_code = 130
 
 
-FaultKind = Literal["rate_limited", "overloaded", "transient", "rejected", "stopped"]
+FaultKind = Literal["rate_limited", "overloaded", "transient", "unreachable", "rejected", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,7 @@ FAULTS: dict[FaultKind, Policy] = {
     "rate_limited": Policy(again=True, waits=True, maybe_billed=False),  # 429
     "overloaded": Policy(again=True, waits=True, maybe_billed=False),  # 529, 503
     "transient": Policy(again=True, waits=False, maybe_billed=True),  # 408, 409, 5xx, reset, timeout, unreadable body
+    "unreachable": Policy(again=True, waits=False, maybe_billed=False),  # refused, no such host: nothing was sent
     "rejected": Policy(again=False, waits=False, maybe_billed=False),  # 400, 413, 422: this request only
     "stopped": Policy(again=False, waits=False, maybe_billed=False),  # 401, 402, 403, 404, quota, spend limit: the run
 }

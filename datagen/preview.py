@@ -25,7 +25,7 @@ from datagen.steps.journal import Journal
 from datagen.steps.rows.ask import compose
 from datagen.steps.walk import walk
 from datagen.steps.work import Work
-from datagen.storage import read_json, read_rows
+from datagen.storage import read_json, read_rows, row_of, row_record
 
 
 def preview(spec: str, rows: int, ask: bool, library: Path | None, teacher: str | None) -> Iterator[str]:
@@ -128,6 +128,7 @@ async def _replayed(plan: Plan, sown: Sown, asker: Asker) -> tuple[list[Row], se
         for stretch in plan.stretches:
             journal = Journal((*stretch.steps, *([stretch.closing] if stretch.closing else [])))
             work = Work(plan, asker, pool, journal)
+            rows = [row_of(row_record(row)) for row in rows]  # as a build reads them back between two stretches
             families: dict[str, list[Row]] = {}
             for row in rows:
                 families.setdefault(row.parent or row.id, []).append(row)
@@ -171,8 +172,8 @@ def _changes(plan: Plan, sown: Sown, out: Path, final: Sequence[Row], touched: s
         yield f"  {step.name:<16} {sign}"
     yield from (f"  {name:<16} - gone" for name in before)
     yield from _row_changes(out, final, touched)
-    record: dict[str, Any] = read_json(out / "steps" / "cohorts.json") or {"cohorts": []}
-    known = {seed for cohort in record["cohorts"] if cohort["released"] for seed in cohort["seeds"]}
+    record: dict[str, Any] = read_json(out / "manifest.json") or {"cohorts": []}
+    known = {seed for cohort in record["cohorts"] for seed in cohort["seeds"]}
     new = sum(1 for row in sown.rows if row.id not in known)
     yield f"  {new:,} new seeds, {len(known - {row.id for row in sown.rows}):,} gone"
 

@@ -19,8 +19,8 @@ from datagen.release.pages.render import compiled
 from datagen.release.report import write_report
 from datagen.release.shards import Facts, publish, step_manifests
 from datagen.spec.models import Ask, Vote
-from datagen.steps.cohort import Cohort, Season, write_seeds
-from datagen.steps.part import part_folder
+from datagen.steps.cohort import Cohort, Season, cohort_records, write_seeds
+from datagen.steps.part import UNPUBLISHED, part_folder
 from datagen.storage import concat_tables, load_parquet, read_json, read_rows, read_table, write_json
 
 LIBRARIES = ("anthropic", "duckdb", "openai", "pyarrow", "pydantic")
@@ -40,22 +40,23 @@ class Published:
 
 def publish_release(plan: Plan, sown: Sown, this: Season, out: Path) -> Published:
     """Write data/, manifest.json, catalog.duckdb, README.md and report.html from what lies under steps/."""
-    write_seeds(sown, this, out / "steps")
+    write_seeds(sown, this, out / "steps", in_parts=not plan.stretches[0].steps)
     concat_tables(sorted((out / "steps").glob("*/calls/*.parquet")), out / "steps" / "calls.parquet")
-    write_json(out / "plan.json", described(plan, sown, out))
+    write_json(out / "plan.json", described(plan, sown, out) | {"cohorts": cohort_records(this)})
     rows = final_rows(plan, this.cohorts, out)
     publication = publish(
         out,
         rows,
         release=plan.spec.release,
         name=plan.name,
-        version=this.version,
+        version=_free_version(this, out),
         facts=_facts(plan, out),
         previous=read_json(out / "manifest.json"),
     )
     build_catalogue(out)
     write_card(out)
     write_report(out)
+    (out / "steps" / UNPUBLISHED).unlink(missing_ok=True)
     releases = read_json(out / "manifest.json")["releases"]
     total = _total(releases, publication.version)
     return Published(publication.version, publication.rows, total, min((row.id for row in rows), default=""), step_manifests(out))
@@ -73,7 +74,9 @@ def is_out(plan: Plan, this: Season, out: Path) -> bool:
     """True when every seed of the season is in a release of this very plan, and nothing is left to write."""
     manifest = read_json(out / "manifest.json")
     written = all((out / name).exists() for name in ("catalog.duckdb", "README.md", "report.html"))
-    return bool(manifest) and written and manifest["plan_fingerprint"] == plan.fingerprint and all(cohort.released for cohort in this.cohorts)
+    if not manifest or not written or (out / "steps" / UNPUBLISHED).exists():
+        return False
+    return manifest["plan_fingerprint"] == plan.fingerprint and all(cohort.released for cohort in this.cohorts)
 
 
 def last_release(out: Path) -> Published:
@@ -83,6 +86,12 @@ def last_release(out: Path) -> Published:
     total = _total(manifest["releases"], last["version"])
     example = min((str(row["id"]) for row in read_table(out / last["files"][0]["path"])), default="") if last["files"] else ""
     return Published(last["version"], last["rows"], total, example, manifest["steps"])
+
+
+def _free_version(this: Season, out: Path) -> tuple[int, int]:
+    """The season's version, or the next minor one where that is out and late answers have come since."""
+    taken = {entry["version"] for entry in (read_json(out / "manifest.json") or {"releases": []})["releases"]}
+    return (this.version[0], this.version[1] + 1) if this.label in taken else this.version
 
 
 def _total(releases: Sequence[Mapping[str, Any]], version: str) -> int:
@@ -173,7 +182,7 @@ def would_cost(plan: Plan, out: Path) -> float:
     """Dollars that the simulated answers would have cost at the prices of the teachers they stand for."""
     total = 0
     path = out / "steps" / "calls.parquet"
-    for call in read_table(path) if path.exists() else []:
+    for call in {call["key"]: call for call in (read_table(path) if path.exists() else [])}.values():  # rows may share an answer
         price = plan.chairs[call["teacher"]].price if call["teacher"] in plan.chairs else None
         if price is not None and call["simulated"]:
             total += cost(price, Usage(call["input_tokens"], call["output_tokens"], call["cached_tokens"], 0, call["reasoning_tokens"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 from datagen.errors import OutputError
 
@@ -57,7 +58,7 @@ SEEDS = """\
 
 def start(folder: Path) -> Iterator[str]:
     """Write the files; yields what was written and what to type next. Raises OutputError where a file would be overwritten."""
-    name = "".join(letter if letter.isalnum() else "-" for letter in folder.resolve().name.lower()).strip("-") or "mine"
+    name = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in folder.resolve().name.lower()).strip("-") or "mine"
     name = name if name[0].isalpha() else f"set-{name}"
     files = {
         f"{name}.yaml": SPEC.format(name=name),
@@ -72,4 +73,4 @@ def start(folder: Path) -> Iterator[str]:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
         yield f"wrote {folder / path}"
-    yield f"next: datagen build --spec {folder / f'{name}.yaml'} --out {folder / 'out'} --teacher simulator"
+    yield f"next: datagen build --spec {quote(str(folder / f'{name}.yaml'))} --out {quote(str(folder / 'out'))} --teacher simulator"

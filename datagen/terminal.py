@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
+from shlex import quote
 from typing import TextIO
 
 from datagen.build import Snapshot, Summary
@@ -58,15 +60,17 @@ def report(summary: Summary) -> list[str]:
     money = f"would have cost ${summary.spent:,.4f}" if summary.simulated else f"${summary.spent:,.4f}"
     asked = f"{summary.asked:,} answers asked in this run" if summary.asked else "nothing had to be asked"
     mark = " (SIMULATED)" if summary.simulated else ""
-    out = summary.out
+    out, command = quote(str(summary.out)), "datagen" if shutil.which("datagen") else quote(sys.argv[0])
+    nothing = ["  no row was kept: the report says why"] if not summary.total else []
     return [
         "",
         f"release {summary.version}: {summary.rows:,} rows{mark}; {asked}; {money} over all runs",
         *([f"  {summary.unanswered:,} rows without an answer"] if summary.unanswered else []),
+        *nothing,
         *(f"  note: {note}" for note in summary.notes),
-        f"  shards   {out / 'data'}",
-        f"  report   {(out / 'report.html').resolve()}",
+        f"  shards   {summary.out / 'data'}",
+        f"  report   {(summary.out / 'report.html').resolve()}",
         "next:",
-        f'  datagen sql {out} "SELECT operator, reason, count(*) FROM dropped GROUP BY ALL"',
-        f"  datagen explain {out} {summary.example or 'ROW_ID'}",
+        f'  {command} sql {out} "SELECT operator, reason, count(*) FROM dropped GROUP BY ALL"',
+        f"  {command} explain {out} {summary.example or 'ROW_ID'}",
     ]

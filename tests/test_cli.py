@@ -131,7 +131,7 @@ def test_the_funnel_adds_up(built: tuple[Path, Path, str]) -> None:
 
 def test_status(built: tuple[Path, Path, str]) -> None:
     said = datagen("status", built[1]).stdout
-    assert "tiny  (simulated)" in said and "release 1.0: " in said and re.search(r"tiny/1\.0: \$\d", said)
+    assert "tiny  (simulated)" in said and "release 1.0: " in said and re.search(r"tiny/1\.0/simulated: \$\d", said)
     for step in ("draft", "grade", "good", "best", "unique"):
         assert re.search(rf"\d {step} +\d+ in +\d+ kept", said)
 

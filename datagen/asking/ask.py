@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from datagen.asking.governor import Ended, Gate, Need
 from datagen.asking.ledger import Ledger
 from datagen.asking.prices import TokenPrice, cost, worst_case
 from datagen.asking.teachers.base import Teacher
-from datagen.errors import FAULTS, TeacherFault, TeacherStopped, TooManyFailures
+from datagen.errors import FAULTS, LedgerError, TeacherFault, TeacherStopped, TooManyFailures
 from datagen.records import Outcome, Request, Response, Usage
 
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 30.0
 """Seconds before the second attempt, doubled up to the most."""
+SHORTEST = 0.1
+"""Seconds at least between two attempts: limits that reset within milliseconds would be asked hundreds of times a second."""
 FAILURE_WINDOW, FAILURE_SHARE = 50, 0.2
 """A build stops when this share of the last so many requests came to nothing."""
 
@@ -66,7 +68,7 @@ class Asker:
         spent_attempts = waits = 0
         while True:
             await self._gate.admit(seat.name, need)
-            self._ledger.reserve(request, need.cost)
+            self._written(lambda: self._ledger.reserve(request, need.cost))
             response = await self._attempt(request, seat, need)
             if isinstance(response, Response):
                 break
@@ -76,7 +78,7 @@ class Asker:
                 response = _given_up(response)
                 break
             await self._gate.rest(_delay(response, spent_attempts or waits))
-        self._ledger.record(request, response)
+        self._written(lambda: self._ledger.record(request, response))
         self.asked.add(request.key)
         self._watch(response)
         return response
@@ -101,6 +103,14 @@ class Asker:
             return fault
         finally:
             self._gate.settle(seat.name, Ended(need, paid, overloaded, retry_after))
+
+    def _written(self, write: Callable[[], None]) -> None:
+        """A ledger that cannot be written stops the asking: what could not be recorded would be paid again."""
+        try:
+            write()
+        except LedgerError as error:
+            self._gate.close(error)
+            raise
 
     def _watch(self, response: Response) -> None:
         """Stop admitting when too many requests come to nothing."""
@@ -130,5 +140,5 @@ def _given_up(fault: TeacherFault) -> Response:
 
 def _delay(fault: TeacherFault, count: int) -> float:
     if fault.retry_after is not None:
-        return fault.retry_after
+        return max(fault.retry_after, SHORTEST)
     return float(min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** (count - 1)))

@@ -179,6 +179,7 @@ class _Segment:
         except OSError as error:
             raise LedgerError(f"the ledger {folder} cannot be written: {error.strerror}; choose another with --ledger DIR") from error
         self._offset = 0
+        self._failed = False
         self._dirty = threading.Event()
         self._closed = threading.Event()
         self._syncer = threading.Thread(target=self._sync, name="ledger-sync", daemon=True)
@@ -186,6 +187,9 @@ class _Segment:
 
     def write(self, line: bytes) -> int:
         """Append; returns the offset of the line. Raises LedgerError when the disk refuses: nothing more may be paid then."""
+        if self._failed:
+            raise LedgerError(f"{self.path} could not be written before; free some space and run the same command again")
+        self._failed = True  # until this line stands: after a torn one, nothing may follow
         start = self._offset
         try:
             written = os.write(self._descriptor, line)
@@ -194,6 +198,7 @@ class _Segment:
         self._offset += written
         if written != len(line):
             raise LedgerError(f"{self.path}: the disk took {written} of {len(line)} bytes; free some space and run the same command again")
+        self._failed = False
         self._dirty.set()
         return start
 

@@ -281,7 +281,8 @@ def _chair(loaded: Loaded, name: str, teacher: Teacher, rehearsing: Rehearsing |
 
 def _origin(base_url: str | None) -> str:
     parts = urlsplit(base_url or "")
-    return f"{parts.scheme}://{parts.netloc}" if base_url else ""
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}" if base_url else ""  # never a user name or password
 
 
 def api_key(chair: Chair) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -187,8 +188,23 @@ def _anthropic_schema(config: Any) -> Mapping[str, Any] | None:
         return None
     if not isinstance(wanted, dict) or wanted.get("type") != "json_schema" or not isinstance(wanted.get("schema"), dict):
         raise WrongShape("output_config.format: must be json_schema with a schema", param="output_config.format")
-    schema: dict[str, Any] = wanted["schema"]
+    schema: dict[str, Any] = with_bounds(wanted["schema"])
     return schema
+
+
+def with_bounds(schema: Any) -> Any:
+    """The schema with the bounds that the Anthropic SDK writes into descriptions, `{minimum: 0, maximum: 1}`, as a reader understands them."""
+    if isinstance(schema, list):
+        return [with_bounds(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: with_bounds(item) for name, item in schema.items()}
+    for name, number in _BOUND.findall(str(schema.get("description", ""))):
+        found.setdefault(name, float(number) if "." in number else int(number))
+    return found
+
+
+_BOUND = re.compile(r"\b(minimum|maximum|minItems|maxItems): (-?\d+(?:\.\d+)?)")
 
 
 def _thinks(thinking: Any) -> bool:

@@ -42,7 +42,7 @@ SELECT step, teacher, model, count(*) AS answers, count(*) FILTER (WHERE asked) 
   coalesce(sum(input_tokens), 0)::BIGINT AS input_tokens, coalesce(sum(output_tokens), 0)::BIGINT AS output_tokens,
   coalesce(sum(cached_tokens), 0)::BIGINT AS cached_tokens, coalesce(sum(reasoning_tokens), 0)::BIGINT AS reasoning_tokens,
   round(coalesce(sum(cost_usd), 0), 9) AS cost_usd, bool_or(simulated) AS simulated
-FROM ({calls}) GROUP BY ALL ORDER BY ALL"""
+FROM (SELECT DISTINCT ON (key, step) * FROM ({calls}) ORDER BY row) GROUP BY ALL ORDER BY ALL"""
 
 
 def build_catalogue(out: Path) -> Path:
@@ -111,6 +111,8 @@ def query(out: Path, sql: str, parameters: Sequence[Any] = ()) -> tuple[list[str
     with _held(out) as con:
         try:
             done = con.execute(sql, list(parameters))
+            if done is None:
+                raise SpecError("there is no statement in that text")
             return [column[0] for column in done.description or []], done.fetchall()
         except duckdb.Error as error:
             raise SpecError(f"{error}\nviews: {', '.join(sorted([*COLUMNS, 'costs']))}; DESCRIBE <view> lists its columns") from error

@@ -78,7 +78,7 @@ def publish(
     simulated = bool(plan.get("simulated")) or any(record["simulated"] for record in records)
     _check_owner(previous, name, simulated)
     known = [entry for entry in older if _number(entry["version"])[0] == version[0]]
-    schema = _schema(previous) if previous and known else _ordered(types.infer(records), form)
+    schema = _schema(previous) if previous and known and previous["columns"] else _ordered(types.infer(records), form)
     fitted = [types.fit(record, schema, f"row {record['id']}") for record in records]
     fresh = _not_yet_out(out, fitted, known)
     if known and not fresh:
@@ -301,6 +301,7 @@ def _write_manifest(
         "columns": list(schema),
         "steps": step_manifests(out),
         "plan_fingerprint": plan.get("fingerprint", ""),
+        "cohorts": plan.get("cohorts", []),
         "cost": _cost(out, plan),
         "versions": plan.get("versions", {}),
     }
@@ -315,7 +316,7 @@ def step_manifests(out: Path) -> list[dict[str, Any]]:
 
 def _cost(out: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
     path = out / "steps" / "calls.parquet"
-    calls = read_table(path) if path.exists() else []
+    calls = list({call["key"]: call for call in (read_table(path) if path.exists() else [])}.values())  # rows may share an answer
     by_teacher: dict[str, float] = {}
     for call in calls:
         by_teacher[call["teacher"]] = by_teacher.get(call["teacher"], 0.0) + (call["cost_usd"] or 0.0)

@@ -90,7 +90,12 @@ class RayRuntime:
 
     async def _run(self, unit: Any) -> Any:
         desk = self._desks[next(self._turn) % len(self._desks)]
-        result = await desk.run.remote(unit)
+        try:
+            result = await desk.run.remote(unit)
+        except _ray().exceptions.RayActorError as error:  # what it held of the limits is lost with it, so the others must not wait for it
+            await self.drain()
+            what = str(error).splitlines()[0]
+            raise SetupError(f"a Ray worker died ({what}); its answers are in its ledger segment: start the build again") from error
         if isinstance(result, DatagenError):
             raise result
         return result
@@ -99,16 +104,17 @@ class RayRuntime:
         return await self._host.call.remote(method, *arguments)
 
     async def drain(self) -> None:
-        await asyncio.gather(*(desk.drain.remote() for desk in self._desks))
+        await asyncio.gather(*(desk.drain.remote() for desk in self._desks), return_exceptions=True)
 
     async def status(self) -> dict[str, int]:
         total: Counter[str] = Counter()
-        for status in await asyncio.gather(*(desk.status.remote() for desk in self._desks)):
-            total.update(status)
+        for status in await asyncio.gather(*(desk.status.remote() for desk in self._desks), return_exceptions=True):
+            if not isinstance(status, BaseException):  # a dead worker counts no more
+                total.update(status)
         return dict(total)
 
     async def stop(self) -> None:
-        await asyncio.gather(*(desk.close.remote() for desk in self._desks))
+        await asyncio.gather(*(desk.close.remote() for desk in self._desks), return_exceptions=True)
         ray = _ray()
         for actor in [*self._desks, self._host]:
             ray.kill(actor)

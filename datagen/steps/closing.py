@@ -11,8 +11,8 @@ from datagen.records import Row, digest
 from datagen.steps import SETS
 from datagen.steps.cohort import Cohort
 from datagen.steps.journal import Journal
-from datagen.steps.part import part_folder
-from datagen.storage import read_json, read_rows, row_record, write_json, write_rows
+from datagen.steps.part import UNPUBLISHED, part_folder
+from datagen.storage import read_json, read_rows, read_table, row_record, write_json, write_rows
 
 
 def close(plan: Plan, stretch: Stretch, cohort: Cohort, earlier: Sequence[Cohort], root: Path) -> dict[str, Any]:
@@ -21,19 +21,22 @@ def close(plan: Plan, stretch: Stretch, cohort: Cohort, earlier: Sequence[Cohort
     assert step is not None
     incoming = _rows(root / part_folder(plan, stretch.number) / "kept", [*cohort.parts()])
     settled = _rows(root / step.folder / "kept", [name for each in earlier for name in each.parts()])
-    if cohort.released:  # what this step kept before stays kept; only newcomers are judged
-        stays = {row.id for row in _rows(root / step.folder / "kept", [*cohort.parts()])}
-        settled += [row for row in incoming if row.id in stays]
     fingerprint = digest([step.fingerprint, _digest(incoming), _digest(settled)])
+    stays: set[str] = set()
+    if cohort.released:  # what this step kept before stays kept; only newcomers are judged
+        stays = {row.id for row in _rows(root / step.folder / "kept", [*cohort.parts()])} & {row.id for row in incoming}
+        settled += [row for row in incoming if row.id in stays]
     path = root / step.folder / "parts" / f"{stretch.number}-c{cohort.number}.json"
     found = read_json(path)
     if found and found["fingerprint"] == fingerprint:
         return {**found, "made": False}
-    here = {row.id for row in settled} & {row.id for row in incoming}
-    new = [row for row in incoming if row.id not in here]
+    (root / UNPUBLISHED).touch()
+    new = [row for row in incoming if row.id not in stays]
     journal = Journal((step,))
     journal.enter(step, len(incoming))
-    kept: list[Row] = [*(row for row in incoming if row.id in here), *SETS.get(step.verb)(step, new, settled, journal, plan.steps[: step.number - 1])]
+    journal.books[step.number].verdicts += _verdicts(root / step.folder / "verdicts" / f"c{cohort.number}.parquet", stays)
+    judged: list[Row] = SETS.get(step.verb)(step, new, settled, journal, plan.steps[: step.number - 1])
+    kept = [*(row for row in incoming if row.id in stays), *judged]
     journal.keep(step, len(kept))
     files = journal.write(root, f"c{cohort.number}", {step.number: step.folder})
     for name in cohort.parts():
@@ -51,6 +54,11 @@ def close(plan: Plan, stretch: Stretch, cohort: Cohort, earlier: Sequence[Cohort
 
 def _rows(folder: Path, parts: Sequence[str]) -> list[Row]:
     return [row for part in parts for row in read_rows(folder / f"{part}.parquet")]
+
+
+def _verdicts(path: Path, rows: set[str]) -> list[dict[str, Any]]:
+    """The verdicts of rows that are not judged again."""
+    return [verdict for verdict in (read_table(path) if path.exists() else []) if verdict["row"] in rows]
 
 
 def _digest(rows: Sequence[Row]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from datagen.errors import OutputError
 from datagen.plan.model import Plan, Sown
 from datagen.records import Row
-from datagen.storage import read_json, read_table, row_record, write_json, write_rows
+from datagen.storage import read_json, row_record, write_json, write_rows
 
 PART_ROWS = 256
 LEAST_PARTS = 8
@@ -55,47 +55,69 @@ class Season:
 
 
 def season(plan: Plan, sown: Sown, out: Path, yes: bool) -> Season:
-    """Compare the plan with what OUT holds. Raises OutputError for another spec's folder, and for a change of released rows without `yes`."""
+    """Compare the plan with what OUT holds. Raises OutputError for another spec's folder, and for a change of released rows without `yes`.
+
+    What is out, and which seeds it saw, stands in manifest.json, written in one piece; steps/cohorts.json is the season in progress.
+    """
     manifest = read_json(out / "manifest.json")
-    record = read_json(out / "steps" / "cohorts.json") or {"name": plan.name, "fingerprint": plan.fingerprint, "cohorts": []}
-    owner = (manifest or record)["name"]
+    running = read_json(out / "steps" / "cohorts.json") or {}
+    _check_owner(plan, out, manifest, running)
+    same_steps = running.get("fingerprint") == plan.fingerprint
+    if not manifest or not manifest["releases"]:
+        return Season((1, 0), (_cohort(0, sown.rows, released=False),), fresh=not same_steps)
+    _check_shards(out, manifest)
+    last = _version(manifest["releases"][-1]["version"])
+    changed = _change(plan, sown, manifest)
+    if changed:
+        agreed = same_steps and running["version"] == [last[0] + 1, 0]  # with --yes, in a run that was stopped
+        if not yes and not agreed:
+            beside = manifest["releases"][-1]["version"]
+            raise OutputError(f"{changed}; that makes a new major release beside {beside}: look at `datagen plan`, then build with --yes")
+        return Season((last[0] + 1, 0), (_cohort(0, sown.rows, released=False),), fresh=not agreed)
+    return _grown(sown, manifest["cohorts"], last, fresh=not same_steps or running["version"][0] != last[0])
+
+
+def _version(text: str) -> tuple[int, int]:
+    major, minor = text.split(".")
+    return int(major), int(minor)
+
+
+def _check_owner(plan: Plan, out: Path, manifest: Mapping[str, Any] | None, running: Mapping[str, Any]) -> None:
+    owner = (manifest or running or {"name": plan.name})["name"]
     if owner != plan.name:
         raise OutputError(f"{out} belongs to the spec {owner!r}, not to {plan.name!r}; give this one another --out")
-    releases = manifest["releases"] if manifest else []
-    if not releases:
-        same = record["fingerprint"] == plan.fingerprint
-        return Season((1, 0), (_cohort(0, sown.rows, released=False),), fresh=not same)
-    last = tuple(int(number) for number in releases[-1]["version"].split("."))
-    changed = _change(plan, sown, record, manifest["plan_fingerprint"])
-    if changed:
-        if not yes:
+    if manifest and bool(manifest["simulated"]) != plan.simulated:
+        kinds = ("simulated", "real") if plan.simulated else ("real", "simulated")
+        raise OutputError(f"{out} holds {kinds[1]} rows, which {kinds[0]} ones cannot join; give this build another --out")
+
+
+def _check_shards(out: Path, manifest: Mapping[str, Any]) -> None:
+    """Raises OutputError for a released file that is gone or has another size, before anything is asked."""
+    for file in (file for entry in manifest["releases"] for file in entry["files"]):
+        path = out / file["path"]
+        if not path.is_file() or path.stat().st_size != file["bytes"]:
             raise OutputError(
-                f"{changed}; that makes a new major release beside {releases[-1]['version']}: look at `datagen plan`, then build with --yes"
+                f"{path} is missing or was changed after its release; put it back, or delete {out / 'manifest.json'} "
+                "and build again: the rows come from the ledger, and nothing is paid again"
             )
-        return Season((last[0] + 1, 0), (_cohort(0, sown.rows, released=False),), fresh=True)
-    return _grown(sown, record, (last[0], last[1] + 1))
 
 
-def _change(plan: Plan, sown: Sown, record: Mapping[str, Any], released_plan: str) -> str:
+def _change(plan: Plan, sown: Sown, manifest: Mapping[str, Any]) -> str:
     """In words, what of the released rows would not hold any more; empty when they stand."""
-    if released_plan != plan.fingerprint:
+    if manifest["plan_fingerprint"] != plan.fingerprint:
         return "the plan has changed since the last release: released rows or their verdicts may change"
     here = {row.id for row in sown.rows}
-    gone = sum(1 for cohort in record["cohorts"] if cohort["released"] for seed in cohort["seeds"] if seed not in here)
+    gone = sum(1 for cohort in manifest["cohorts"] for seed in cohort["seeds"] if seed not in here)
     return f"{gone} released seeds are no longer among the seeds" if gone else ""
 
 
-def _grown(sown: Sown, record: Mapping[str, Any], version: tuple[int, int]) -> Season:
+def _grown(sown: Sown, released: Sequence[Mapping[str, Any]], last: tuple[int, int], fresh: bool) -> Season:
     """Cohorts that are out as they were, and one more for seeds that none of them has."""
     by_id = {row.id: row for row in sown.rows}
-    cohorts: list[Cohort] = []
-    for entry in record["cohorts"]:
-        if entry["released"]:
-            rows = tuple(by_id.pop(seed) for seed in entry["seeds"])
-            cohorts.append(Cohort(entry["number"], entry["buckets"], rows, released=True))
+    cohorts = [Cohort(entry["number"], entry["buckets"], tuple(by_id.pop(seed) for seed in entry["seeds"]), released=True) for entry in released]
     if by_id:
         cohorts.append(_cohort(len(cohorts), tuple(by_id.values()), released=False))
-    return Season(version, tuple(cohorts), fresh=False)
+    return Season((last[0], last[1] + bool(by_id)), tuple(cohorts), fresh)
 
 
 def _cohort(number: int, rows: tuple[Row, ...], released: bool) -> Cohort:
@@ -106,7 +128,10 @@ def claim(plan: Plan, this: Season, out: Path) -> None:
     """Make OUT ready for the season: what belongs to no cohort goes, and the seeds are on record before anything is asked."""
     root = out / "steps"
     if this.fresh and root.exists():
-        shutil.rmtree(root)
+        aside = root.with_name(f".{root.name}.old")  # a removal that is cut short must not look like a folder in use
+        shutil.rmtree(aside, ignore_errors=True)
+        root.rename(aside)
+        shutil.rmtree(aside)
     known = {name for cohort in this.cohorts for name in (*cohort.parts(), f"c{cohort.number}")}
     for path in root.glob("*/*/c*.parquet"):
         if path.stem not in known:
@@ -114,22 +139,19 @@ def claim(plan: Plan, this: Season, out: Path) -> None:
     for path in root.glob("*/parts/*.json"):  # named `<stretch>-<part>`
         if path.stem.split("-", 1)[1] not in known:
             path.unlink()
-    write_cohorts(plan, this, out)
+    record = {"name": plan.name, "fingerprint": plan.fingerprint, "version": list(this.version), "cohorts": cohort_records(this)}
+    write_json(root / "cohorts.json", record)
 
 
-def write_cohorts(plan: Plan, this: Season, out: Path, released: bool = False) -> None:
-    """Note which seeds each cohort has; `released` once the release of this season is out."""
-    entries = [
-        {"number": cohort.number, "buckets": cohort.buckets, "released": cohort.released or released, "seeds": [row.id for row in cohort.rows]}
-        for cohort in this.cohorts
-    ]
-    write_json(out / "steps" / "cohorts.json", {"name": plan.name, "fingerprint": plan.fingerprint, "cohorts": entries})
+def cohort_records(this: Season) -> list[dict[str, Any]]:
+    """Which seeds each cohort has: for the manifest, once they are released."""
+    return [{"number": cohort.number, "buckets": cohort.buckets, "seeds": [row.id for row in cohort.rows]} for cohort in this.cohorts]
 
 
-def write_seeds(sown: Sown, this: Season, root: Path) -> None:
-    """Seeds are the first line of the funnel."""
+def write_seeds(sown: Sown, this: Season, root: Path, in_parts: bool) -> None:
+    """Seeds are the first line of the funnel. `in_parts`: they lie there already, part by part, for a line that begins with a set-wise step."""
     folder = root / "00-seeds"
-    for cohort in this.cohorts:
+    for cohort in () if in_parts else this.cohorts:
         write_rows(folder / "kept" / f"c{cohort.number}.parquet", [row_record(row) for row in cohort.rows])
     repeated = [
         row_record(row, operator="seeds", reason="duplicate_seed", score=None, evidence="the same seed stands earlier") for row in sown.repeated
@@ -158,10 +180,3 @@ def add_up(manifests: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         for outcome, number in counts["unanswered"].items():
             total["unanswered"][outcome] = total["unanswered"].get(outcome, 0) + number
     return total
-
-
-def released_ids(out: Path, manifest: Mapping[str, Any] | None, major: int) -> set[str]:
-    """Ids of the rows that are out under one major version."""
-    releases: Sequence[Mapping[str, Any]] = manifest["releases"] if manifest else []
-    files = [file["path"] for entry in releases if entry["version"].startswith(f"{major}.") for file in entry["files"]]
-    return {str(row["id"]) for path in files for row in read_table(out / path)}

@@ -23,6 +23,8 @@ from datagen.steps.walk import walk
 from datagen.steps.work import Work
 from datagen.storage import read_json, read_rows, row_record, write_json, write_rows, write_table
 
+UNPUBLISHED = "unpublished"
+"""A file under steps/ that stands from the first part made anew until a release holds it: a build that dies in between publishes next time."""
 SLICE = 32
 """Families set off between two looks at the network: a part replayed from the ledger has no pause of its own, and answers must not wait for it."""
 
@@ -35,6 +37,8 @@ class Unit:
     part: str
     """`c0-0007`: cohort and bucket."""
     rows: tuple[Row, ...] | None = None
+    settled: bool = False
+    """True where a late answer may not change what is out: a released cohort whose line votes or selects."""
 
 
 @dataclass
@@ -64,7 +68,7 @@ class PartWorker:
         rows = unit.rows if unit.rows is not None else tuple(read_rows(self._input(unit)))
         fingerprint = part_fingerprint(stretch, rows)
         found = read_json(manifest_path(self.root, self.plan, unit))
-        if found and found["fingerprint"] == fingerprint and not found["open"]:
+        if found and found["fingerprint"] == fingerprint and (unit.settled or not found["open"]):
             return {**found, "made": False}
         journal = Journal(stretch.steps)
         work = Work(self.plan, self.asker, self.pool, journal)
@@ -108,6 +112,8 @@ class PartWorker:
 
     def _write(self, unit: Unit, stretch: Stretch, fingerprint: str, kept: Sequence[Row], journal: Journal) -> dict[str, Any]:
         folder = self.root / part_folder(self.plan, unit.stretch)
+        self.root.mkdir(parents=True, exist_ok=True)
+        (self.root / UNPUBLISHED).touch()
         files = journal.write(self.root, unit.part, {step.number: step.folder for step in stretch.steps})
         write_rows(folder / "kept" / f"{unit.part}.parquet", [row_record(row) for row in kept])
         calls = folder / "calls" / f"{unit.part}.parquet"

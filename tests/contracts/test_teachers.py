@@ -236,7 +236,7 @@ def test_no_answer_is_transient(provider: str, name: str) -> None:
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_silence_ends_with_the_timeout(provider: str) -> None:
     assert fault(provider, Reply(how="silence"), timeout=0.2).kind == "transient"
-    assert fault(provider, Reply(), base_url="http://127.0.0.1:9/v1").kind == "transient"  # nobody listens there
+    assert fault(provider, Reply(), base_url="http://127.0.0.1:9/v1").kind == "unreachable"  # nobody listens there, so nothing was sent
 
 
 def test_a_proxy_hides_the_status_inside() -> None:

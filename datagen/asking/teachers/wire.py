@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,9 @@ STATUS_KINDS: dict[int, FaultKind] = {
     529: "overloaded",
 }
 """Others: 3xx stopped (the address is wrong), 4xx rejected, 5xx transient."""
+UNSENT = frozenset({"ClientConnectorError", "ClientConnectorDNSError", "ConnectionTimeoutError"})
+"""What aiohttp raises before a connection stands: nothing was sent, so nobody can have billed it. The SDKs' own ConnectError says no such
+thing: a connection that is reset after sending has that name too."""
 NETWORK = frozenset({"aiohttp", "anthropic", "httpcore2", "httpx2", "openai", "ssl"})
 """Packages whose exceptions mean that something happened on the way; any other exception means the request itself was at fault."""
 
@@ -106,7 +109,14 @@ async def send(endpoint: Endpoint, call: Awaitable[httpx2.Response]) -> httpx2.R
 
 
 def body_of(endpoint: Endpoint, reply: httpx2.Response) -> tuple[str, Mapping[str, Any]]:
-    """The body as text, without the key, and parsed. Raises TeacherFault `transient` where it cannot be read."""
+    """The body as text, without the key, and parsed. Raises TeacherFault `transient` where it cannot be read.
+
+    Raises TeacherFault `stopped` for a simulated teacher at a real one's address: its answers would be sold as real.
+    """
+    if reply.headers.get("x-datagen-simulated") and not endpoint.simulated:
+        raise TeacherFault(
+            "stopped", f"{endpoint.base_url} is a simulated teacher: name it `model: simulator/...`, or rehearse with --teacher simulator"
+        )
     text = ""
     try:
         text = redact(endpoint, reply.content.decode("utf-8"))
@@ -229,9 +239,21 @@ def _fault_of(endpoint: Endpoint, error: Exception) -> TeacherFault:
         return fault_of_status(endpoint, reply.status_code, reply.headers, reply.content.decode("utf-8", "replace"))
     cause = error.__cause__ or error
     shown = redact(endpoint, f"{type(cause).__name__}: {cause}"[:BODY_CUT]).rstrip(": ")
+    if UNSENT & set(_ancestry(error)):
+        return TeacherFault("unreachable", f"{endpoint.provider} at {endpoint.base_url or 'its own address'} cannot be reached: {shown}")
     if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in NETWORK:
         return TeacherFault("transient", f"no answer from {endpoint.provider} at {endpoint.base_url or 'its own address'}: {shown}")
     return TeacherFault("rejected", f"the request could not be sent: {shown}")
+
+
+def _ancestry(error: BaseException) -> Iterator[str]:
+    """Names of the errors that led to this one."""
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        yield type(found).__name__
+        found = found.__cause__ or found.__context__
 
 
 def _kind(status: int, codes: str, words: str) -> FaultKind:

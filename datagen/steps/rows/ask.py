@@ -75,11 +75,11 @@ def _drawn(step: PlannedStep, row: Row) -> dict[str, Any]:
 def _fields(step: PlannedStep, response: Response) -> dict[str, Any]:
     """What the answer gives the row. Raises Malformed when the wanted fields are not in it."""
     reasoning = {f"{step.name}_reasoning": response.reasoning} if response.reasoning else {}
+    if response.outcome is Outcome.MALFORMED:
+        raise Malformed(response.error or "it could not be used")
     if response.outcome is not Outcome.ANSWERED:
         return {}
     if step.schema is None:
-        if not response.text.strip():
-            raise Malformed("the answer is empty")
         return {step.name: response.text, **reasoning}
     return {step.name: response.text, **parse(step.schema, response.text), **reasoning}
 
