@@ -55,7 +55,8 @@ def explain(out: Path, row_id: str, ledger: Path | None = None) -> Iterator[str]
     yield f"{row_id}: {fate}"
     yield f"  seed {record['seed_id']}, parent {record['parent'] or '(the seed)'}"
     book = Ledger(ledger or out / "ledger", "")
-    for step, key in json.loads(record["calls"]).items():
+    unusable = {fate.split(" ")[2].partition("-")[2].rstrip(":"): record["key"]} if record.get("key") else {}
+    for step, key in (json.loads(record["calls"]) | unusable).items():
         entry = book.entry(key)
         yield from _call(step, key, entry) if entry else [f"\n[{step}] {key}: not in this ledger"]
     yield "\nverdicts"

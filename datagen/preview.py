@@ -66,7 +66,7 @@ def _answers(options: Options, name: str) -> Iterator[str]:
         out = Path(folder) / "out"
         build(replace(options, out=out, ledger=ledger), lambda _: None)
         records = sorted({path for kind in ("kept", "dropped", "unanswered") for path in (out / "steps").glob(f"[0-9]*/{kind}/*.parquet")})
-        seen = {row.id: row for path in records for row in read_rows(path) if row.calls}
+        seen = {row.id: row for path in records for row in read_rows(path) if row.calls or path.parent.name == "unanswered"}
         for row_id in sorted(seen):
             yield "\n" + "-" * 80
             yield from explain(out, row_id, ledger)

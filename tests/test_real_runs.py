@@ -101,6 +101,22 @@ def test_the_pushed_release_reads_the_same(checked: Path, tmp_path: Path) -> Non
     assert ids == [row for shard in shards for row in shard]
 
 
+def test_a_data_set_of_the_hub_can_be_the_seeds(checked: Path, tmp_path: Path) -> None:
+    spec = tmp_path / "again.yaml"
+    spec.write_text(
+        "name: again\nseeds: {table: {hub: me/gsm8k, columns: [question, answer]}, take: 50}\n"
+        "steps: [{name: unique, dedup: {on: question}}]\nrelease: {format: instruction, columns: {instruction: question, output: answer}}\n"
+    )
+    with FakeHub() as hub:
+        environment = {**os.environ, **hub.environment(str(tmp_path))}
+        push = [*DATAGEN, "push", str(checked), "--repo", "me/gsm8k", "--allow-simulated"]
+        assert subprocess.run(push, capture_output=True, env=environment).returncode == 0
+        command = [*DATAGEN, "build", "--spec", str(spec), "--out", str(tmp_path / "out")]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["releases"][0]["rows"] == 50
+
+
 def test_planted_defects_in_lessons_from_real_textbooks(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     build(REAL / "openstax.yaml", out, *SIMULATED)
