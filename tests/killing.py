@@ -120,13 +120,10 @@ def assert_promises(kills: list[Kill], final: dict[str, int], most_in_flight: in
     for number, kill in enumerate(kills):
         again = [key for key in kill.recorded if final[key] > kill.paid[key]]
         assert not again, f"kill {number}: {len(again)} recorded answers were paid again"
-        open_ = sum(kill.paid.values()) - len(kill.recorded & kill.paid.keys()) - _lost_before(kills[:number], kill)
-        assert open_ <= most_in_flight, f"kill {number}: {open_} answers were sent but not recorded, {most_in_flight} were in flight at most"
+        before = kills[number - 1] if number else Kill(frozenset(), {}, frozenset())
+        sent = sum(kill.paid.values()) - sum(before.paid.values())
+        lost = sent - len(kill.recorded - before.recorded)
+        assert lost <= most_in_flight, f"kill {number}: {lost} answers were sent but not recorded, {most_in_flight} were in flight at most"
         late = kill.delivered_before - kill.recorded
         assert not late, f"kill {number}: {len(late)} answers delivered more than 250 ms before the kill were not in the ledger"
     return sum(final.values()) - len(final)
-
-
-def _lost_before(earlier: list[Kill], now: Kill) -> int:
-    """Payments that earlier kills had already lost: of keys paid more than once since, all but the last."""
-    return sum(count - 1 for key, count in now.paid.items() if count > 1)
