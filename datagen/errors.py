@@ -6,14 +6,18 @@
     |-- SetupError         4   this machine lacks something: a key, a package, a folder it may write to
     |-- LedgerError        5   the ledger is in use by another build, or cannot be read or written
     |-- OutputError        6   OUT belongs to another spec, or the change needs --yes
-    |-- TeacherStopped     7   the provider refuses to go on: key, permission, unknown model, quota, spend limit
+    |-- TeacherStopped     7   the provider refuses to go on: key, permission, unknown model, no answer for too long
+    |   `-- TeacherPaused 11   quota or spend limit: nothing is wrong but the account; resumable when it is raised
     |-- BudgetReached      8   the cap would be passed; what was in flight has landed; resumable
     |-- TooManyFailures    9   an error share over a real window says that something is wrong; resumable
     |-- Unanswered        10   the release is out, but rows were left without an answer
+    |-- LowYield          12   the pilot kept too few rows to go on paying; resumable
+    |-- Waiting           13   paid batches are under way and --no-wait was given; the same command goes on later
     |-- Interrupted      130   Ctrl-C or SIGTERM; resumable by the same command
     `-- TeacherFault       -   one request failed; never leaves `asking`: a bad answer is data, not a crash
 
-`TeacherFault.kind` says what to do with one failed attempt; the whole policy is the table FAULTS below.
+What becomes of a request stands in two tables below: FAULTS, for an attempt that brought no answer, and OUTCOMES, for how a request
+ended. Nothing else in the house decides either.
 """
 
 from __future__ import annotations
@@ -66,6 +70,12 @@ class TeacherStopped(DatagenError):
     exit_code = 7
 
 
+class TeacherPaused(TeacherStopped):
+    """A quota or a spend limit is used up; the same command goes on when it is raised."""
+
+    exit_code = 11
+
+
 class BudgetReached(DatagenError):
     """The next request would not fit under the cap."""
 
@@ -84,13 +94,25 @@ class Unanswered(DatagenError):
     exit_code = 10
 
 
+class LowYield(DatagenError):
+    """The pilot kept a smaller share of its rows than the spec asks for."""
+
+    exit_code = 12
+
+
+class Waiting(DatagenError):
+    """Paid batches are under way, and this run was asked not to wait for them."""
+
+    exit_code = 13
+
+
 class Interrupted(DatagenError):
     """The build was asked to stop; the same command goes on."""
 
     exit_code = 130
 
 
-FaultKind = Literal["rate_limited", "overloaded", "transient", "unreachable", "rejected", "stopped"]
+FaultKind = Literal["rate_limited", "overloaded", "transient", "unreachable", "rejected", "exhausted", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +133,33 @@ FAULTS: dict[FaultKind, Policy] = {
     "transient": Policy(again=True, waits=False, maybe_billed=True),  # 408, 409, 5xx, reset, timeout, unreadable body
     "unreachable": Policy(again=True, waits=False, maybe_billed=False),  # refused, no such host: nothing was sent
     "rejected": Policy(again=False, waits=False, maybe_billed=False),  # 400, 413, 422: this request only
-    "stopped": Policy(again=False, waits=False, maybe_billed=False),  # 401, 402, 403, 404, quota, spend limit: the run
+    "exhausted": Policy(again=False, waits=False, maybe_billed=False),  # 402, quota, spend limit: the run pauses
+    "stopped": Policy(again=False, waits=False, maybe_billed=False),  # 401, 403, 404, a wrong address: the run stops
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What becomes of a row whose request ended so."""
+
+    row: Literal["kept", "dropped", "unanswered"]
+    asks_again: Literal["", "raised", "shown", "next_run"] = ""
+    """One more request: with `raise_to` tokens (once), or with the error shown (`reask` times), each with an attempt number in its key;
+    or the same request by the next run."""
+    counts: bool = True
+    """It counts as an error in the share that stops a build."""
+
+
+OUTCOMES: dict[str, Ending] = {
+    "answered": Ending("kept", counts=False),
+    "truncated": Ending("dropped", asks_again="raised"),
+    "refused": Ending("unanswered"),
+    "filtered": Ending("unanswered"),
+    "malformed": Ending("unanswered", asks_again="shown"),
+    "rejected": Ending("unanswered"),
+    "failed": Ending("unanswered", asks_again="next_run"),
+}
+"""By the words of records.Outcome. All are recorded and, but for `failed`, replayed: none is ever paid for twice."""
 
 
 class TeacherFault(DatagenError):

@@ -127,10 +127,18 @@ class Request:
     sample: int = 0
     attempt: int = 0
     """0, or the number of a deliberate second ask (truncated, malformed)."""
+    head: int = field(default=0, compare=False)
+    """So many leading characters of the messages are the same for every row of the step: what a prompt cache can hold. It changes no
+    answer, so it is no part of the identity."""
     key: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", "k1:" + digest(self.identity()))
+
+    @classmethod
+    def of(cls, identity: Mapping[str, Any]) -> Request:
+        """The request with this identity; the key comes out the same."""
+        return cls(**{**identity, "messages": tuple((role, text) for role, text in identity["messages"])})
 
     def identity(self) -> dict[str, Any]:
         """What the key covers, as plain JSON; the ledger keeps it beside the answer so that keys can be derived again."""
@@ -147,6 +155,23 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Spend:
+    """What requests take out of a budget: worst cases while they are open, what was used when they have ended."""
+
+    cost: int = 0
+    """Nano-dollars."""
+    tokens: int = 0
+    """Input and output together."""
+    requests: int = 0
+
+    def __add__(self, other: Spend) -> Spend:
+        return Spend(self.cost + other.cost, self.tokens + other.tokens, self.requests + other.requests)
+
+    def __sub__(self, other: Spend) -> Spend:
+        return Spend(self.cost - other.cost, self.tokens - other.tokens, self.requests - other.requests)
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens, normalised once at the adapter: `input` includes cached ones, whatever the provider's habit."""
 
@@ -158,6 +183,8 @@ class Usage:
     """Part of `input` that was written to it."""
     reasoning: int = 0
     """Part of `output` spent on reasoning."""
+    long_write: int = 0
+    """Part of `cache_write` that is to stay for an hour, which Anthropic sells at a price of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +211,8 @@ class Response:
     simulated: bool = False
     planted: str = ""
     """The defect a simulator says it planted; only simulators say, and no operator sees it."""
+    batch: str = ""
+    """Tag of the paid batch that brought it; empty online."""
     raw: str = ""
     """The body as received."""
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datagen.asking.prices import TokenPrice, cost, input_bound, price_of, worst_case
+from datagen.asking.prices import TokenPrice, cost, input_bound, price_of, saving, worst_case
 from datagen.errors import SpecError
 from datagen.records import NANO, Request, Usage
 
@@ -63,6 +63,29 @@ def test_the_tiers_of_a_real_model() -> None:
     start = price.tiers[1][0]
     below, above = (cost(price, Usage(input=tokens)) for tokens in (start, start + 1))
     assert above > 1.5 * below  # beyond the threshold every token costs more, not the last one alone
+
+
+def test_the_saving_is_what_plain_input_would_have_cost_more() -> None:
+    price = price_of("openai/x", {"input": 1, "output": 2, "cached_input": 0.1, "cache_write": 1.25})
+    assert price is not None
+    for usage in (Usage(100, 5), Usage(100, 5, 80), Usage(100, 5, 40, 60), Usage(100, 5, 0, 100, 0, 60)):
+        assert cost(price, usage) + saving(price, usage) == cost(price, Usage(usage.input, usage.output))
+    assert saving(price, Usage(100, 5, 80)) == 80 * 900
+    assert saving(price, Usage(100, 5, 0, 100)) == -100 * 250  # written and never read
+    odd = price_of("openai/x", {"input": 0.0375, "output": 0, "cached_input": 0.0001})
+    assert odd is not None and saving(odd, Usage(1, 0, 1)) == 37  # rounded down
+
+
+def test_what_is_written_for_an_hour_costs_more() -> None:
+    claude, own = known("anthropic/claude-sonnet-4-5"), price_of("openai/x", {"input": 1, "output": 0, "cache_write": 1.25})
+    assert own is not None
+    for price in (claude, own):
+        plain = cost(price, Usage(input=1000))
+        assert cost(price, Usage(input=1000, cache_write=1000, long_write=1000)) == 2 * plain
+        assert cost(price, Usage(input=1000, cache_write=1000)) * 4 == 5 * plain
+        hour = Request("anthropic", "", "m", (("user", "x"),), {"cache_control": {"type": "ephemeral", "ttl": "1h"}})
+        assert worst_case(price, hour, 0) == cost(price, Usage(input=17, cache_write=17, long_write=17))
+        assert worst_case(price, Request("anthropic", "", "m", (("user", "x"),)), 0) < worst_case(price, hour, 0)
 
 
 def test_a_batch_costs_less_and_a_day_decides() -> None:

@@ -20,8 +20,9 @@ class Reply:
     body: bytes = b""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
-    how: Literal["whole", "chunked", "half", "reset", "silence"] = "whole"
-    """`half` promises the whole body and hangs up midway; `silence` reads and never answers."""
+    how: Literal["whole", "chunked", "half", "reset", "silence", "drip", "endless"] = "whole"
+    """`half` promises the whole body and hangs up midway; `silence` reads and never answers; `drip` repeats the body for ever, a byte at
+    a time with pauses; `endless` repeats it as fast as it is read."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,23 @@ class WireServer:
         if reply.how == "reset":
             _reset(writer)
             return False
+        if reply.how in ("drip", "endless"):
+            await _trickle(reply, writer)
         writer.write(_encoded(reply))
         await writer.drain()
         return reply.how != "half"
+
+
+async def _trickle(reply: Reply, writer: asyncio.StreamWriter) -> None:
+    """A chunked body that has no end worth waiting for."""
+    lines = [f"HTTP/1.1 {reply.status} Scripted", *(f"{name}: {value}" for name, value in reply.headers.items()), "transfer-encoding: chunked"]
+    writer.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n")
+    while True:
+        for piece in [reply.body] if reply.how == "endless" else [reply.body[at : at + 1] for at in range(len(reply.body))]:
+            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            await writer.drain()
+            if reply.how == "drip":
+                await asyncio.sleep(0.05)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
@@ -139,13 +154,49 @@ def message(content: list[dict[str, Any]] | None = None, stop: str = "end_turn",
     return body
 
 
+def response(output: list[dict[str, Any]] | None = None, **top: Any) -> dict[str, Any]:
+    """A response of the Responses API that the SDK's own type accepts."""
+    from openai.types.responses import Response
+
+    body = {
+        "id": "resp_1", "object": "response", "created_at": 1760000000, "model": "teacher-1-2026", "status": "completed", "error": None,
+        "incomplete_details": None, "instructions": None, "metadata": {}, "parallel_tool_calls": True, "temperature": 1.0, "top_p": 1.0,
+        "tool_choice": "auto", "tools": [], "output": [spoken("42")] if output is None else output,
+        "usage": {"input_tokens": 20, "output_tokens": 5, "total_tokens": 25,
+                  "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}, **top,
+    }  # fmt: skip
+    Response.model_validate(body)
+    return body
+
+
+def spoken(text: str, **more: Any) -> dict[str, Any]:
+    """A message among the output of a response."""
+    part = {"type": "output_text", "text": text, "annotations": [], **more}
+    return {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
+
+
+def summed_up(*summary: str, content: str = "") -> dict[str, Any]:
+    """Reasoning among the output of a response: OpenAI's summaries, an open server's own text."""
+    own = {"content": [{"type": "reasoning_text", "text": content}]} if content else {}
+    return {"id": "rs_1", "type": "reasoning", "summary": [{"type": "summary_text", "text": text} for text in summary], **own}
+
+
+FORMS = {"azure": "openai", "bedrock": "anthropic", "vertex": "anthropic"}
+"""Clouds -> whose wire they speak."""
+
+
+def form_of(provider: str) -> str:
+    return FORMS.get(provider, provider)
+
+
 def good(provider: str) -> dict[str, Any]:
-    return chat() if provider == "openai" else message()
+    """A good answer that says 42."""
+    return {"openai": chat, "responses": response, "anthropic": message}[form_of(provider)]()
 
 
 def error(provider: str, type_: str, message: str = "no", code: str | None = None) -> bytes:
     """An error body that the SDK's own type accepts."""
-    if provider == "openai":
+    if form_of(provider) != "anthropic":
         from openai.types.shared import ErrorObject
 
         body: dict[str, Any] = {"message": message, "type": type_, "param": None, "code": code}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time
@@ -17,8 +18,20 @@ from datagen.records import NANO, Request, Usage
 PER_MESSAGE = 16
 """Tokens of role marks and separators around one message (and around the schema); chat templates spend 3 to 12."""
 MILLION = 1_000_000
-TOKEN_KEYS = {"input": "input_mtok", "output": "output_mtok", "cached": "cache_read_mtok", "cache_write": "cache_write_mtok"}
+TOKEN_KEYS = {
+    "input": "input_mtok",
+    "output": "output_mtok",
+    "cached": "cache_read_mtok",
+    "cache_write": "cache_write_mtok",
+    "long_write": "cache_write_1h_mtok",
+}
 """Our rates -> the price table's dollars per million tokens."""
+LONG_WRITE = 2
+"""What writing to a cache for an hour costs in units of plain input, where the table has no rate for it (Anthropic's price list)."""
+TABLES = {"responses": ("openai",), "azure": ("azure", "openai"), "bedrock": ("aws", "anthropic"), "vertex": ("google", "anthropic")}
+"""Our provider -> the price table's, in the order they are looked through; others have the same name."""
+_AWS_NAME = re.compile(r"(?:[a-z-]+\.)?anthropic\.(.+?)(?:-v\d+(?::\d+)?)?")
+"""`us.anthropic.claude-haiku-4-5-v1:0` on Bedrock is the maker's `claude-haiku-4-5`."""
 CALL_KEY = "requests_kcount"
 """Dollars per thousand requests, which a few models add."""
 
@@ -33,6 +46,8 @@ class Rates:
     """An input token read from the provider's cache."""
     cache_write: int
     """An input token written to it."""
+    long_write: int
+    """An input token written to it for an hour."""
     call: int = 0
     """One request, whatever its tokens."""
     per: int = 1
@@ -58,7 +73,7 @@ class TokenPrice:
 def price_of(
     model: str, override: Mapping[str, Any] | None = None, *, context: Mapping[str, str] | None = None, day: date | None = None
 ) -> TokenPrice | None:
-    """The price of `provider/name`, or None where nobody knows it.
+    """The price of `provider/name`, or None where nobody knows it. For a cloud's model its own table counts, then the maker's.
 
     `override` is US dollars per million tokens (input, output, cached_input, cache_write) and wins. `context` picks a variant of the
     table: {"processing": "batch"}, {"service_tier": "flex"}. `day` (UTC, default today) picks among dated prices; of prices that
@@ -72,18 +87,35 @@ def price_of(
 
 def cost(price: TokenPrice, usage: Usage) -> int:
     """Nano-dollars of what was used, rounded up."""
-    return _sum(price.at(usage.input), usage.input, usage.cached, usage.cache_write, usage.output)
+    rates = price.at(usage.input)
+    total = usage.input * rates.input + usage.output * rates.output + rates.call - _saved(rates, usage)
+    return -(-total // rates.per)
+
+
+def saving(price: TokenPrice, usage: Usage) -> int:
+    """Nano-dollars that the provider's cache saved, rounded down: what cached tokens cost less than plain input, minus what cache writes
+    cost more. Negative where more was written than ever read."""
+    rates = price.at(usage.input)
+    return _saved(rates, usage) // rates.per
+
+
+def _saved(rates: Rates, usage: Usage) -> int:
+    more = (usage.cache_write - usage.long_write) * (rates.cache_write - rates.input) + usage.long_write * (rates.long_write - rates.input)
+    return usage.cached * (rates.input - rates.cached) - more
 
 
 def worst_case(price: TokenPrice, request: Request, max_tokens: int) -> int:
     """Nano-dollars that no answer to this request can pass.
 
     A tokeniser over bytes makes at most one token of a byte, so UTF-8 length plus PER_MESSAGE bounds the input; each of them may be
-    billed as written to the cache; the output is bounded by `max_tokens`, reasoning included.
+    billed as written to the cache, for an hour only where the request says so; the output is bounded by `max_tokens`, reasoning included.
     """
     tokens = input_bound(request)
     rates = price.worst(tokens)
+    control = request.params.get("cache_control")
     dearest = max(rates.input, rates.cached, rates.cache_write)
+    if isinstance(control, Mapping) and control.get("ttl") == "1h":
+        dearest = max(dearest, rates.long_write)
     return -(-(tokens * dearest + max_tokens * rates.output + rates.call) // rates.per)
 
 
@@ -97,12 +129,6 @@ def input_bound(request: Request) -> int:
 
 def _bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-
-
-def _sum(rates: Rates, tokens: int, cached: int, written: int, output: int) -> int:
-    plain = tokens - cached - written
-    total = plain * rates.input + cached * rates.cached + written * rates.cache_write + output * rates.output + rates.call
-    return -(-total // rates.per)
 
 
 def _price(tiers: Mapping[int, Mapping[str, Fraction]]) -> TokenPrice:
@@ -126,23 +152,33 @@ def _rates(dollars: Mapping[str, Any]) -> dict[str, Fraction]:
     """Dollars per million tokens as nano-dollars per token; what has no rate of its own costs what plain input costs."""
     # str first: 0.075 is meant as the decimal that was written, not as the nearest binary fraction.
     known = {name: Fraction(str(value)) * NANO / MILLION for name, value in dollars.items() if value is not None}
-    return {"cached": known["input"], "cache_write": known["input"], **known}
+    return {"cached": known["input"], "cache_write": known["input"], "long_write": LONG_WRITE * known["input"], **known}
 
 
 @cache
 def _from_table(provider: str, name: str, context: tuple[tuple[str, str], ...], day: date) -> TokenPrice | None:
-    from genai_prices.data_snapshot import get_snapshot
-
-    try:
-        _, model = get_snapshot().find_provider_model(name, None, provider, None)
-    except LookupError:
+    model = _listed(provider, name)
+    if model is None:
         return None
     hours = [datetime.combine(day, time(hour), tzinfo=UTC) for hour in range(24)]
     tables = [model.get_prices(hour, dict(context)) for hour in hours]
     if any(getattr(table, key) is None for table in tables for key in (TOKEN_KEYS["input"], TOKEN_KEYS["output"])):
         return None
-    starts = {-1, *(tier.start for table in tables for key in TOKEN_KEYS.values() for tier in _tiers(getattr(table, key)))}
+    starts = {-1, *(tier.start for table in tables for key in TOKEN_KEYS.values() for tier in _tiers(_rate(table, key)))}
     return _price({start: _dearest(_rates_at(table, start) for table in tables) for start in starts})
+
+
+def _listed(provider: str, name: str) -> Any:
+    """The table's entry, or None."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    aws = _AWS_NAME.fullmatch(name)
+    for table in TABLES.get(provider, (provider,)):
+        try:
+            return get_snapshot().find_provider_model(aws[1] if aws and table == "anthropic" else name, None, table, None)[1]
+        except LookupError:
+            continue
+    return None
 
 
 def _dearest(hours: Iterable[Mapping[str, Fraction]]) -> dict[str, Fraction]:
@@ -152,9 +188,13 @@ def _dearest(hours: Iterable[Mapping[str, Fraction]]) -> dict[str, Fraction]:
 
 def _rates_at(table: Any, start: int) -> dict[str, Fraction]:
     """The rates that hold above `start` input tokens."""
-    rates = _rates({name: _above(getattr(table, key), start) for name, key in TOKEN_KEYS.items()})
+    rates = _rates({name: _above(_rate(table, key), start) for name, key in TOKEN_KEYS.items()})
     call = getattr(table, CALL_KEY)
     return {**rates, "call": Fraction(str(_above(call, start))) * NANO / 1000 if call is not None else Fraction(0)}
+
+
+def _rate(table: Any, key: str) -> Any:
+    return getattr(table, key, None)
 
 
 def _above(value: Any, start: int) -> Any:

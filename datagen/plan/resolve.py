@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from datagen.asking.prices import price_of
-from datagen.errors import SetupError, SpecError, nearest
+from datagen.errors import SpecError, nearest
 from datagen.operators.recipe import Recipe
+from datagen.plan.chairs import Rehearsing as Rehearsing
+from datagen.plan.chairs import api_key as api_key
+from datagen.plan.chairs import chair_of
 from datagen.plan.model import SCOPES, Chair, Plan, PlannedStep
 from datagen.records import digest
+from datagen.release.columns import split_shares
 from datagen.release.formats import FORMATS
 from datagen.release.formats.base import Format
-from datagen.release.shards import split_shares
 from datagen.seeds.table import Table
 from datagen.spec.load import Loaded
-from datagen.spec.models import AnyStep, Ask, Check, Decontaminate, Dedup, Filter, Mix, Repeat, Select, Teacher, Vote
+from datagen.spec.models import AnyStep, Ask, Check, Decontaminate, Dedup, Filter, Mix, Repeat, Select, Vote
 from datagen.spec.reading import Written
 from datagen.spec.returns import schema_of
 from datagen.spec.templates import Prompt, expression_variables, own_words
 from datagen.storage import sha256_of
 
-_KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 _GIVEN = frozenset({"pick", "sample", "round"})
 """What every prompt sees beside the row's fields and the `vary` names."""
 SUFFIXES = (".parquet", ".jsonl")
 REFERENCE_COLUMNS = ("question", "text", "prompt")
 """Where the text of a reference item is looked for, in this order."""
 Place = tuple[str | int, ...]
-
-
-@dataclass(frozen=True)
-class Rehearsing:
-    """Where the simulated teacher listens, and what it is called in request keys."""
-
-    url: str
-    label: str
 
 
 @dataclass
@@ -104,7 +95,8 @@ class _Resolver:
         self.need(prompt.variables() - set(lists) - fanned, (*place, "ask"), prompt.name, _GIVEN)
         schema = schema_of(step.returns, self.where((*place, "returns"))) if step.returns else None
         self.fanned |= bool(fanned)
-        writes = [step.name, *(step.returns or {}), *lists, *(sorted(fanned - {"previous"}))]
+        beside = [f"{step.name}_logprobs"] if {"logprobs", "top_logprobs"} & self.chairs[step.of].spec.params.keys() else []
+        writes = [step.name, *(step.returns or {}), *lists, *(sorted(fanned - {"previous"})), *beside]
         identity = [self.chairs[step.of].identity(), prompt.system, prompt.body, schema, lists]
         return self.planned(step, number, writes, identity, prompt=prompt, schema=schema, lists=lists)
 
@@ -240,7 +232,7 @@ def _items(value: Any, where: str) -> list[dict[str, Any]]:
 def resolve(loaded: Loaded, fields: set[str], rehearsing: Rehearsing | None, everything_simulated: bool) -> Plan:
     """The plan of a spec whose seeds have `fields`. Raises SpecError with file:line on the first thing that cannot be."""
     spec = loaded.spec
-    chairs = {name: _chair(loaded, name, teacher, rehearsing, everything_simulated) for name, teacher in spec.teachers.items()}
+    chairs = {name: chair_of(loaded, name, teacher, rehearsing, everything_simulated) for name, teacher in spec.teachers.items()}
     resolver = _Resolver(loaded, chairs, set(fields))
     steps = tuple(resolver.step(step, index + 1, ("steps", index)) for index, step in enumerate(spec.steps))
     _check_release(loaded, resolver.fields)
@@ -253,49 +245,6 @@ def _flat(steps: Iterable[PlannedStep]) -> Iterable[PlannedStep]:
     for step in steps:
         yield step
         yield from _flat(step.inner)
-
-
-def _chair(loaded: Loaded, name: str, teacher: Teacher, rehearsing: Rehearsing | None, everything: bool) -> Chair:
-    provider, _, model = teacher.model.partition("/")
-    place = ("teachers", name, "model")
-    simulated = everything or provider == "simulator"
-    if provider not in ("openai", "anthropic", "simulator"):
-        known = nearest(provider, ("openai", "anthropic", "simulator"))
-        raise SpecError(
-            f"{loaded.written.where(place)}: unknown provider {provider!r}{known}; an OpenAI-compatible server is openai/... with base_url"
-        )
-    tier: dict[str, str] = {name: str(teacher.params[name]) for name in ("service_tier", "speed") if name in teacher.params}
-    given = teacher.price.model_dump() if teacher.price else None
-    price = None if teacher.unpriced or provider == "simulator" else price_of(teacher.model, given, context=tier or None)
-    if price is None and not teacher.unpriced and provider != "simulator":
-        raise SpecError(
-            f"{loaded.written.where(place)}: no price is known for {teacher.model!r}, so no budget could hold; "
-            "give `price: {input: USD per million tokens, output: ...}`, or `unpriced: true` for a server of your own"
-        )
-    wire = "openai" if provider == "simulator" else provider
-    if simulated and rehearsing:
-        base_url: str | None = rehearsing.url + ("/v1" if wire == "openai" else "")
-        return Chair(name, teacher, wire, model, rehearsing.label, base_url, price, simulated)
-    return Chair(name, teacher, wire, model, teacher.label or _origin(teacher.base_url), teacher.base_url, price, simulated)
-
-
-def _origin(base_url: str | None) -> str:
-    parts = urlsplit(base_url or "")
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}" if base_url else ""  # never a user name or password
-
-
-def api_key(chair: Chair) -> str:
-    """The key from the environment. Raises SetupError that names the variable; a server of one's own needs none."""
-    variable = chair.spec.api_key_env or _KEYS[chair.provider]
-    key = os.environ.get(variable, "")
-    if chair.simulated or key:
-        return "simulated" if chair.simulated else key
-    if chair.base_url and not chair.spec.api_key_env:
-        return "none"
-    raise SetupError(
-        f"teacher {chair.name!r} ({chair.spec.model}) needs an API key: set {variable}, or rehearse for nothing with --teacher simulator"
-    )
 
 
 def _shape(loaded: Loaded) -> Format:

@@ -26,10 +26,38 @@ class Price(Words):
     cache_write: float | None = Field(default=None, ge=0)
 
 
+class Budget(Words):
+    """Caps over all runs that lead to one release; what might have been spent counts too."""
+
+    usd: PositiveFloat | None = None
+    tokens: PositiveInt | None = None
+    """Input and output together."""
+    requests: PositiveInt | None = None
+    """Requests sent, failed ones that may have been billed included."""
+
+
+class Batch(Words):
+    """How a teacher with `mode: batch` is asked. The provider's own limits hold besides."""
+
+    at_once: PositiveInt = 8
+    """Jobs under way at once."""
+    requests: PositiveInt = 50_000
+    """Requests a job, at most."""
+    megabytes: PositiveFloat = 200
+    """Size of a job's file, at most."""
+    poll: PositiveFloat = 30
+    """Seconds between two looks at the jobs."""
+    settling: PositiveFloat = 300
+    """Seconds within which the provider's list shows a job that it accepted; a submission whose answer was lost is made again only after."""
+
+
 class Teacher(Words):
-    """Who answers. `model` is `provider/name`: openai/..., anthropic/..., simulator/..."""
+    """Who answers. `model` is `provider/name`: openai/..., anthropic/..., responses/..., azure/..., bedrock/..., vertex/..., simulator/..."""
 
     model: str = Field(pattern=r"^[a-z]+/.+$")
+    mode: Literal["online", "batch"] = "online"
+    """`batch`: the provider's batch API, within a day and at half the price."""
+    batch: Batch = Batch()
     base_url: str | None = None
     """Any OpenAI-compatible server: vLLM, Ollama, llama.cpp, a proxy."""
     label: str | None = None
@@ -39,19 +67,31 @@ class Teacher(Words):
     max_tokens: PositiveInt = 2048
     temperature: float | None = Field(default=None, ge=0, le=2)
     """Where the model has one; today's Claude models have none: use `vary`."""
+    raise_to: PositiveInt | None = None
+    """The max_tokens with which a truncated answer is asked for once more. Default: its row is dropped as `truncated`."""
     params: dict[str, Any] = Field(default_factory=dict)
     """Further parameters under their wire names: top_p, stop, reasoning_effort, thinking, ..."""
+    client: dict[str, str] = Field(default_factory=dict)
+    """Where a cloud's model is: azure {azure_endpoint, api_version}, bedrock {aws_region}, vertex {project_id, region}."""
+    cache: bool = True
+    """Mark prompt heads that all rows share for the provider's prompt cache."""
     structured: Literal["native", "prompt"] = "native"
     """How a JSON answer is asked for: by the provider's JSON schema, or in words for servers without one."""
     requests_per_minute: PositiveInt | None = None
     input_tokens_per_minute: PositiveInt | None = None
     output_tokens_per_minute: PositiveInt | None = None
+    tokens_per_minute: PositiveInt | None = None
+    """Input and output together, where the provider limits them so."""
     max_in_flight: PositiveInt = 64
     """Upper bound of requests at once; sustained overload lowers what is used."""
     timeout: PositiveFloat = 600.0
     """Seconds one attempt may take."""
-    attempts: PositiveInt = 6
+    attempts: PositiveInt = 8
     """Attempts after faults that may have been billed; waiting for a limit is not an attempt."""
+    patience: PositiveFloat = 900.0
+    """Seconds that a teacher who has answered before may be out of service; meanwhile one request at a time probes."""
+    budget: Budget = Budget()
+    """Caps of this teacher alone, beside the release's."""
     price: Price | None = None
     unpriced: bool = False
     """True says by name that this model costs nothing that should be counted."""
@@ -239,12 +279,6 @@ class Push(Words):
     private: bool = True
 
 
-class Budget(Words):
-    """Caps over all runs that lead to one release."""
-
-    usd: PositiveFloat | None = None
-
-
 class Release(Words):
     """What leaves the house."""
 
@@ -276,6 +310,50 @@ class Bank(Words):
     answer: str = "answer"
 
 
+class Guard(Words):
+    """When to stop paying although nothing is broken."""
+
+    error_share: Annotated[float, Field(gt=0, le=1)] | dict[str, Annotated[float, Field(gt=0, le=1)]] = 0.2
+    """Share of a teacher's last answers with one outcome from which the build stops asking; for all outcomes, or {refused: 0.5, ...}."""
+    window: int = Field(default=50, ge=50)
+    """How many of the last answers are looked at."""
+    pilot: int = Field(default=50, ge=0)
+    """So many rows go through the whole line first, to project yield and price; 0: none."""
+    min_yield: float | None = Field(default=None, gt=0)
+    """Curated rows a seed that the pilot must give: the build waits for it, and stops there below."""
+
+
+class SimulatedLimits(Words):
+    """What the simulated server enforces, in buckets that refill evenly; None: nothing."""
+
+    requests_per_minute: PositiveInt | None = None
+    tokens_per_minute: PositiveInt | None = None
+    burst: PositiveFloat = 10.0
+    """Seconds' worth that may come at once."""
+    promise: PositiveFloat = 1.0
+    """Factor by which the headers promise more (or less) than is given."""
+
+
+class SimulatedBatches(Words):
+    """How the simulated batch APIs behave. Times are in seconds."""
+
+    seconds: PositiveFloat = 0.5
+    """From the end of validation to the results."""
+    validation: float = Field(default=0.0, ge=0)
+    listing: float = Field(default=0.0, ge=0)
+    """After which the list of jobs shows an accepted one."""
+    expire: float = Field(default=0.0, ge=0, le=1)
+    """Share of jobs that expire with half of their results."""
+    fail: float = Field(default=0.0, ge=0, le=1)
+    """Share of jobs that fail validation (OpenAI; Anthropic knows no such state)."""
+    errors: float = Field(default=0.0, ge=0, le=1)
+    """Share of requests that end in the error file, with a 500 (OpenAI) or `errored` (Anthropic)."""
+    lost: float = Field(default=0.0, ge=0, le=1)
+    """Share of submissions that are accepted and whose reply is lost."""
+    garbled: float = Field(default=0.0, ge=0, le=1)
+    """Share of jobs whose results hold a duplicate, an unknown and a missing custom id."""
+
+
 class Rehearsal(Words):
     """How the simulated teacher behaves when this spec is rehearsed."""
 
@@ -287,6 +365,10 @@ class Rehearsal(Words):
     """Share of answers with each planted defect: {wrong_answer: 0.05, refusal: 0.02, ...}."""
     faults: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     """Share of requests with each server fault: {rate_limited: 0.05, error: 0.02, reset: 0.01, malformed: 0.005}."""
+    outages: list[tuple[float, float, Literal["error", "reset", "refused"]]] = Field(default_factory=list)
+    """[[10, 70, error]]: from second 10 to 70 of its life every request gets 500, or a reset, or nobody listens."""
+    limits: SimulatedLimits = SimulatedLimits()
+    batches: SimulatedBatches = SimulatedBatches()
 
 
 AnyStep = Ask | Check | Filter | Vote | Select | Dedup | Decontaminate | Mix | Repeat
@@ -314,4 +396,5 @@ class Spec(Words):
     teachers: dict[Name, Teacher] = Field(default_factory=dict)
     steps: list[AnyStep] = Field(default_factory=list)
     release: Release = Release()
+    guard: Guard = Guard()
     rehearsal: Rehearsal = Rehearsal()

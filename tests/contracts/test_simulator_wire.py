@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anthropic
 import anthropic.types
+import anthropic.types.messages
 import httpx2
 import openai
 import openai.types.chat
+import openai.types.responses
 import pytest
 from pydantic import BaseModel
 
 from datagen.rehearsal.companion import companion
 from datagen.rehearsal.settings import Settings
+from datagen.spec.models import SimulatedBatches
 
+Model = TypeVar("Model", bound=BaseModel)
+SIGNED = {"authorization": "Bearer k", "anthropic-version": "2026-10-21"}
 KNOWN_EXTRAS = {"reasoning_content"}
 """Fields that compatible servers add and OpenAI's own types lack."""
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}, "summary": {"type": "string"}}, "required": ["text", "summary"]}
@@ -38,9 +44,17 @@ def refusing() -> Iterator[str]:
 
 
 def post(url: str, path: str, body: Any, headers: dict[str, str] | None = None, content: bytes | None = None) -> httpx2.Response:
-    sent = {"authorization": "Bearer k", "anthropic-version": "2026-10-21"} if headers is None else headers
+    sent = SIGNED if headers is None else headers
     with httpx2.Client(base_url=url) as client:
         return client.post(path, headers=sent, content=content) if content is not None else client.post(path, headers=sent, json=body)
+
+
+def strictly(kind: type[Model], reply: httpx2.Response) -> Model:
+    """The reply as the SDK's type, with nothing in it that the type does not know."""
+    assert reply.status_code == 200, reply.text
+    parsed = kind.model_validate_json(reply.content, strict=True)
+    assert list(unknown_fields(parsed)) == []
+    return parsed
 
 
 def unknown_fields(value: Any, where: str = "") -> Iterator[str]:
@@ -74,6 +88,16 @@ MESSAGES: dict[str, dict[str, Any]] = {
         "messages": [{"role": "user", "content": [{"type": "text", "text": "Topic: sets"}]}],
     },
 }
+RESPONSES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "instructions": {"instructions": "Be short.", "metadata": {"a": "b"}, "store": False, "prompt_cache_key": "k"},
+    "reasoning": {"reasoning": {"effort": "high"}},
+    "summary": {"reasoning": {"effort": "high", "summary": "auto"}},
+    "logprobs": {"include": ["message.output_text.logprobs"], "top_logprobs": 2},
+    "schema": {"text": {"format": {"type": "json_schema", "name": "a", "schema": SCHEMA, "strict": True}}},
+    "cut": {"max_output_tokens": 16},
+    "messages": {"input": [{"role": "developer", "content": "Be short."}, {"role": "user", "content": [{"type": "input_text", "text": "Sets"}]}]},
+}
 SAID = {"model": "m", "messages": [{"role": "user", "content": "Topic: fractions"}]}
 
 
@@ -89,6 +113,48 @@ def test_chat_completions_validate_strictly(url: str, refusing: str, name: str) 
         assert (message.content is None) == (message.refusal is not None)
 
 
+@pytest.mark.parametrize("name", sorted(RESPONSES))
+def test_responses_validate_strictly(url: str, refusing: str, name: str) -> None:
+    wanted = {"model": "m", "input": "Topic: fractions", **RESPONSES[name]}
+    for server in (url, refusing):
+        reply = post(server, "/v1/responses", wanted)
+        assert reply.status_code == 200
+        parsed = openai.types.responses.Response.model_validate_json(reply.content, strict=True)
+        assert list(unknown_fields(parsed)) == []
+        assert parsed.usage and parsed.usage.total_tokens == parsed.usage.input_tokens + parsed.usage.output_tokens
+        kinds = [item.type for item in parsed.output]
+        assert kinds == (["reasoning", "message"] if "reasoning" in wanted else ["message"])
+        assert (parsed.status, bool(parsed.incomplete_details)) == (("incomplete", True) if name == "cut" else ("completed", False))
+
+
+def test_responses_give_summaries_and_log_probabilities_only_where_they_are_asked_for(url: str, refusing: str) -> None:
+    async def run() -> None:
+        async with openai.AsyncOpenAI(api_key="k", base_url=f"{url}/v1", max_retries=0) as client:
+
+            async def made(name: str) -> openai.types.responses.Response:
+                response: openai.types.responses.Response = await client.responses.create(
+                    model="m", **{"input": "Topic: fractions", **RESPONSES[name]}
+                )
+                return response
+
+            (silent_item, _), (told, _) = [(await made(name)).output for name in ("reasoning", "summary")]
+            assert silent_item.type == told.type == "reasoning"
+            assert silent_item.summary == [] and len(told.summary[0].text) > 50
+            for name, wanted in (("plain", 0), ("logprobs", 2)):
+                part = (await made(name)).output[0]
+                assert part.type == "message" and part.content[0].type == "output_text"
+                places = part.content[0].logprobs or []
+                assert "".join(place.token for place in places) == (part.content[0].text if wanted else "")
+                assert all(len(place.top_logprobs) == wanted for place in places)
+            read = await made("instructions")
+            assert (read.instructions, read.metadata, read.prompt_cache_key) == ("Be short.", {"a": "b"}, "k")
+        async with openai.AsyncOpenAI(api_key="k", base_url=f"{refusing}/v1", max_retries=0) as client:
+            refused = (await client.responses.create(model="m", input="Topic: sets", text=RESPONSES["schema"]["text"])).output[0]
+            assert refused.type == "message" and refused.content[0].type == "refusal" and refused.content[0].refusal
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("name", sorted(MESSAGES))
 def test_messages_validate_strictly(url: str, refusing: str, name: str) -> None:
     for server in (url, refusing):
@@ -98,6 +164,33 @@ def test_messages_validate_strictly(url: str, refusing: str, name: str) -> None:
         assert list(unknown_fields(parsed)) == []
         assert parsed.usage.output_tokens > 0
         assert parsed.stop_reason in ("end_turn", "max_tokens", "stop_sequence", "refusal")
+
+
+def test_batches_and_files_validate_strictly() -> None:
+    """In every state that a job passes through."""
+    seen: set[str] = set()
+    plan = SimulatedBatches(seconds=0.3, validation=0.1, errors=0.3)
+    with companion(Settings(batches=plan), Path(__file__).parent) as address, httpx2.Client(base_url=address, headers=SIGNED) as client:
+        lines = [{"custom_id": str(i), "method": "POST", "url": "/v1/chat/completions", "body": SAID} for i in range(20)]
+        content = "\n".join(json.dumps(line) for line in lines).encode()
+        uploaded = client.post("/v1/files", data={"purpose": "batch"}, files={"file": ("in.jsonl", content)})
+        file = strictly(openai.types.FileObject, uploaded)
+        wanted = {"input_file_id": file.id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+        batch = strictly(openai.types.Batch, client.post("/v1/batches", json=wanted))
+        params = {"max_tokens": 9, **SAID}
+        requests = [{"custom_id": str(i), "params": params} for i in range(20)]
+        message_batch = strictly(anthropic.types.messages.MessageBatch, client.post("/v1/messages/batches", json={"requests": requests}))
+        while batch.status != "completed" or message_batch.processing_status != "ended":
+            batch = strictly(openai.types.Batch, client.get(f"/v1/batches/{batch.id}"))
+            message_batch = strictly(anthropic.types.messages.MessageBatch, client.get(f"/v1/messages/batches/{message_batch.id}"))
+            seen |= {batch.status, message_batch.processing_status}
+        for id in (batch.input_file_id, batch.output_file_id, batch.error_file_id):
+            strictly(openai.types.FileObject, client.get(f"/v1/files/{id}"))
+        assert client.get(f"/v1/files/{file.id}/content").content == content
+        results = client.get(str(message_batch.results_url)).content.splitlines()
+    assert seen == {"validating", "in_progress", "finalizing", "completed", "ended"}
+    parsed = [anthropic.types.messages.MessageBatchIndividualResponse.model_validate_json(line, strict=True) for line in results]
+    assert [list(unknown_fields(one)) for one in parsed] == [[]] * 20 and {one.result.type for one in parsed} == {"succeeded", "errored"}
 
 
 def test_headers_carry_request_ids_and_limits(url: str) -> None:
@@ -120,6 +213,8 @@ def test_headers_carry_request_ids_and_limits(url: str) -> None:
         ({"n": 2}, "n:"),
         ({"stream": True}, "stream"),
         ({"response_format": {"type": "json_schema"}}, "response_format"),
+        ({"top_logprobs": 3}, "logprobs must be true"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
     ],
 )
 def test_wrong_chat_requests_are_bad_requests(url: str, more: dict[str, Any], words: str) -> None:
@@ -129,6 +224,24 @@ def test_wrong_chat_requests_are_bad_requests(url: str, more: dict[str, Any], wo
     assert reply.status_code == 400
     error = reply.json()["error"]
     assert words in error["message"] and set(error) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"stop": ["x"]}, "Unknown parameter: 'stop'"),
+        ({"messages": []}, "Unknown parameter: 'messages'"),
+        ({"max_output_tokens": 15}, "max_output_tokens"),
+        ({"top_logprobs": 21}, "top_logprobs"),
+        ({"input": []}, "input"),
+        ({"input": [{"role": "robot", "content": "x"}]}, "input.0.role"),
+        ({"text": {"format": {"type": "json_schema"}}}, "text.format"),
+        ({"reasoning": "high"}, "reasoning"),
+    ],
+)
+def test_wrong_responses_requests_are_bad_requests(url: str, more: dict[str, Any], words: str) -> None:
+    reply = post(url, "/v1/responses", {"model": "m", "input": "x", **more})
+    assert reply.status_code == 400 and words in reply.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,11 @@ TEACHERS = Shelf(
     "teacher",
     {
         "anthropic": "datagen.asking.teachers.anthropic:AnthropicTeacher",
+        "azure": "datagen.asking.teachers.openai:AzureTeacher",
+        "bedrock": "datagen.asking.teachers.anthropic:BedrockTeacher",
         "openai": "datagen.asking.teachers.openai:OpenAITeacher",
+        "responses": "datagen.asking.teachers.responses:ResponsesTeacher",
+        "vertex": "datagen.asking.teachers.anthropic:VertexTeacher",
     },
 )
-"""Every class is constructed as Class(endpoint)."""
+"""Every class is constructed as Class(endpoint); its `about` says what a plan must know of it."""

@@ -1,22 +1,32 @@
-"""Chat completions through the openai SDK: OpenAI itself and every compatible server."""
+"""Chat completions through the openai SDK: OpenAI itself, every compatible server, and Azure."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from datagen.asking.teachers import wire
-from datagen.asking.teachers.base import Endpoint, Limits
+from datagen.asking.teachers.adapter import About, Adapter, Said, Schemas, known, refuse
+from datagen.asking.teachers.base import Endpoint
 from datagen.errors import TeacherFault
-from datagen.records import Outcome, Request, Response, Usage
+from datagen.records import Outcome, Request, Usage
 
 if TYPE_CHECKING:
-    import httpx2
+    from datagen.asking.teachers.base import Batches
 
 OWN_ADDRESS = "https://api.openai.com/v1"
-RESERVED = frozenset({"model", "messages", "n", "stream"})
+ONE = "one request is one sample and one whole answer"
+RESERVED = {
+    "model": "it is the teacher's `model`",
+    "messages": "the prompt says them",
+    "n": f"{ONE}; write `samples` on the step",
+    "stream": ONE,
+    "response_format": "write `returns` on the step",
+    "max_completion_tokens": "write `max_tokens` on the teacher: the budget counts with it",
+}
 STOPS = {
     "stop": Outcome.ANSWERED,
     "eos_token": Outcome.ANSWERED,  # text-generation-inference
@@ -31,81 +41,52 @@ LOWEST_LOGPROB = -9999.0
 """What OpenAI sends for a token that is out of reach; stands for -Infinity and NaN of other servers."""
 
 
-class OpenAITeacher:
-    """One SDK client per process: building one costs 18 ms (TLS), a call through `client.post` half of `create`."""
+def refused_params(model: str, params: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters that cannot be set here, with what to do instead. Which model takes which sampling parameter is not known to us."""
+    return known(RESERVED, params)
+
+
+class OpenAITeacher(Adapter):
+    """One SDK client per process: building one costs 18 ms (TLS)."""
+
+    about = About(key="OPENAI_API_KEY", refused=refused_params)
+    path = "/chat/completions"
 
     def __init__(self, endpoint: Endpoint) -> None:
-        import openai
+        super().__init__(endpoint, *client_of(endpoint))
+        self._own = endpoint.base_url is None
+        self._strict = Schemas(strict)
 
-        self._endpoint = endpoint
-        self._headers: Mapping[str, str] = {}
-        self._reply_type = wire.reply_type()
-        self._client = openai.AsyncOpenAI(
-            api_key=endpoint.api_key or "none",
-            base_url=endpoint.base_url or OWN_ADDRESS,
-            max_retries=0,
-            timeout=wire.timeouts(endpoint),
-            http_client=openai.DefaultAioHttpClient(timeout=wire.timeouts(endpoint), limits=wire.limits(endpoint)),
-        )
+    def batches(self) -> Batches:
+        from datagen.asking.teachers.openai_batch import OpenAIBatches
 
-    async def answer(self, request: Request) -> Response:
-        """One completion. Raises TeacherFault where there is none."""
-        content = wire.encode(self.body(request))
-        started = perf_counter()
-        headers = wire.identity(self._endpoint, request)
-        call = self._client.post("/chat/completions", content=content, cast_to=self._reply_type, options={"headers": headers})
-        reply = await wire.send(self._endpoint, call)
-        self._headers = reply.headers
-        return self._read(reply, perf_counter() - started)
-
-    def limits(self) -> Limits:
-        """What the last good answer's headers said is left."""
-        return wire.limits_of(self._headers)
-
-    async def close(self) -> None:
-        """Give the connections back."""
-        await self._client.close()
+        return OpenAIBatches(self._client, self)
 
     def body(self, request: Request) -> dict[str, Any]:
-        """The request as the wire wants it. Raises TeacherFault `rejected` on parameters that are ours to set."""
-        wire.refuse_reserved(request, RESERVED)
+        refuse(self.about.refused, request)
         body: dict[str, Any] = {"model": request.model, "messages": [{"role": role, "content": text} for role, text in request.messages]}
         body.update(request.params)
-        if self._endpoint.base_url is None and "max_tokens" in body:
+        if self._own and "max_tokens" in body:
             # OpenAI's reasoning models refuse the old word, most compatible servers do not know the new one.
             body["max_completion_tokens"] = body.pop("max_tokens")
-        if request.schema is not None and self._endpoint.native_schema:
-            form = {"name": "answer", "schema": strict(request.schema), "strict": True}
+        if request.schema is not None and self.endpoint.native_schema:
+            form = {"name": "answer", "schema": self._strict.of(request.schema), "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": form}
+        if self._own and self.endpoint.cache and request.head:
+            body.setdefault("prompt_cache_key", cache_key(request))
         return body
 
-    def _read(self, reply: httpx2.Response, seconds: float) -> Response:
-        raw, payload = wire.body_of(self._endpoint, reply)
+    def _said(self, payload: Mapping[str, Any]) -> Said | None:
         choices = payload.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
-            raise wire.unreadable(self._endpoint, reply, raw, "no choices")
+            return None
         stop = wire.word(choice.get("finish_reason"))
         if stop in BROKEN_STOPS:
-            raise TeacherFault("transient", f"openai broke the answer off: {stop}", status=reply.status_code, body=raw[: wire.BODY_CUT])
+            raise TeacherFault("transient", f"{self.endpoint.provider} broke the answer off: {stop}", status=200)
         outcome, text, reasoning, error = self._judge(choice["message"], stop)
-        simulated = self._endpoint.simulated
-        return Response(
-            outcome=outcome,
-            text=text,
-            reasoning=reasoning,
-            stop_reason=stop,
-            usage=usage_of(payload),
-            model=wire.word(payload.get("model")),
-            request_id=reply.headers.get("x-request-id", "") or wire.word(payload.get("id")),
-            fingerprint=wire.word(payload.get("system_fingerprint")),
-            logprobs=logprobs_of(choice),
-            seconds=seconds,
-            error=error,
-            simulated=simulated,
-            planted=reply.headers.get("x-datagen-planted", "") if simulated else "",
-            raw=raw,
-        )
+        usage, fingerprint = usage_of(payload), wire.word(payload.get("system_fingerprint"))
+        return Said(outcome, text, reasoning, stop, error, usage, fingerprint, logprobs_of(wire.part(choice, "logprobs").get("content")))
 
     def _judge(self, message: Mapping[str, Any], stop: str) -> tuple[Outcome, str, str, str]:
         """(outcome, text, reasoning, error) of a message and its finish reason."""
@@ -114,7 +95,7 @@ class OpenAITeacher:
         if refusal:
             return Outcome.REFUSED, refusal, reasoning, "the model refused"
         text = wire.word(message.get("content"))
-        if self._endpoint.base_url is not None and not reasoning:
+        if not self._own and not reasoning:
             reasoning, text = split_thought(text)
         if message.get("tool_calls") or message.get("function_call"):
             return Outcome.MALFORMED, text, reasoning, "a tool call in place of an answer"
@@ -124,6 +105,47 @@ class OpenAITeacher:
         if outcome is Outcome.ANSWERED:
             return (outcome, text, reasoning, "") if text.strip() else (Outcome.MALFORMED, text, reasoning, "empty text")
         return outcome, text, reasoning, f"finish_reason {stop}"
+
+
+class AzureTeacher(OpenAITeacher):
+    """A deployment on Azure: OpenAI's models at an address of one's own, with the deployment's name in it."""
+
+    about = About(
+        key="AZURE_OPENAI_API_KEY",
+        refused=refused_params,
+        client={"azure_endpoint": "https://NAME.openai.azure.com", "api_version": "2025-04-01-preview"},
+        rehearsed_as="openai",
+    )
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
+        self._own = True
+
+    def _url(self, request: Request) -> str:
+        return f"/deployments/{quote(request.model, safe='')}{self.path}"
+
+
+def client_of(endpoint: Endpoint) -> tuple[Any, wire.Line]:
+    """The SDK's client of an endpoint, and the line under it."""
+    import openai
+
+    timeout = wire.timeouts(endpoint)
+    http = openai.DefaultAioHttpClient(timeout=timeout, limits=wire.limits(endpoint))
+    common: dict[str, Any] = {"api_key": endpoint.api_key or "none", "max_retries": 0, "timeout": timeout, "http_client": http}
+    client: Any
+    if endpoint.provider != "azure":
+        client = openai.AsyncOpenAI(base_url=endpoint.base_url or OWN_ADDRESS, **common)
+    elif endpoint.base_url:
+        client = openai.AsyncAzureOpenAI(base_url=endpoint.base_url, api_version=endpoint.client["api_version"], **common)
+    else:
+        client = openai.AsyncAzureOpenAI(**{**endpoint.client, **common})
+    return client, wire.Line(client, http)
+
+
+def cache_key(request: Request) -> str:
+    """`prompt_cache_key`: requests that share a head are sent where it lies in the cache."""
+    head = "".join(text for _, text in request.messages)[: request.head]
+    return hashlib.blake2b(head.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def split_thought(text: str) -> tuple[str, str]:
@@ -139,27 +161,26 @@ def split_thought(text: str) -> tuple[str, str]:
     return thought.strip(), answer.lstrip()
 
 
-def usage_of(payload: Mapping[str, Any]) -> Usage:
-    """Tokens as billed. Cached ones are part of `prompt_tokens` here.
+def usage_of(payload: Mapping[str, Any], names: tuple[str, str] = ("prompt", "completion")) -> Usage:
+    """Tokens as billed. Cached ones are part of `prompt_tokens` here. `names`: what input and output are called.
 
     `total_tokens` decides where it is larger than the sum: xAI and Gemini bill reasoning that `completion_tokens` leaves out.
     """
-    usage = wire.part(payload, "usage")
-    prompt, details = wire.count(usage, "prompt_tokens"), wire.part(usage, "prompt_tokens_details")
-    output = max(wire.count(usage, "completion_tokens"), wire.count(usage, "total_tokens") - prompt)
+    usage, (asked, said) = wire.part(payload, "usage"), names
+    prompt, details = wire.count(usage, f"{asked}_tokens"), wire.part(usage, f"{asked}_tokens_details")
+    output = max(wire.count(usage, f"{said}_tokens"), wire.count(usage, "total_tokens") - prompt)
     cached = min(wire.count(details, "cached_tokens") or wire.count(usage, "prompt_cache_hit_tokens"), prompt)  # the second is DeepSeek's
     return Usage(
         input=prompt,
         output=output,
         cached=cached,
         cache_write=min(wire.count(details, "cache_write_tokens"), prompt - cached),
-        reasoning=min(wire.count(wire.part(usage, "completion_tokens_details"), "reasoning_tokens"), output),
+        reasoning=min(wire.count(wire.part(usage, f"{said}_tokens_details"), "reasoning_tokens"), output),
     )
 
 
-def logprobs_of(choice: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
+def logprobs_of(content: Any) -> Sequence[Mapping[str, Any]] | None:
     """[{token, logprob, top: [{token, logprob}]}], or None where the answer has none."""
-    content = wire.part(choice, "logprobs").get("content")
     if not isinstance(content, list):
         return None
     return [{**_token(item), "top": [_token(other) for other in wire.parts(item.get("top_logprobs"))]} for item in wire.parts(content)]

@@ -1,17 +1,17 @@
-"""What both adapters share: bytes out, a reply or a fault in, and no API key in anything that is kept."""
+"""What all adapters share on the wire: bytes out, a reply or a fault in, and no API key in anything that is kept."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import math
 import re
 from collections.abc import Awaitable, Iterator, Mapping
-from datetime import datetime
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from datagen.asking.teachers.base import Endpoint, Limits
+import orjson
+
+from datagen.asking.teachers.base import Endpoint
+from datagen.asking.teachers.headers import retry_after_of
 from datagen.errors import FaultKind, TeacherFault
 from datagen.records import Request
 
@@ -21,21 +21,24 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 4.0
 """Below the 5 s after which uvicorn (vLLM and others) hangs up: a request sent into a closing connection is a fault that may be billed."""
+LARGEST = 64 << 20
+"""Bytes of one answer; a longer one is no answer but a server that never ends it."""
 SECRET_LENGTH = 8
 """A shorter key is a placeholder such as `EMPTY`, and taking it out would tear holes into answers."""
 BODY_CUT = 2_000
 
-STOP_CODES = re.compile(r"insufficient_quota|billing|spend_limit|credit|account_deactivated|access_terminated")
-"""In `code`, `type` or `details.error_code` of an error: money or account, so no request of this run can succeed.
-OpenAI: insufficient_quota, billing_not_active, billing_hard_limit_reached. Anthropic: billing_error, *_spend_limit_reached,
-linked_organization_billing_unavailable. Anthropic's `ramp_limit_exceeded` is a true rate limit and is not among them."""
-STOP_WORDS = "credit balance is too low"
+EXHAUSTED_CODES = re.compile(r"insufficient_quota|billing|spend_limit|credit")
+"""In `code`, `type` or `details.error_code` of an error: the account's money is used up. OpenAI: insufficient_quota, billing_not_active,
+billing_hard_limit_reached. Anthropic: billing_error, *_spend_limit_reached, linked_organization_billing_unavailable. Anthropic's
+`ramp_limit_exceeded` and Google's RESOURCE_EXHAUSTED are true rate limits and are not among them."""
+EXHAUSTED_WORDS = "credit balance is too low"
 """Anthropic's 400 for an empty account, which has no code of its own."""
+STOPPED_CODES = re.compile(r"account_deactivated|access_terminated")
 TOO_LARGE_WORDS = "request too large"
 """OpenAI's 429 for one request above the whole limit per minute: waiting would never end."""
 STATUS_KINDS: dict[int, FaultKind] = {
     401: "stopped",
-    402: "stopped",
+    402: "exhausted",
     403: "stopped",
     404: "stopped",
     408: "transient",
@@ -45,11 +48,49 @@ STATUS_KINDS: dict[int, FaultKind] = {
     529: "overloaded",
 }
 """Others: 3xx stopped (the address is wrong), 4xx rejected, 5xx transient."""
-UNSENT = frozenset({"ClientConnectorError", "ClientConnectorDNSError", "ConnectionTimeoutError"})
+INNER_STATUS = {"rate_limit_exceeded": 429, "rate_limit_error": 429, "overloaded_error": 529, "invalid_prompt": 400, "bio_policy": 400}
+"""Codes of an error within a good reply -> the status that says the same; an `invalid_...` or `..._policy_violation` is a 400 too, and
+what is unknown is the server's fault."""
+SCHEMA_WORDS = re.compile(r"response_format|json_schema|text\.format|output_config|guided|structured output", re.IGNORECASE)
+"""How servers complain that they do not take a JSON schema."""
+UNSENT = frozenset(
+    {
+        "ClientConnectorError",
+        "ClientConnectorDNSError",
+        "ClientConnectorSSLError",
+        "ClientConnectorCertificateError",
+        "ClientProxyConnectionError",
+        "ConnectionTimeoutError",
+    }
+)
 """What aiohttp raises before a connection stands: nothing was sent, so nobody can have billed it. The SDKs' own ConnectError says no such
 thing: a connection that is reset after sending has that name too."""
 NETWORK = frozenset({"aiohttp", "anthropic", "httpcore2", "httpx2", "openai", "ssl"})
 """Packages whose exceptions mean that something happened on the way; any other exception means the request itself was at fault."""
+CLOUDS = frozenset({"boto3", "botocore", "google"})
+"""Packages that find a cloud's credentials: nothing goes on without."""
+T = TypeVar("T")
+
+
+class Reply(Protocol):
+    """A whole reply; an httpx2.Response is one."""
+
+    @property
+    def status_code(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def content(self) -> bytes: ...
+
+
+class Received(NamedTuple):
+    """A reply that has been read."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes
 
 
 def timeouts(endpoint: Endpoint) -> httpx2.Timeout:
@@ -68,7 +109,7 @@ def limits(endpoint: Endpoint) -> httpx2.Limits:
 
 
 def reply_type() -> type[httpx2.Response]:
-    """The `cast_to` that hands the reply over as it is: headers and bytes, and no typed object built of it (57 us saved)."""
+    """The `cast_to` that hands the reply over as it is: headers and bytes, and no typed object built of it."""
     import httpx2
 
     return httpx2.Response
@@ -82,60 +123,104 @@ def identity(endpoint: Endpoint, request: Request) -> dict[str, str]:
 def encode(body: Mapping[str, Any]) -> bytes:
     """The body as JSON bytes. Raises TeacherFault `rejected` on what JSON or UTF-8 cannot carry, such as a lone surrogate."""
     try:
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        # The reason alone: a codec error would quote the whole prompt.
-        why = getattr(error, "reason", str(error))
-        fault = TeacherFault("rejected", f"the request has no JSON form: {why}; clean the fields that the prompt shows")
+        return orjson.dumps(body)
+    except TypeError as error:
+        fault = TeacherFault("rejected", f"the request has no JSON form: {error}; clean the fields that the prompt shows")
     raise fault
 
 
-def refuse_reserved(request: Request, words: frozenset[str]) -> None:
-    """Parameters that would change what one request is. Raises TeacherFault `rejected`."""
-    found = sorted(words & request.params.keys())
-    if found:
-        raise TeacherFault("rejected", f"params cannot set {', '.join(found)}: one request is one sample and one whole answer")
+class Line:
+    """Requests straight over the HTTP client of an SDK's client, with its address and headers: looked up once, since they do not change."""
+
+    def __init__(self, client: Any, http: httpx2.AsyncClient) -> None:
+        import httpx2
+
+        self._client = client
+        self._http = http
+        self._headers: httpx2.Headers | None = None
+        self._urls: dict[str, httpx2.URL] = {}
+        # No read timeout: the whole call has one.
+        self._extensions = {"timeout": httpx2.Timeout(None, connect=CONNECT_SECONDS).as_dict()}
+        self._build = httpx2.Request
+
+    async def post(self, path: str, content: bytes, more: Mapping[str, str]) -> httpx2.Response:
+        """The reply, to be read as a stream. A redirect is not followed: it would take the prompts, and on Azure the key, to an address
+        that nobody wrote down."""
+        url = self._urls.get(path) or self._at(path)
+        request = self._build("POST", url, headers=self._headers, content=content, extensions=self._extensions)
+        request.headers.encoding = "ascii"  # all of ours are; httpx2 would find it out for each request anew
+        request.headers.update(more)
+        return await self._http.send(request, stream=True, auth=None, follow_redirects=False)
+
+    def _at(self, path: str) -> httpx2.URL:
+        """The address under the client's. The SDK looks for the running event loop where it makes up its headers, so not before it runs."""
+        import httpx2
+
+        client = self._client
+        given = {**client.default_headers, **client.auth_headers}
+        self._headers = httpx2.Headers({name: value for name, value in given.items() if isinstance(value, str)})  # others mean `leave it out`
+        url = httpx2.URL(str(client.base_url).rstrip("/") + path)
+        self._urls[path] = url.copy_merge_params(client.default_query) if client.default_query else url
+        return self._urls[path]
 
 
-async def send(endpoint: Endpoint, call: Awaitable[httpx2.Response]) -> httpx2.Response:
-    """The reply of one call through an SDK. Raises TeacherFault for whatever it raised, free of its chain: that holds the key."""
+async def send(endpoint: Endpoint, call: Awaitable[T]) -> T:
+    """What a call brings within the endpoint's timeout. Raises TeacherFault for whatever it raised, free of its chain: that holds the key."""
     try:
-        # A server that drips keeps every single read short, so the whole has a bound too.
-        async with asyncio.timeout(CONNECT_SECONDS + endpoint.timeout):
+        # A server that drips keeps every single read short, so the whole has a bound.
+        async with asyncio.timeout(endpoint.timeout):
             return await call
+    except TeacherFault:
+        raise
     except Exception as error:
         fault = _fault_of(endpoint, error)
     raise fault
 
 
-def body_of(endpoint: Endpoint, reply: httpx2.Response) -> tuple[str, Mapping[str, Any]]:
-    """The body as text, without the key, and parsed. Raises TeacherFault `transient` where it cannot be read.
+async def received(endpoint: Endpoint, call: Awaitable[httpx2.Response]) -> Received:
+    """The whole of a streamed reply. Raises TeacherFault `transient` for one that never ends, before it fills the memory."""
+    reply = await call
+    try:
+        pieces, size = [], 0
+        async for piece in reply.aiter_bytes():
+            pieces.append(piece)
+            size += len(piece)
+            if size > LARGEST:
+                raise TeacherFault("transient", f"{endpoint.provider} sent more than {LARGEST:,} bytes", status=reply.status_code)
+        return Received(reply.status_code, reply.headers, b"".join(pieces))
+    finally:
+        await reply.aclose()
+
+
+def body_of(endpoint: Endpoint, reply: Reply) -> tuple[str, Mapping[str, Any]]:
+    """The body as text, without the key, and parsed. Raises TeacherFault for an error status, and for a body that is no answer.
 
     Raises TeacherFault `stopped` for a simulated teacher at a real one's address: its answers would be sold as real.
     """
+    raw, key = reply.content, endpoint.api_key.encode()
+    if len(key) >= SECRET_LENGTH and key in raw:
+        raw = raw.replace(key, b"[api key]")
     if reply.headers.get("x-datagen-simulated") and not endpoint.simulated:
         raise TeacherFault(
             "stopped", f"{endpoint.base_url} is a simulated teacher: name it `model: simulator/...`, or rehearse with --teacher simulator"
         )
-    text = ""
+    if not 200 <= reply.status_code < 300:
+        raise fault_of_status(endpoint, reply.status_code, reply.headers, raw.decode("utf-8", "replace"))
     try:
-        text = redact(endpoint, reply.content.decode("utf-8"))
-        payload = json.loads(text)
+        text, payload = raw.decode(), _parsed(raw)
     except (ValueError, RecursionError) as error:
-        text = text or redact(endpoint, reply.content[:BODY_CUT].decode("utf-8", "replace"))
-        why = f"{type(error).__name__} in {len(reply.content):,} bytes"
+        text, why = raw[:BODY_CUT].decode("utf-8", "replace"), f"{type(error).__name__} in {len(raw):,} bytes"
     else:
-        if isinstance(payload, dict) and not payload.get("error"):
-            # JSON may carry halves of surrogate pairs as escapes; no file can.
-            return text, _scrubbed(payload) if "\\ud" in text or "\\uD" in text else payload
-        why = "an error inside" if isinstance(payload, dict) else "JSON that is no object"
-        status = _inner_status(payload)
-        if status is not None:
-            raise fault_of_status(endpoint, status, reply.headers, text)
+        if not isinstance(payload, dict):
+            why = "JSON that is no object"
+        elif not payload.get("error"):
+            return text, payload
+        else:
+            raise fault_of_status(endpoint, _inner_status(payload["error"]), reply.headers, text)
     raise unreadable(endpoint, reply, text, why)
 
 
-def unreadable(endpoint: Endpoint, reply: httpx2.Response, text: str, why: str) -> TeacherFault:
+def unreadable(endpoint: Endpoint, reply: Reply, text: str, why: str) -> TeacherFault:
     """A reply with a good status and no answer in it."""
     message = f"{endpoint.provider} answered {reply.status_code} with an unreadable body ({why}): {text[:200]!r}"
     return TeacherFault("transient", message, status=reply.status_code, body=text[:BODY_CUT])
@@ -148,9 +233,11 @@ def fault_of_status(endpoint: Endpoint, status: int, headers: Mapping[str, str],
     kind = _kind(status, codes, words.lower())
     retry_after = retry_after_of(headers) if kind in ("rate_limited", "overloaded") else None
     shown = words or text[:300].strip() or "nothing"
-    return TeacherFault(
-        kind, f"{endpoint.provider} answered {status}: {shown[:BODY_CUT]}", retry_after=retry_after, status=status, body=text[:BODY_CUT]
-    )
+    hint = ""
+    if kind == "rejected" and endpoint.native_schema and SCHEMA_WORDS.search(shown):
+        hint = "; a server without JSON schemas is asked in words with `structured: prompt`"
+    message = f"{endpoint.provider} answered {status}: {shown[:BODY_CUT]}{hint}"
+    return TeacherFault(kind, message, retry_after=retry_after, status=status, body=text[:BODY_CUT])
 
 
 def redact(endpoint: Endpoint, text: str) -> str:
@@ -159,90 +246,22 @@ def redact(endpoint: Endpoint, text: str) -> str:
     return text.replace(key, "[api key]") if len(key) >= SECRET_LENGTH and key in text else text
 
 
-def retry_after_of(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait: `retry-after-ms`, `retry-after` (seconds or an HTTP date), else when what ran out is full again."""
-    try:
-        return _wait(float(headers.get("retry-after-ms", "")) / 1000)
-    except ValueError:
-        pass
-    given = headers.get("retry-after", "")
-    try:
-        return _wait(float(given))
-    except ValueError:
-        pass
-    return _until(given, headers) if given else limits_of(headers).reset
-
-
-def limits_of(headers: Mapping[str, str]) -> Limits:
-    """OpenAI's `x-ratelimit-*` and Anthropic's `anthropic-ratelimit-*`, whichever are there."""
-    left: dict[str, int] = {}
-    resets: dict[str, float] = {}
-    for name in headers:
-        match = _RATE_HEADER.fullmatch(name.lower())
-        if match is None:
-            continue
-        what = match["what"] or match["thing"]
-        if (match["field"] or match["verb"]) == "remaining":
-            number = headers[name].strip()
-            if number.isdecimal():
-                left[what] = int(number)
-        elif (wait := _duration(headers[name], headers)) is not None:
-            resets[what] = wait
-    empty = [resets[what] for what, number in left.items() if number == 0 and what in resets]
-    tokens = [number for what, number in left.items() if what.endswith("tokens")]
-    return Limits(left.get("requests"), min(tokens, default=None), max(empty) if empty else min(resets.values(), default=None))
-
-
-_RATE_HEADER = re.compile(
-    r"x-ratelimit-(?P<verb>remaining|reset)-(?P<thing>[a-z-]+)|anthropic-ratelimit-(?P<what>[a-z-]+)-(?P<field>remaining|reset)"
-)
-_SPAN = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
-
-
-def _duration(value: str, headers: Mapping[str, str]) -> float | None:
-    """`1s`, `6m0s`, `120ms` (OpenAI), plain seconds, or an RFC 3339 time (Anthropic), as seconds from the answer on."""
-    value = value.strip()
-    match = _SPAN.fullmatch(value)
-    if value and match:
-        days, hours, minutes, seconds, milliseconds = (float(part or 0) for part in match.groups())
-        return _wait(days * 86400 + hours * 3600 + minutes * 60 + seconds + milliseconds / 1000)
-    try:
-        return _wait(float(value))
-    except ValueError:
-        return _until(value, headers)
-
-
-def _until(value: str, headers: Mapping[str, str]) -> float | None:
-    """Seconds from the reply's own `Date` to a time in it: the provider's clock on both sides, ours on none."""
-    now, then = _time(headers.get("date", "")), _time(value)
-    return None if now is None or then is None else _wait((then - now).total_seconds())
-
-
-def _time(value: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        try:
-            moment = parsedate_to_datetime(value)
-        except (ValueError, TypeError):
-            return None
-    return moment if moment.tzinfo is not None else None
-
-
-def _wait(seconds: float) -> float | None:
-    return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
 def _fault_of(endpoint: Endpoint, error: Exception) -> TeacherFault:
     reply = getattr(error, "response", None)
-    if reply is not None:
+    if reply is not None and hasattr(reply, "status_code"):
         return fault_of_status(endpoint, reply.status_code, reply.headers, reply.content.decode("utf-8", "replace"))
     cause = error.__cause__ or error
     shown = redact(endpoint, f"{type(cause).__name__}: {cause}"[:BODY_CUT]).rstrip(": ")
+    where = f"{endpoint.provider} at {endpoint.base_url or 'its own address'}"
+    package = type(error).__module__.partition(".")[0]
     if UNSENT & set(_ancestry(error)):
-        return TeacherFault("unreachable", f"{endpoint.provider} at {endpoint.base_url or 'its own address'} cannot be reached: {shown}")
-    if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in NETWORK:
-        return TeacherFault("transient", f"no answer from {endpoint.provider} at {endpoint.base_url or 'its own address'}: {shown}")
+        return TeacherFault("unreachable", f"{where} cannot be reached: {shown}")
+    if package in CLOUDS or (isinstance(error, RuntimeError) and "credentials" in str(error)):
+        # google-auth says what may be tried again: its own server was out of reach. The request itself has not been sent.
+        kind: FaultKind = "unreachable" if getattr(error, "retryable", False) else "stopped"
+        return TeacherFault(kind, f"no credentials for {where}: {shown}")
+    if isinstance(error, OSError) or package in NETWORK:
+        return TeacherFault("transient", f"no answer from {where}: {shown}")
     return TeacherFault("rejected", f"the request could not be sent: {shown}")
 
 
@@ -257,7 +276,9 @@ def _ancestry(error: BaseException) -> Iterator[str]:
 
 
 def _kind(status: int, codes: str, words: str) -> FaultKind:
-    if (STOP_CODES.search(codes) and 400 <= status < 500) or (status == 400 and STOP_WORDS in words):
+    if 400 <= status < 500 and (EXHAUSTED_CODES.search(codes) or (status == 400 and EXHAUSTED_WORDS in words)):
+        return "exhausted"
+    if 400 <= status < 500 and STOPPED_CODES.search(codes):
         return "stopped"
     if status == 429 and words.startswith(TOO_LARGE_WORDS):
         return "rejected"
@@ -274,20 +295,37 @@ def _error_words(text: str) -> tuple[str, str]:
         payload = json.loads(text)
     except (ValueError, RecursionError):
         return "", ""
+    if isinstance(payload, list) and payload:  # Vertex puts its error into a list
+        payload = payload[0]
     error = payload.get("error", payload) if isinstance(payload, dict) else None
     if not isinstance(error, dict):
         return "", error if isinstance(error, str) else ""
-    details = error.get("details")
-    code = details.get("error_code") if isinstance(details, dict) else None
-    message = error.get("message")
-    return " ".join(str(word) for word in (error.get("code"), error.get("type"), code) if word), message if isinstance(message, str) else ""
+    code, message = part(error, "details").get("error_code"), error.get("message")
+    return " ".join(str(found) for found in (error.get("code"), error.get("type"), code) if found), word(message)
 
 
-def _inner_status(payload: Any) -> int | None:
-    """The status that a proxy put into the error of a 200 (OpenRouter does, where the upstream failed late)."""
-    error = payload.get("error") if isinstance(payload, dict) else None
-    code = error.get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, int) and 400 <= code < 600 else None
+def _inner_status(error: Any) -> int:
+    """The status of an error inside a good reply: a proxy's (OpenRouter does so where the upstream failed late), or a failed response's."""
+    found = [error.get("code"), error.get("type")] if isinstance(error, dict) else []
+    for code in found:
+        if isinstance(code, int) and 400 <= code < 600:
+            return code
+        name = word(code)
+        if name in INNER_STATUS:
+            return INNER_STATUS[name]
+        if EXHAUSTED_CODES.search(name):
+            return 402
+        if name.startswith("invalid_") or name.endswith("policy_violation"):
+            return 400
+    return 502
+
+
+def _parsed(raw: bytes) -> Any:
+    """JSON, with what only some servers put into it: NaN and Infinity, and halves of surrogate pairs, which no file can hold."""
+    try:
+        return orjson.loads(raw)
+    except ValueError:
+        return _scrubbed(json.loads(raw))
 
 
 def _scrubbed(value: Any) -> Any:
