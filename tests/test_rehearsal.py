@@ -14,7 +14,7 @@ from rehearsing import AUDIENCES, QUESTIONS, RUBRIC, STYLES, TEXT, TOPICS, asked
 from datagen.errors import SetupError, SpecError
 from datagen.rehearsal.answers.brief import Brief, Gist
 from datagen.rehearsal.answers.judge import fault_in, is_judging
-from datagen.rehearsal.faults import FAULTS, Latency, fault_of
+from datagen.rehearsal.server.faults import FAULTS, Latency, fault_of
 from datagen.rehearsal.settings import Settings, checked, label
 from datagen.seeds.problems import known_question
 from datagen.spec.models import Bank
@@ -280,11 +280,12 @@ def test_a_label_covers_what_shapes_answers_and_nothing_else(tmp_path: Path) -> 
     ("settings", "message"),
     [
         (Settings(defects={"wrong_anser": 0.1}), r"unknown defect 'wrong_anser'; did you mean 'wrong_answer'\? known: leak"),
-        (Settings(faults={"explode": 0.1}), r"unknown fault 'explode'; known: error, hang"),
+        (Settings(faults={"explode": 0.1}), r"unknown fault 'explode'; known: drip, error, garbled, hang"),
         (Settings(defects={"pii": 0.7, "leak": 0.6}), "add up to 1.3"),
         (Settings(latency="fast"), "latency is 'fast'; write seconds"),
         (Settings(latency="lognormal:1"), "lognormal:MEDIAN,SIGMA"),
         (Settings(latency="-1"), "latency is '-1'"),
+        (Settings(outages=[(9, 2, "error")]), "from second 9 to 2 is no time; write"),
     ],
 )
 def test_wrong_settings_are_refused_with_what_is_known(settings: Settings, message: str) -> None:

@@ -5,73 +5,34 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import signal
 import subprocess
 import sys
-import urllib.request
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import anthropic
 import httpx2
 import openai
 import pytest
+from simulating import HERE, QUESTIONS, asking, get, headers, said, statement
 
 from datagen.errors import SetupError
 from datagen.rehearsal.companion import companion
-from datagen.rehearsal.server import serve
+from datagen.rehearsal.server.serving import serve
 from datagen.rehearsal.settings import Settings, label
-from datagen.seeds.problems import Problems
 from datagen.spec.models import Bank
 
-QUESTIONS = [(row["question"], row["answer"]) for row in Problems(count=78, seed=11).rows()]
 SCORE = {"type": "integer", "minimum": 1, "maximum": 5}
 SCHEMA = {"type": "object", "properties": {"score": SCORE, "fault": {"type": "string"}}, "required": ["score", "fault"]}
-HERE = Path(__file__).parent
-T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
 def plain() -> Iterator[str]:
     with companion(Settings(), HERE) as url:
         yield url
-
-
-def get(url: str, method: str = "GET") -> bytes:
-    with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=10) as reply:
-        body: bytes = reply.read()
-    return body
-
-
-def statement(url: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    totals, *lines = (json.loads(line) for line in get(f"{url}/statement").splitlines())
-    return totals["totals"], lines
-
-
-def asking(url: str, work: Callable[[openai.AsyncOpenAI, anthropic.AsyncAnthropic], Awaitable[T]]) -> T:
-    """Run `work` with a client of each SDK, closed afterwards."""
-
-    async def run() -> T:
-        async with (
-            openai.AsyncOpenAI(api_key="k", base_url=f"{url}/v1", max_retries=0, timeout=20) as one,
-            anthropic.AsyncAnthropic(api_key="k", base_url=url, max_retries=0, timeout=20) as two,
-        ):
-            return await work(one, two)
-
-    return asyncio.run(run())
-
-
-def prompt(index: int) -> str:
-    return f"Solve the problem below.\n\nProblem: {QUESTIONS[index][0]}"
-
-
-def headers(key: str, sample: int = 0) -> dict[str, str]:
-    return {"x-datagen-key": key, "x-datagen-sample": str(sample)}
-
-
-def said(index: int) -> list[Any]:
-    return [{"role": "user", "content": prompt(index)}]
 
 
 def test_both_wires_give_true_answers_with_reasoning_apart(plain: str) -> None:
@@ -125,19 +86,55 @@ def test_log_probabilities_cover_the_text(plain: str) -> None:
         choice = answer.choices[0]
         assert choice.logprobs and choice.logprobs.content
         assert "".join(item.token for item in choice.logprobs.content) == choice.message.content
-        assert all(item.logprob < 0 and len(item.top_logprobs) == 3 for item in choice.logprobs.content)
+        for item in choice.logprobs.content:
+            assert item.logprob < 0 and len(item.top_logprobs) == 3
+            assert item.top_logprobs[0].token == item.token and bytes(item.bytes or []).decode() == item.token
+            assert sum(math.exp(other.logprob) for other in item.top_logprobs) < 1
 
     asking(plain, work)
 
 
-def test_a_system_prompt_under_a_cache_mark_counts_as_cached(plain: str) -> None:
-    async def work(one: openai.AsyncOpenAI, two: anthropic.AsyncAnthropic) -> None:
-        marked: Any = [{"type": "text", "text": "A long system prompt. " * 20, "cache_control": {"type": "ephemeral"}}]
-        answer = await two.messages.create(model="m", max_tokens=900, messages=said(4), system=marked)
-        assert answer.usage.cache_read_input_tokens == 110
-        assert answer.usage.input_tokens < 200
+def test_a_marked_head_is_written_to_the_cache_once_and_read_afterwards() -> None:
+    head = "A long system prompt. " * 200  # 1,100 tokens
+    marked: Any = [{"type": "text", "text": head, "cache_control": {"type": "ephemeral"}}]
+    short: Any = [{"type": "text", "text": head[:4000], "cache_control": {"type": "ephemeral"}}]
+    with companion(Settings(), HERE) as url:
 
-    asking(plain, work)
+        async def work(one: openai.AsyncOpenAI, two: anthropic.AsyncAnthropic) -> list[tuple[int, int, int]]:
+            async def used(system: Any, index: int) -> tuple[int, int, int]:
+                usage = (await two.messages.create(model="m", max_tokens=900, messages=said(index), system=system)).usage
+                return usage.cache_creation_input_tokens or 0, usage.cache_read_input_tokens or 0, usage.input_tokens
+
+            return [await used(marked, 4), await used(marked, 5), await used(head, 4), await used(short, 4), await used(short, 4)]
+
+        first, second, plain, *too_short = asking(url, work)
+        totals, _ = statement(url)
+    assert first[0] > 1024 and first[1] == 0 and second[:2] == (0, first[0])
+    assert plain[:2] == (0, 0) and plain[2] == sum(first), "the whole input is the same, however it is split"
+    assert all(usage[:2] == (0, 0) for usage in too_short), "no provider caches less than 1,024 tokens"
+    assert (totals["cache_written"], totals["cache_read"]) == (first[0], first[0])
+    assert (totals["answers"], totals["paid"]) == (3, 5), "an answer is the same whatever the cache did for it"
+
+
+def test_a_prompt_under_a_cache_key_is_found_again_as_far_as_it_is_the_same() -> None:
+    head = "A long system prompt. " * 300  # 1,650 tokens
+    with companion(Settings(), HERE) as url:
+
+        async def work(one: openai.AsyncOpenAI, two: anthropic.AsyncAnthropic) -> list[tuple[int, int]]:
+            async def used(index: int, key: str | None, text: str = head) -> tuple[int, int]:
+                messages: Any = [{"role": "system", "content": text}, *said(index)]
+                usage = (await one.chat.completions.create(model="m", messages=messages, prompt_cache_key=key or openai.omit)).usage
+                assert usage and usage.prompt_tokens_details
+                return usage.prompt_tokens_details.cached_tokens or 0, usage.prompt_tokens_details.cache_write_tokens or 0
+
+            first = [await used(4, "a"), await used(5, "a"), await used(5, "b"), await used(5, None)]
+            return [*first, await used(6, "a", head[:5000] + "other words " * 100)]
+
+        first, second, other, without, parted = asking(url, work)
+    assert first[0] == 0 and first[1] >= 1536
+    assert second[0] == 1536, "1,024 and four steps of 128"
+    assert other[0] == 0 and without == (0, 0)
+    assert parted[0] == 1152, "so much of the 5,000 characters as is a whole step"
 
 
 def test_the_statement_lists_what_was_paid_by_the_bytes_that_were_received(plain: str) -> None:
@@ -166,7 +163,7 @@ def test_the_statement_lists_what_was_paid_by_the_bytes_that_were_received(plain
     assert lines[0]["count"] == 2 and totals["delivered"] == 25
     assert totals["output_tokens"] == sum(line["output_tokens"] * line["count"] for line in lines)
     get(f"{plain}/reset", "POST")
-    assert statement(plain) == ({**totals, "answers": 0, "paid": 0, "paid_again": 0, "delivered": 0, "input_tokens": 0, "output_tokens": 0}, [])
+    assert statement(plain) == (dict.fromkeys(totals, 0) | {"planted": {}, "faults": {}, "limits": {}}, [])
 
 
 def test_an_answer_is_the_same_whatever_was_asked_before_and_by_key_and_sample(plain: str) -> None:
@@ -229,53 +226,6 @@ def test_a_refusal_of_a_json_answer_uses_the_provider_s_own_field() -> None:
             assert third.content and third.refusal is None
 
         asking(url, work)
-
-
-@pytest.mark.parametrize(
-    ("fault", "first", "second", "billed"),
-    [
-        ("rate_limited", openai.RateLimitError, anthropic.RateLimitError, 0),
-        ("error", openai.InternalServerError, anthropic.InternalServerError, 0),
-        ("overloaded", openai.InternalServerError, anthropic.InternalServerError, 0),
-        ("reset", openai.APIConnectionError, anthropic.APIConnectionError, 0),
-        ("malformed", json.JSONDecodeError, json.JSONDecodeError, 2),
-        ("hang", openai.APITimeoutError, anthropic.APITimeoutError, 2),
-    ],
-)
-def test_each_fault_reaches_the_client_as_the_sdk_knows_it(fault: str, first: type[Exception], second: type[Exception], billed: int) -> None:
-    with companion(Settings(faults={fault: 1.0}), HERE) as url:
-
-        async def work(one: openai.AsyncOpenAI, two: anthropic.AsyncAnthropic) -> None:
-            limit = 0.4 if fault == "hang" else 20
-            with pytest.raises(first):
-                await one.with_options(timeout=limit).chat.completions.create(model="m", messages=said(0))
-            with pytest.raises(second):
-                await two.with_options(timeout=limit).messages.create(model="m", max_tokens=100, messages=said(0))
-
-        asking(url, work)
-        totals, _ = statement(url)
-    assert (totals["paid"], totals["delivered"]) == (billed, 0)
-
-
-def test_a_retry_meets_new_luck_and_the_sdk_gets_its_answer() -> None:
-    with companion(Settings(faults={"error": 0.5}), HERE) as url:
-
-        async def work(one: openai.AsyncOpenAI, two: anthropic.AsyncAnthropic) -> list[int]:
-            async def attempts(index: int) -> int:
-                for number in range(1, 30):
-                    try:
-                        await one.chat.completions.create(model="m", messages=said(index), extra_headers=headers(f"k{index}"))
-                    except openai.InternalServerError:
-                        continue
-                    return number
-                raise AssertionError("never answered")
-
-            return list(await asyncio.gather(*(attempts(index) for index in range(40))))
-
-        needed = asking(url, work)
-        totals, _ = statement(url)
-    assert 45 < sum(needed) < 140
-    assert totals["paid"] == totals["answers"] == 40
 
 
 def test_a_bank_is_served_by_sample(tmp_path: Path) -> None:

@@ -12,15 +12,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from datagen.errors import SetupError
-from datagen.rehearsal.server import serve
+from datagen.rehearsal.server.serving import serve
 from datagen.spec.load import load_spec
 from datagen.spec.models import Rehearsal
 
 
 @contextlib.contextmanager
-def companion(settings: Rehearsal, base: Path) -> Iterator[str]:
-    """The address of a simulator that ends with this block, and with this process however it dies. Relative paths start at `base`."""
-    command = [sys.executable, "-m", "datagen.rehearsal.server", "--parent-pipe", "--settings", _absolute(settings, base).model_dump_json()]
+def companion(settings: Rehearsal, base: Path, run: int = 0) -> Iterator[str]:
+    """The address of a simulator that ends with this block, and with this process however it dies. Relative paths start at `base`.
+
+    A simulator counts attempts from its start, so a second one would deal the same faults again, and running again could not heal: `run`
+    is the number of this run, and a later one meets new luck. Answers, defects and the label stay as they are.
+    """
+    told = ["--run", str(run), "--settings", _absolute(settings, base).model_dump_json()]
+    command = [sys.executable, "-m", "datagen.rehearsal.server", "--parent-pipe", *told]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdin and process.stdout and process.stderr
     try:

@@ -9,8 +9,8 @@ from pathlib import Path
 from datagen.errors import SetupError, SpecError, nearest
 from datagen.records import digest
 from datagen.rehearsal.defects import DEFECTS
-from datagen.rehearsal.faults import FAULTS, Latency
 from datagen.rehearsal.material import material_digest
+from datagen.rehearsal.server.faults import FAULTS, Latency
 from datagen.spec.models import Rehearsal as Settings
 
 __all__ = ["Settings", "checked", "label", "version"]
@@ -24,10 +24,14 @@ def version() -> str:
 
 
 def checked(settings: Settings) -> Settings:
-    """The settings. Raises SpecError on an unknown defect or fault, shares above 1 in all, or a latency that cannot be read."""
+    """The settings. Raises SpecError on an unknown defect or fault, shares above 1 in all, a latency that cannot be read, or an outage
+    that ends before it begins. Cheap, and looks at no file: a plan calls it too."""
     for kind, shares, known in (("defect", settings.defects, DEFECTS), ("fault", settings.faults, FAULTS)):
         _check_shares(kind, shares, known)
     Latency(settings.latency)
+    for begin, end, _ in settings.outages:
+        if not 0 <= begin < end:
+            raise SpecError(f"rehearsal.outages: from second {begin:g} to {end:g} is no time; write [[BEGIN, END, HOW]], as in [[10, 70, error]]")
     return settings
 
 
@@ -41,7 +45,7 @@ def _check_shares(kind: str, shares: Mapping[str, float], known: Iterable[str]) 
 
 
 def label(settings: Settings) -> str:
-    """`simulator-` and a digest of all that shapes an answer: version, seed, bank, defects and their material; not latency, not faults."""
+    """`simulator-` and a digest of all that shapes an answer: version, seed, bank, defects and their material; no latency, fault or limit."""
     shaping = {
         "version": _VERSION,
         "seed": settings.seed,

@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from datagen.rehearsal.answers import voices
 from datagen.rehearsal.answers.brief import Brief, Gist
@@ -25,9 +26,16 @@ class Prose:
 
 def fitting(topic: str, rng: random.Random) -> tuple[Family, bool]:
     """A family whose own words occur in the topic, and whether one did; else any."""
-    words = re.findall(r"[a-z]{4,}", topic.lower())
-    fits = [family for family in all_families() if any(_akin(word, mark) for word in words for about in family.about for mark in about.split())]
+    fits = _fits(topic.lower())
     return rng.choice(fits or all_families()), bool(fits)
+
+
+@lru_cache(maxsize=4096)
+def _fits(topic: str) -> tuple[Family, ...]:
+    """Kept, since the topics of a spec come again and again, and the search is half the time of a text."""
+    words = re.findall(r"[a-z]{4,}", topic)
+    akin = (family for family in all_families() if any(_akin(word, mark) for word in words for about in family.about for mark in about.split()))
+    return tuple(akin)
 
 
 def _within(answer: str) -> str:

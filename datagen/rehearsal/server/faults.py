@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from datagen.errors import SpecError
 from datagen.rehearsal.chance import share
@@ -15,8 +15,18 @@ FAULTS = {
     "reset": "the connection is reset before an answer; nothing is billed",
     "malformed": "200 with half a JSON body; billed",
     "hang": "no answer ever comes; billed",
+    "drip": "the body comes byte by byte, over longer than any timeout; billed",
+    "huge": "the model does not find its end: 20 MB of text, and the stop reason says so; billed",
+    "garbled": "200 with bytes that are no UTF-8; billed",
+    "html": "200 with an HTML page, as from a proxy in between; nothing is billed",
 }
-UNBILLED = frozenset({"rate_limited", "error", "overloaded", "reset"})
+"""New ones come last: the draw of the others must not change."""
+UNBILLED = frozenset({"rate_limited", "error", "overloaded", "reset", "html"})
+HUGE = 20_000_000
+"""Bytes of a `huge` answer."""
+DRIP_SECONDS = 1.0
+"""Between two bytes of a `drip`: short enough for the wait for the next byte, and half an hour for two thousand of them."""
+PAGE = b"<!DOCTYPE html>\n<html><head><title>Just a moment</title></head><body><h1>Checking your browser</h1></body></html>\n"
 
 
 def fault_of(faults: Mapping[str, float], seed: int, identity: str, attempt: int) -> str:
@@ -29,6 +39,19 @@ def fault_of(faults: Mapping[str, float], seed: int, identity: str, attempt: int
         if drawn < 0:
             return name
     return ""
+
+
+def broken(body: bytes, fault: str) -> bytes:
+    """The body as a faulty line brings it: half of it, or with bytes in its middle that are no UTF-8."""
+    half = len(body) // 2
+    if fault == "malformed":
+        return body[:half]
+    return body[:half] + b"\xff\xfe\xfa" + body[half:] if fault == "garbled" else body
+
+
+def outage_at(outages: Sequence[tuple[float, float, str]], seconds: float) -> str:
+    """How requests fail now, so many seconds after the start: error, reset, refused; '' where they do not."""
+    return next((how for begin, end, how in outages if begin <= seconds < end), "")
 
 
 class Latency:
