@@ -1,0 +1,557 @@
+"""Rounds of paid batches against scripted providers and the simulator: nothing twice, nothing lost, and the money right."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batch_driver import INSTANTS
+from batch_killing import die_anywhere, die_at, finish, judge
+from batch_provider import Handed, Provider
+from batching import desk, request, requests, teacher
+from killing import standing_simulator
+from wire_server import Reply
+
+from datagen.asking.governor import Governor
+from datagen.asking.lanes import Limits, Purse
+from datagen.asking.ledger.book import Ledger
+from datagen.asking.rounds import Rounds
+from datagen.asking.teachers.base import custom_id
+from datagen.errors import BudgetReached, DatagenError, Interrupted, TeacherPaused, TeacherStopped, Waiting
+from datagen.records import Outcome, Request, Spend
+
+PROVIDERS = ["anthropic", "openai"]
+
+
+@dataclass
+class Run:
+    """What one run of rounds left."""
+
+    ledger: Ledger
+    rounds: Rounds
+    error: DatagenError | None = None
+    given: list[Any] = field(default_factory=list)
+
+    def answered(self) -> int:
+        return self.rounds.report.outcomes.get("writer", Counter())[Outcome.ANSWERED]
+
+
+def run(
+    provider: Provider,
+    folder: Path,
+    wanted: Sequence[tuple[str, Request]],
+    *,
+    wait: bool = True,
+    books: Any = None,
+    attempts: int = 3,
+    patience: float = 5.0,
+    clock: Callable[[], float] | None = None,
+    during: Callable[[Rounds], Any] | None = None,
+    **terms: Any,
+) -> Run:
+    """One process's worth of a round."""
+
+    async def go() -> Run:
+        async with provider.server() as server:
+            asked = teacher(provider.wire, server.url)
+            ledger = Ledger(folder, "b/1")
+            more = {"clock": clock} if clock else {}
+            rounds = Rounds(ledger, {"writer": desk(provider.wire, asked, attempts=attempts, patience=patience, **terms)}, books, **more)
+            done = Run(ledger, rounds)
+            meanwhile = asyncio.ensure_future(during(rounds)) if during else None
+            try:
+                await asyncio.wait_for(rounds.run(wanted, wait=wait), 20)
+            except DatagenError as error:
+                done.error = error
+            finally:
+                if meanwhile:
+                    await meanwhile
+                await asked.close()
+                ledger.close()
+            return done
+
+    return asyncio.run(go())
+
+
+def recorded(folder: Path) -> set[str]:
+    """Keys with an answer, by a ledger opened anew."""
+    ledger = Ledger(folder, "")
+    keys = {key for _, each in requests("openai", 200) + requests("anthropic", 200) if (key := each.key) in ledger}
+    ledger.close()
+    return keys
+
+
+def keys(wanted: Sequence[tuple[str, Request]]) -> set[str]:
+    return {request.key for _, request in wanted}
+
+
+def standing(folder: Path) -> list[Any]:
+    ledger = Ledger(folder, "")
+    found = ledger.standing()
+    ledger.close()
+    return found
+
+
+def spools(folder: Path) -> list[Path]:
+    return list((folder / "batches").iterdir())
+
+
+# -- kill -9 --------------------------------------------------------------------------------------------------------------------------
+
+SIMULATED = (
+    "name: killed\nseeds: {{problems: {{families: all, count: 9, seed: 3}}}}\nrehearsal: {{batches: {{seconds: 0.2, listing: 0.1, {more}}}}}\n"
+)
+
+
+@pytest.mark.parametrize(("provider", "instants"), [("openai", INSTANTS), ("anthropic", ("intended", "accepted", "record", "over"))])
+def test_killed_at_every_instant_nothing_is_submitted_twice(provider: str, instants: Sequence[str], tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(SIMULATED.format(more="validation: 0"))
+    with standing_simulator(tmp_path / "s.yaml") as url:
+        for instant in instants:
+            die_at(url, provider, tmp_path / "ledger", instant, 3 if instant.startswith("record") else 1)
+        finish(url, provider, tmp_path / "ledger")
+        judge(url, provider, tmp_path / "ledger")
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_killed_at_random_moments_while_replies_are_lost(provider: str, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(SIMULATED.format(more="lost: 0.3"))
+    with standing_simulator(tmp_path / "s.yaml") as url:
+        die_anywhere(url, provider, tmp_path / "ledger", kills=2, longest=1.2, seed=5)
+        finish(url, provider, tmp_path / "ledger")
+        judge(url, provider, tmp_path / "ledger")
+
+
+# -- splits ---------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_round_is_cut_in_key_order_and_repeated_requests_go_once(provider: str, tmp_path: Path) -> None:
+    wanted = requests(provider, 25)
+    sides = Provider(provider)
+    done = run(sides, tmp_path, [*wanted, *wanted[:7]], requests=10)
+    order = [custom_id(key, 0) for key in sorted(keys(wanted))]
+    assert sorted(sides.submissions, key=lambda names: order.index(names[0])) == [order[:10], order[10:20], order[20:]]
+    assert done.error is None and done.answered() == 25 and recorded(tmp_path) == keys(wanted)
+    assert not spools(tmp_path) and not standing(tmp_path)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_job_is_no_larger_than_the_spec_allows(provider: str, tmp_path: Path) -> None:
+    sides = Provider(provider)
+    run(sides, tmp_path, requests(provider, 20), megabytes=0.001)
+    assert len(sides.submissions) > 2 and sum(map(len, sides.submissions)) == 20
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_what_is_recorded_is_not_asked_and_jobs_at_once_are_bounded(provider: str, tmp_path: Path) -> None:
+    sides = Provider(provider)
+    run(sides, tmp_path, requests(provider, 10))
+    most = 0
+
+    def made(job: Handed) -> None:
+        nonlocal most
+        job.state = "running"
+        running = [each for each in sides.jobs if each.state == "running"]
+        most = max(most, len(running) + 1)
+
+    async def release(rounds: Rounds) -> None:
+        while len(sides.jobs) < 1 + 6 or any(job.state == "running" for job in sides.jobs):
+            await asyncio.sleep(0.05)
+            for job in sides.jobs:
+                job.state = "ended"
+
+    sides.made = made
+    done = run(sides, tmp_path, requests(provider, 40), requests=5, at_once=2, during=release)
+    assert most == 2 and done.answered() == 30 and sum(map(len, sides.submissions)) == 40
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_request_without_a_form_is_rejected_alone(provider: str, tmp_path: Path) -> None:
+    odd = ("writer", request(provider, 1, messages=(("user", "half a pair: \ud800"),)))
+    sides = Provider(provider)
+    done = run(sides, tmp_path, [*requests(provider, 3), odd])
+    assert done.rounds.report.outcomes["writer"] == {Outcome.ANSWERED: 3, Outcome.REJECTED: 1} and len(sides.submissions) == 1
+
+
+# -- results --------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_partial_results_are_taken_and_only_what_is_missing_goes_again(provider: str, tmp_path: Path) -> None:
+    def results(job: Handed, number: int) -> list[bytes]:
+        return [sides.good(name) for name in job.names[: len(job.names) // 2 if job.number == 0 else None]]
+
+    sides = Provider(provider, made=lambda job: setattr(job, "state", "expired" if job.number == 0 else "ended"), results=results)
+    done = run(sides, tmp_path, requests(provider, 10))
+    assert [len(names) for names in sides.submissions] == [10, 5] and set(sides.submissions[1]) == set(sides.submissions[0][5:])
+    assert done.answered() == 10 and "5 results are missing" in " ".join(done.rounds.report.notes)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_duplicate_unknown_and_missing_ids(provider: str, tmp_path: Path) -> None:
+    stranger = custom_id("k1:" + "0" * 32, 0)
+
+    def results(job: Handed, number: int) -> list[bytes]:
+        first, *rest = job.names
+        if job.number:
+            return [sides.good(name) for name in job.names]
+        return [
+            sides.good(first, "first"),
+            sides.good(first, "second"),
+            sides.good(stranger),
+            sides.good("x" * 500),
+            b"{}",
+            *map(sides.good, rest[1:]),
+        ]
+
+    sides = Provider(provider, results=results)
+    done = run(sides, tmp_path, requests(provider, 5))
+    notes = " ".join(done.rounds.report.notes)
+    assert "1 results came twice" in notes and "3 results have custom ids that are none of its own" in notes and stranger in notes
+    assert "1 results are missing" in notes and len(sides.submissions[1]) == 1 and len(notes) < 1_000
+    ledger = Ledger(tmp_path, "")
+    (first,) = [each for _, each in requests(provider, 5) if custom_id(each.key, 0) == sides.submissions[0][0]]
+    answer = ledger.get(first.key)
+    assert answer and answer.text == "first"
+    # the missing one may have been billed: its worst case stays counted
+    account = ledger.accounts["b/1"]["writer"]
+    assert account.answered.requests == 5 and account.possible.requests == 1 and not account.open
+    ledger.close()
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_bad_requests_are_rejected_and_failing_ones_given_up_after_their_attempts(provider: str, tmp_path: Path) -> None:
+    def results(job: Handed, number: int) -> list[bytes]:
+        return [sides.bad(name, 400) if name == order[0] else sides.bad(name, 500) if name == order[1] else sides.good(name) for name in job.names]
+
+    wanted = requests(provider, 4)
+    order = [custom_id(key, 0) for key in sorted(keys(wanted))]
+    sides = Provider(provider, results=results)
+    done = run(sides, tmp_path, wanted, attempts=3)
+    assert sides.submissions == [order, [order[1]], [order[1]]]
+    assert done.rounds.report.outcomes["writer"] == {Outcome.ANSWERED: 2, Outcome.REJECTED: 1, Outcome.FAILED: 1}
+    assert list(done.rounds.report.failed) == [sorted(keys(wanted))[1]]
+    again = run(sides, tmp_path, wanted, attempts=1)  # by the next run: what failed, and nothing else
+    assert sides.submissions[3:] == [[order[1]]] and len(again.rounds.report.failed) == 1
+    ledger = Ledger(tmp_path, "")
+    assert ledger.accounts["b/1"]["writer"].committed.requests == 2, "errors are not billed"
+    ledger.close()
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_harvest_that_breaks_off_is_begun_again(provider: str, tmp_path: Path) -> None:
+    def results(job: Handed, number: int) -> list[bytes] | Reply:
+        lines = [sides.good(name) for name in job.names]
+        return Reply(b"\n".join(lines), how="half") if number < 2 else lines
+
+    sides = Provider(provider, results=results)
+    done = run(sides, tmp_path, requests(provider, 100))
+    assert len(sides.submissions) == 1 and done.answered() == 100 and not done.rounds.report.notes
+    ledger = Ledger(tmp_path, "")
+    assert ledger.accounts["b/1"]["writer"].committed.requests == 100, "an answer was counted twice"
+    ledger.close()
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_results_that_are_gone_are_asked_again(provider: str, tmp_path: Path) -> None:
+    sides = Provider(provider)
+    sides.results = lambda job, number: [sides.good(name) for name in job.names] if job.number else Reply(b"{}", 404)
+    done = run(sides, tmp_path, requests(provider, 3))
+    assert [len(names) for names in sides.submissions] == [3, 3] and "no longer has its results" in " ".join(done.rounds.report.notes)
+
+
+# -- lost replies ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("hidden", [0, 4])
+def test_a_job_whose_acceptance_was_not_heard_is_found_and_not_submitted_again(provider: str, hidden: int, tmp_path: Path) -> None:
+    sides = Provider(provider, taking=lambda number, names: "takes silently", made=lambda job: setattr(job, "hidden", hidden))
+    done = run(sides, tmp_path, requests(provider, 20), requests=10, settling=1.0)
+    assert len(sides.submissions) == 2 and done.answered() == 20
+    assert (done.rounds.report.adopted, done.rounds.report.lost) == (2, 0)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_submission_that_never_arrived_goes_again_after_the_settling_time(provider: str, tmp_path: Path) -> None:
+    sides = Provider(provider, taking=lambda number, names: "drops" if number == 0 else "takes")
+    done = run(sides, tmp_path, requests(provider, 20), settling=0.2)
+    assert len(sides.submissions) == 2 and sides.submissions[0] == sides.submissions[1] and done.rounds.report.lost == 1
+    assert done.answered() == 20 and not standing(tmp_path)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_clock_that_stands_still_or_jumps_changes_nothing(provider: str, tmp_path: Path) -> None:
+    """Not even one that is off by years in either direction: what is compared is the provider's own time."""
+    for number, now in enumerate([0.0, 4e9]):
+        sides = Provider(provider, taking=lambda number, names: ("drops", "takes silently", "takes")[number % 3])
+        done = run(sides, tmp_path / str(number), requests(provider, 10), settling=0.2, clock=lambda now=now: now)
+        assert len(sides.submissions) == 2 and (done.rounds.report.lost, done.rounds.report.adopted) == (1, 1), now
+
+
+def test_of_several_candidates_the_results_tell_which_is_ours(tmp_path: Path) -> None:
+    """Anthropic: others of the account have jobs of the same size; one ended, one running, one from before."""
+    sides = Provider("anthropic", taking=lambda number, names: "takes silently")
+    foreign = [custom_id(f"k1:{number:032x}", 0) for number in range(10)]
+    sides.jobs = [Handed(0, foreign, "", created=1_789_000_000), Handed(1, foreign, "", "running")]
+
+    def made(job: Handed) -> None:
+        job.state = "running"
+        sides.jobs.append(Handed(9, foreign, ""))
+
+    sides.made = made
+
+    async def release(rounds: Rounds) -> None:
+        await asyncio.sleep(0.6)  # beyond the settling time: while a candidate runs, it may be ours
+        assert len(sides.submissions) == 1
+        sides.jobs[-1].state = "ended"
+
+    done = run(sides, tmp_path, requests("anthropic", 10), during=release)
+    assert len(sides.submissions) == 1 and done.answered() == 10 and done.rounds.report.adopted == 1
+
+
+def test_an_own_job_of_before_is_not_taken_for_a_lost_one(tmp_path: Path) -> None:
+    """Anthropic: it expired whole, its requests went again, and that reply was lost: both jobs name the same requests."""
+    sides = Provider("anthropic", taking=lambda number, names: "takes silently" if number == 1 else "takes")
+    sides.results = lambda job, number: [sides.good(name) for name in job.names] if job.number else []
+    done = run(sides, tmp_path, requests("anthropic", 10), settling=0.2)
+    assert len(sides.submissions) == 2 and done.answered() == 10 and done.rounds.report.adopted == 1
+
+
+def test_where_jobs_carry_no_tag_one_unresolved_intent_holds_up_the_next(tmp_path: Path) -> None:
+    sides = Provider("anthropic", taking=lambda number, names: "takes silently" if number == 0 else "takes")
+    unresolved: list[int] = []
+
+    def made(job: Handed) -> None:
+        job.hidden = 6
+        unresolved.append(len(sides.read))
+
+    sides.made = made
+    run(sides, tmp_path, requests("anthropic", 30), requests=10, settling=1.0)
+    assert unresolved[1] >= 1, "the second was submitted before the first was proved"
+    assert len(sides.submissions) == 3
+
+
+# -- refusals -------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("status", [429, 529])
+def test_waiting_is_no_attempt(provider: str, status: int, tmp_path: Path) -> None:
+    busy = Reply(b"{}", status, {"retry-after": "0.01"})
+    sides = Provider(provider, taking=lambda number, names: busy if number < 5 else "takes")
+    done = run(sides, tmp_path, requests(provider, 3), attempts=1)
+    assert done.error is None and len(sides.submissions) == 6 and done.rounds.report.jobs == 1
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize(("status", "kind"), [(402, TeacherPaused), (401, TeacherStopped)])
+def test_money_and_keys_end_the_run_with_nothing_reserved(provider: str, status: int, kind: type[DatagenError], tmp_path: Path) -> None:
+    sides = Provider(provider, taking=lambda number, names: Reply(b"{}", status))
+    done = run(sides, tmp_path, requests(provider, 3))
+    assert type(done.error) is kind and len(sides.submissions) == 1 and not standing(tmp_path) and not spools(tmp_path)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_one_bad_request_does_not_hold_up_a_job(provider: str, tmp_path: Path) -> None:
+    wanted = requests(provider, 16)
+    bad = custom_id(min(keys(wanted)), 0)
+    refusal = Reply(b'{"error": {"message": "bad"}}', 400)
+    sides = Provider(provider, taking=lambda number, names: refusal if bad in names else "takes")
+    done = run(sides, tmp_path, wanted)
+    assert done.rounds.report.outcomes["writer"] == {Outcome.ANSWERED: 15, Outcome.REJECTED: 1} and done.error is None
+    assert sum(bad in names for names in sides.submissions) == 5, "halved, not taken one by one"
+
+
+def test_a_provider_that_refuses_everything_ends_the_run(tmp_path: Path) -> None:
+    sides = Provider("anthropic", taking=lambda number, names: Reply(b"{}", 400))
+    done = run(sides, tmp_path, requests("anthropic", 200))
+    assert isinstance(done.error, TeacherStopped) and len(sides.submissions) == 41
+
+
+def test_jobs_that_fail_validation_go_again_but_not_for_ever(tmp_path: Path) -> None:
+    sides = Provider("openai", made=lambda job: setattr(job, "state", "model_not_found" if job.number < 2 else "ended"))
+    assert run(sides, tmp_path / "a", requests("openai", 5)).answered() == 5
+    sides = Provider("openai", made=lambda job: setattr(job, "state", "model_not_found"))
+    done = run(sides, tmp_path / "b", requests("openai", 5))
+    assert isinstance(done.error, TeacherStopped) and "model_not_found" in str(done.error) and len(sides.submissions) == 3
+
+
+def test_too_many_queued_tokens_wait_for_a_job_to_end(tmp_path: Path) -> None:
+    def made(job: Handed) -> None:
+        job.state = "token_limit_exceeded" if any(each.state == "running" for each in sides.jobs) else "running"
+        most.append(job.number)
+
+    async def release(rounds: Rounds) -> None:
+        while sum(len(job.names) for job in sides.jobs if job.state == "ended") < 30:
+            await asyncio.sleep(0.2)
+            before = len(most)
+            await asyncio.sleep(0.1)
+            assert len(most) == before, "submitted while a job of ours is running"
+            for job in sides.jobs:
+                job.state = "ended" if job.state == "running" else job.state
+
+    most: list[int] = []
+    sides = Provider("openai", made=made)
+    done = run(sides, tmp_path, requests("openai", 30), requests=10, attempts=1, during=release)
+    assert done.error is None and done.answered() == 30
+
+
+def test_a_job_too_large_for_the_queue_is_halved(tmp_path: Path) -> None:
+    sides = Provider("openai", made=lambda job: setattr(job, "state", "token_limit_exceeded" if len(job.names) > 5 else "ended"))
+    done = run(sides, tmp_path / "a", requests("openai", 20), attempts=1)
+    assert done.error is None and done.answered() == 20
+    sides = Provider("openai", made=lambda job: setattr(job, "state", "token_limit_exceeded"))
+    assert isinstance(run(sides, tmp_path / "b", requests("openai", 3), attempts=1).error, TeacherPaused)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_job_that_the_account_does_not_know_is_not_bought_again(provider: str, tmp_path: Path) -> None:
+    sides = Provider(provider, made=lambda job: setattr(job, "state", "running"))
+    run(sides, tmp_path, requests(provider, 3), wait=False)
+    done = run(Provider(provider), tmp_path, requests(provider, 3))
+    assert isinstance(done.error, TeacherStopped) and "another account" in str(done.error) and len(standing(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_provider_that_says_nothing_has_so_much_patience(provider: str, tmp_path: Path) -> None:
+    sides = Provider(provider, made=lambda job: setattr(job, "state", "running"))
+    run(sides, tmp_path, requests(provider, 3), wait=False)
+    silent = Provider(provider)
+    silent._reply = lambda seen: Reply(b"", 500)  # type: ignore[method-assign]
+    done = run(silent, tmp_path, [], patience=0.2)
+    assert done.error is None, "nothing is wanted, so nobody waits"
+    done = run(silent, tmp_path, requests(provider, 3), patience=0.2)
+    assert isinstance(done.error, TeacherStopped) and "out of reach" in str(done.error)
+
+
+# -- coming and going -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_without_waiting_the_same_call_goes_on(provider: str, tmp_path: Path) -> None:
+    sides = Provider(provider, made=lambda job: setattr(job, "state", "running"))
+    done = run(sides, tmp_path, requests(provider, 25), wait=False, requests=10)
+    assert isinstance(done.error, Waiting) and "3 paid batches with 25 requests are under way" in str(done.error)
+    assert isinstance(run(sides, tmp_path, requests(provider, 25), wait=False, requests=10).error, Waiting)
+    sides.jobs[0].state = "ended"
+    done = run(sides, tmp_path, requests(provider, 25), wait=False, requests=10)
+    assert isinstance(done.error, Waiting) and "2 paid batches" in str(done.error) and done.answered() == len(sides.jobs[0].names)
+    for job in sides.jobs:
+        job.state = "ended"
+    done = run(sides, tmp_path, requests(provider, 25), wait=False, requests=10)
+    assert done.error is None and len(sides.submissions) == 3 and recorded(tmp_path) == keys(requests(provider, 25))
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_results_are_taken_whatever_has_become_of_the_spec(provider: str, tmp_path: Path) -> None:
+    """Another build on the same ledger wants other rows: what was paid for is taken in, and counted where it was admitted."""
+    sides = Provider(provider, made=lambda job: setattr(job, "state", "running"))
+    run(sides, tmp_path, requests(provider, 5), wait=False)
+    sides.jobs[0].state = "ended"
+    sides.made = lambda job: None
+
+    async def go() -> None:
+        async with sides.server() as server:
+            asked = teacher(provider, server.url)
+            ledger = Ledger(tmp_path, "b/2")
+            governor = Governor({"scribe": Limits(1)}, Purse(), {})
+            await Rounds(ledger, {"scribe": desk(provider, asked, "scribe")}, governor).run([("scribe", request(provider, 99))])
+            assert {build: account["writer" if build == "b/1" else "scribe"].answered.requests for build, account in ledger.accounts.items()} == {
+                "b/1": 5,
+                "b/2": 1,
+            }
+            assert governor._purse.settled.requests == 1 and governor._purse.reserved == Spend()
+            ledger.close()
+            await asked.close()
+
+    asyncio.run(go())
+    assert recorded(tmp_path) == keys(requests(provider, 5)) | {request(provider, 99).key}
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_lost_spool_is_named(provider: str, tmp_path: Path) -> None:
+    sides = Provider(provider, made=lambda job: setattr(job, "state", "running"))
+    run(sides, tmp_path, requests(provider, 5), wait=False)
+    for path in spools(tmp_path):
+        path.unlink()
+    sides.jobs[0].state = "ended"
+    sides.made = lambda job: None
+    done = run(sides, tmp_path, requests(provider, 5))
+    assert "could not be recorded" in " ".join(done.rounds.report.notes) and done.answered() == 5
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_asked_to_stop_it_leaves_what_is_under_way(provider: str, tmp_path: Path) -> None:
+    sides = Provider(provider, made=lambda job: setattr(job, "state", "running"))
+
+    async def stop(rounds: Rounds) -> None:
+        while not sides.jobs:
+            await asyncio.sleep(0.02)
+        rounds.stop()
+
+    done = run(sides, tmp_path, requests(provider, 5), during=stop, poll=60.0)
+    assert isinstance(done.error, Interrupted) and [job.id for job in standing(tmp_path)] == ["job_0"]
+
+
+# -- money ----------------------------------------------------------------------------------------------------------------------------
+
+
+def books(cap: Spend, folder: Path) -> Governor:
+    """As a build makes them: what the ledger says is committed counts from the start. A cap of 0 is none."""
+    ledger = Ledger(folder, "")
+    committed = {name: account.committed for name, account in ledger.accounts.get("b/1", {}).items()}
+    ledger.close()
+    purse = Purse(cost=cap.cost or None, requests=cap.requests or None)
+    return Governor({"writer": Limits(1)}, purse, committed)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_budget_is_used_up_and_never_passed(provider: str, tmp_path: Path) -> None:
+    """Worst case of a request: 64 tokens out and its bytes in, 0.67 thousandths of a dollar; it uses 0.07."""
+    sides = Provider(provider)
+    governor = books(Spend(cost=5_000_000), tmp_path)
+    done = run(sides, tmp_path, requests(provider, 100), books=governor)
+    assert isinstance(done.error, BudgetReached) and "of teacher 'writer'" in str(done.error)
+    spent, reserved = governor.money()
+    assert reserved == 0 and spent <= 5_000_000 and 5_000_000 - spent < 700_000, "what a job gives back is used for more"
+    assert len(recorded(tmp_path)) == spent // 70_000
+    more = run(sides, tmp_path, requests(provider, 100), books=books(Spend(cost=50_000_000), tmp_path))
+    assert more.error is None and recorded(tmp_path) == keys(requests(provider, 100))
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_what_is_under_way_counts_in_the_next_run(provider: str, tmp_path: Path) -> None:
+    sides = Provider(provider, made=lambda job: setattr(job, "state", "running"))
+    run(sides, tmp_path, requests(provider, 6), wait=False, books=books(Spend(requests=8), tmp_path))
+    governor = books(Spend(requests=8), tmp_path)
+    done = run(sides, tmp_path, requests(provider, 10), wait=False, books=governor)
+    assert isinstance(done.error, Waiting) and [len(names) for names in sides.submissions] == [6, 2]
+    for job in sides.jobs:
+        job.state = "ended"
+    governor = books(Spend(requests=8), tmp_path)
+    done = run(sides, tmp_path, requests(provider, 10), books=governor)
+    assert isinstance(done.error, BudgetReached) and governor._purse.settled.requests + governor._purse.reserved.requests == 8
+
+
+def test_a_governor_over_a_wire_is_awaited(tmp_path: Path) -> None:
+    class Remote:
+        def __init__(self) -> None:
+            self.local = books(Spend(requests=7), tmp_path)
+
+        async def take(self, teacher: str, worst: Spend) -> bool:
+            await asyncio.sleep(0)
+            return self.local.take(teacher, worst)
+
+        async def give(self, teacher: str, worst: Spend, used: Spend) -> None:
+            await asyncio.sleep(0)
+            self.local.give(teacher, worst, used)
+
+    done = run(Provider("openai"), tmp_path, requests("openai", 10), books=Remote())
+    assert isinstance(done.error, BudgetReached) and len(recorded(tmp_path)) == 7
