@@ -29,7 +29,7 @@ def test_hostile_rows_run_nothing_and_fit_a_phone(tmp_path: Path) -> None:
     plan = read_json(tmp_path / "other" / "plan.json") | {"release": release.model_dump(mode="json"), "teachers": {}, "prompts": {}}
     write_json(tmp_path / "plan.json", plan)
     row = Row.of_seed({"instruction": HOSTILE, "input": HOSTILE, "output": HOSTILE})
-    publish(tmp_path, [row], release=release, name="maths-demo", version=(1, 0), facts={})
+    publish(tmp_path, [[row]], release=release, name="maths-demo", version=(1, 0), facts={})
     report = write_report(tmp_path)
     probe = tmp_path / "probe.html"  # the page at phone width, measured from outside, since the page itself may run no script
     probe.write_text(

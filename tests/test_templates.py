@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from datagen.errors import SpecError
 from datagen.spec.reading import Written
+from datagen.spec.sandbox import MOST_CHARACTERS, MOST_TURNS, WIDEST
 from datagen.spec.templates import Prompt, draw, evaluate, expression_variables, picker
 
 
@@ -63,13 +65,121 @@ def test_a_value_that_cannot_be_rendered_is_an_error_of_that_row(text: str) -> N
 
 @pytest.mark.parametrize(
     "text",
-    ["{{ ''.__class__.__mro__ }}", "{{ items.append(1) }}", "{{ cycler.__init__.__globals__ }}", "{{ (1).__class__.__base__.__subclasses__() }}"],
+    [
+        "{{ ''.__class__.__mro__ }}",
+        "{{ ''|attr('__class__') }}",
+        "{{ ''['__class__'] }}",
+        "{{ items.append(1) }}",
+        "{{ row.update(a=1) }}",
+        "{{ cycler.__init__.__globals__ }}",
+        "{{ (1).__class__.__base__.__subclasses__() }}",
+        "{{ row.get.__globals__ }}",
+        "{{ self._TemplateReference__context }}",
+        "{{ pick.__globals__ }}",
+        "{{ '{0.__class__}'.format(1) }}",
+        "{{ '{a.__class__}'.format_map({'a': 1}) }}",
+        "{{ namespace.__init__('x') }}",
+        "{% for key in row.__dict__ %}{% endfor %}",
+    ],
 )
 def test_the_sandbox_is_closed(text: str) -> None:
     items: list[int] = []
+    row: dict[str, int] = {}
     with pytest.raises(SpecError):
-        prompt(text).messages({"items": items})
-    assert items == []
+        prompt(text).messages({"items": items, "row": row, "pick": picker("r1:1")})
+    with pytest.raises(SpecError):
+        evaluate(text.strip("{}% "), {"items": items, "row": row, "pick": picker("r1:1")})
+    assert items == [] and row == {}
+
+
+GIANTS = [
+    "{{ 'a' * 10**9 }}",
+    "{{ 10**9 * [row] }}",
+    "{{ 9 ** (9 ** 9) }}",
+    "{% set n = namespace(v=3) %}{% for _ in range(99) %}{% set n.v = n.v * n.v %}{% endfor %}",
+    "{% set n = namespace(v='a') %}{% for _ in range(99) %}{% set n.v = n.v + n.v %}{% endfor %}",
+    "{% set n = namespace(v='a') %}{% for _ in range(99) %}{% set n.v = n.v ~ n.v %}{% endfor %}",
+    "{% for a in range(10**9) %}{% endfor %}",
+    "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "{% for a in range(99999) if a is odd %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "{% for a in range(9999) %}{{ 'a' * 9999 }}{% endfor %}",
+    "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(99) }}",
+    "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+    "{{ 'a'|center(10**9) }}",
+    "{{ 'a'.zfill(10**9) }}",
+    "{{ row.text.ljust(10**9) }}",
+    "{{ '\t'.expandtabs(tabsize=10**9) }}",
+    "{{ '%999999999d' % 1 }}",
+    "{{ '%*d' % (10**9, 1) }}",
+    "{{ '%999999999d'|format(1) }}",
+    "{{ '{:999999999}'.format(1) }}",
+    "{{ '{:{}}'.format(1, 10**9) }}",
+    "{{ [1]|batch(10**9, 1)|list }}",
+    "{{ [1]|slice(10**9)|list }}",
+    "{{ 'a'|indent(10**9) }}",
+    "{{ [1]|tojson(indent=10**9) }}",
+    "{{ ('a' * 999999).replace('a', 'b' * 999999) }}",
+    "{{ ('a' * 999999)|replace('a', 'b' * 999999) }}",
+    "{{ ('a' * 999999).join(['b'] * 999) }}",
+    "{{ range(99999)|join('a' * 999999) }}",
+]
+
+
+@pytest.mark.parametrize("text", GIANTS)
+def test_no_prompt_runs_for_ever_or_fills_the_memory(text: str) -> None:
+    with pytest.raises(SpecError, match="'f/p'"):
+        prompt(text).messages({"row": {"text": "t"}})
+
+
+def test_the_bounds_are_far_from_what_a_prompt_needs() -> None:
+    wide = "{% for x in range(300) %}{{ loop.index }}/{{ loop.length }}{{ ', ' if not loop.last }}{% endfor %}{{ 'a' ~ 1 ~ text }}"
+    made = prompt(wide + "{{ '%-40s|' % text }}{{ '{:>40}'.format(text) }}{{ text|indent(8) }}{{ text * 1000 }}").messages({"text": "é" * 1000})[0][1]
+    assert made.startswith("1/300, 2/300") and made.count("é") > 1_000_000 and len(made) < MOST_CHARACTERS
+    most = MOST_TURNS - 1
+    assert prompt("{% for x in xs %}{{ x.y }}{% else %}none{% endfor %}").messages({"xs": [{"y": 1}] * most})[0][1] == "1" * most
+    assert len(prompt("{{ text|center(%d) }}." % WIDEST).messages({"text": "t"})[0][1]) > WIDEST / 2  # noqa: UP031
+    assert evaluate("scores|sum / scores|length > 2 and text ~ 'b' == 'ab'", {"scores": [1, 5], "text": "a"}) is True
+
+
+HOSTILE = [
+    "{{ 7*7 }}",
+    "{% raw %}{{ x }}{% endraw %}",
+    "{% include 'x' %}{# gone #}",
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "${7*7} <%= 7*7 %> #{7*7} %s {0.__class__}",
+    "line\n{% endif %}{% if x %}\n",
+    "\x00\x1b[31m\u202eevil",
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_what_a_row_holds_is_never_a_template(value: str) -> None:
+    read = prompt("---\nsystem: S {{ a }}.\n---\nB {{ a }} {% for x in [a] %}{{ x }}{% endfor %} {{ 'q' ~ a }} {{ d.k }}.")
+    said = f"B {value} {value} q{value} {value}."
+    assert read.messages({"a": value, "d": {"k": value}}) == (("system", f"S {value}."), ("user", said))
+    assert evaluate("a", {"a": value}) == value and evaluate("a ~ 'x'", {"a": value}) == value + "x"
+
+
+@pytest.mark.parametrize(
+    ("text", "head"),
+    [
+        ("---\nsystem: You are kind.\n---\nWrite about {{ topic }}.", "You are kind.Write about"),
+        ("---\nsystem: You are {{ role }}.\n---\nWrite about {{ topic }}.", "You are"),
+        ("---\nsystem: You know {{ range(3)|join }}.\n---\n{{ topic }}", "You know 012."),
+        ("Nothing changes.", "Nothing changes."),
+        ("{# a note #}First\n\n{% if topic %}x{% endif %}", "First"),
+        ("{% raw %}{{ }}{% endraw %} then {{ topic }}", "{{ }} then"),
+        ("{% if topic %}x{% endif %}", ""),
+        ("{{ topic }}", ""),
+        ("  \n ", ""),
+    ],
+)
+def test_the_head_is_what_no_row_changes(text: str, head: str) -> None:
+    read = prompt(text)
+    rendered = ["".join(text for _, text in read.messages({"topic": topic, "role": topic})) for topic in ("", "sums", "other")]
+    assert read.head() == len(head) and all(each.startswith(head) for each in rendered)
+    shared = "".join(signs[0] for signs in takewhile(lambda signs: len(set(signs)) == 1, zip(*rendered, strict=False)))
+    assert shared.rstrip() == head
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a build would ask and cost: requests per step, tokens, dollars expected and at worst, time at the set limits."""
+"""What a build would ask and cost: requests per step, tokens, dollars expected and at worst, time at the set limits, rounds of batches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from datagen.asking.prices import cost, input_bound
 from datagen.plan.model import Chair, Plan, PlannedStep
-from datagen.records import NANO, Request, Response, Row, Usage
+from datagen.records import NANO, Request, Response, Row, Spend, Usage
 from datagen.spec.models import Ask, Repeat
 from datagen.spec.templates import evaluate, expression_variables
 
@@ -19,24 +19,49 @@ REASK_BYTES = 1_000
 """What a second ask adds beside the answer it did not like: the error and two messages' marks, roughly bounded."""
 BYTES_PER_TOKEN = 6
 """Upper bound of UTF-8 bytes an answer's token can hold in a later prompt; long words of Latin text stay below."""
+BATCH_DAYS = 1
+"""Within which OpenAI and Anthropic end a batch, answered or expired."""
 
 
 @dataclass
 class AskCount:
-    """One ask step: what the ledger holds, and what would be asked."""
+    """One ask step: what the ledger holds, and what would be asked. What two rows ask alike is asked, and counted, once."""
 
     step: PlannedStep
     recorded: int = 0
     missing: list[Request] = field(default_factory=list)
     """Requests that can be rendered now and have no answer."""
+    alike: int = 0
+    """Rows that wait for one of `missing` which another row asks too: they go on by themselves."""
     later: int = 0
     """Requests whose prompts wait for other answers; at most so many."""
     seen: list[Response] = field(default_factory=list)
     """Recorded answers, for the length of those to come."""
+    _keys: set[str] = field(default_factory=set)
 
     @property
     def to_ask(self) -> int:
         return len(self.missing) + self.later
+
+    @property
+    def stopped(self) -> int:
+        """Rows that wait here."""
+        return len(self.missing) + self.alike
+
+    def found(self, request: Request, response: Response) -> None:
+        """The ledger has the answer."""
+        if request.key not in self._keys:
+            self._keys.add(request.key)
+            self.recorded += 1
+            self.seen.append(response)
+
+    def lacks(self, request: Request) -> None:
+        """The ledger has no answer."""
+        if request.key in self._keys:
+            self.alike += 1
+        else:
+            self._keys.add(request.key)
+            self.missing.append(request)
 
 
 @dataclass(frozen=True)
@@ -53,7 +78,9 @@ class Line:
     expected: float | None
     worst: float | None
     minutes: float | None
-    """At the limits per minute and the requests in flight; None where nothing limits and no answer's time is known."""
+    """At the limits per minute and the requests in flight; None where nothing limits and no answer's time is known, and for batches."""
+    most: Spend
+    """Tokens and requests at worst, as a budget counts them."""
 
 
 def expected_later(plan: Plan, waiting_seeds: Sequence[Row], counts: Mapping[str, AskCount]) -> None:
@@ -65,11 +92,11 @@ def expected_later(plan: Plan, waiting_seeds: Sequence[Row], counts: Mapping[str
     for step in plan.steps:
         waiting *= fan_out(plan, step)
         per_seed *= fan_out(plan, step)
-        stopped = sum(len(counts[inner.name].missing) for inner, _ in asks_of(step))
+        stopped = sum(counts[inner.name].stopped for inner, _ in asks_of(step))
         for inner, rounds in asks_of(step):
             count = counts[inner.name]
             reach = min(waiting, per_seed * _able(inner, waiting_seeds))
-            count.later += (reach + stopped) * rounds - len(count.missing)
+            count.later += (reach + stopped) * rounds - count.stopped
         waiting += stopped
 
 
@@ -113,18 +140,19 @@ def line_of(plan: Plan, count: AskCount) -> Line:
     output = _mean([response.usage.output for response in count.seen]) or chair.spec.max_tokens * UNSEEN_SHARE
     input_tokens = int(len(count.missing) * each_input / CHARACTERS_PER_TOKEN + count.later * waiting / 2 / CHARACTERS_PER_TOKEN)
     output_tokens = int(count.to_ask * output)
-    requests = count.recorded + count.to_ask
+    most = _most(chair, count, waiting)
     return Line(
-        step.name,
-        chair.name,
-        requests,
-        count.recorded,
-        count.to_ask,
-        input_tokens,
-        output_tokens,
-        _dollars(chair, input_tokens, output_tokens, count.to_ask),
-        _worst(chair, count, waiting),
-        _minutes(chair, count, input_tokens, output_tokens),
+        step=step.name,
+        teacher=chair.name,
+        requests=count.recorded + count.to_ask,
+        recorded=count.recorded,
+        to_ask=count.to_ask,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        expected=_dollars(chair, input_tokens, output_tokens, count.to_ask),
+        worst=None if chair.price is None else most.cost / NANO,
+        minutes=None if chair.spec.mode == "batch" else _minutes(chair, count, input_tokens, output_tokens),
+        most=most,
     )
 
 
@@ -157,21 +185,37 @@ def _dollars(chair: Chair, input_tokens: int, output_tokens: int, requests: int)
     return cost(chair.price, one) * requests / NANO
 
 
-def _worst(chair: Chair, count: AskCount, waiting: int) -> float | None:
-    """Every request at its bound and every answer at max_tokens, each asked again, answer and all, as often as malformed answers allow."""
-    if chair.price is None:
-        return None
-    assert isinstance(count.step.spec, Ask)
-    grown = chair.spec.max_tokens * BYTES_PER_TOKEN + REASK_BYTES
+def _most(chair: Chair, count: AskCount, waiting: int) -> Spend:
+    """Every request at its bound, every answer at its longest, and each asked for again as often as the spec lets it."""
     longest = max((input_bound(request) for request in count.missing), default=0)
-    total = 0
+    total = Spend()
     for number, first in ((len(count.missing), longest), (count.later, waiting)):
-        for again in range(1 + count.step.spec.reask):
-            tokens = first + again * grown
-            rates = chair.price.worst(tokens)
-            each = tokens * max(rates.input, rates.cached, rates.cache_write) + chair.spec.max_tokens * rates.output + rates.call
-            total += number * -(-each // rates.per)
-    return total / NANO
+        for input_tokens, output_tokens in _tries(chair, count.step, first):
+            tokens = input_tokens + output_tokens
+            total += Spend(number * _price(chair, input_tokens, output_tokens), number * tokens, number)
+    return total
+
+
+def _tries(chair: Chair, step: PlannedStep, first: int) -> list[tuple[int, int]]:
+    """(input, output) tokens of the dearest way to one answer. `first`: input of the first request.
+
+    Truncated at once where `raise_to` allows for that, since then all that follows may be as long; then malformed as often as `reask` says,
+    each time with one more answer and error in the prompt.
+    """
+    assert isinstance(step.spec, Ask)
+    longest = max(chair.spec.max_tokens, chair.spec.raise_to or 0)
+    grown = longest * BYTES_PER_TOKEN + REASK_BYTES
+    cut = [(first, chair.spec.max_tokens)] if longest > chair.spec.max_tokens else []
+    return cut + [(first + again * grown, longest) for again in range(1 + step.spec.reask)]
+
+
+def _price(chair: Chair, input_tokens: int, output_tokens: int) -> int:
+    """Nano-dollars of one request at worst; 0 where the spec waives the price."""
+    if chair.price is None:
+        return 0
+    rates = chair.price.worst(input_tokens)
+    total = input_tokens * max(rates.input, rates.cached, rates.cache_write) + output_tokens * rates.output + rates.call
+    return -(-total // rates.per)
 
 
 def _minutes(chair: Chair, count: AskCount, input_tokens: int, output_tokens: int) -> float | None:
@@ -185,3 +229,34 @@ def _minutes(chair: Chair, count: AskCount, input_tokens: int, output_tokens: in
     if seconds:
         times.append(count.to_ask * sum(seconds) / len(seconds) / chair.spec.max_in_flight / 60)
     return max(times, default=None)
+
+
+# --- paid batches ---
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How often the build sends batches off and waits for them: the longest chain of answers that one row needs one after another."""
+
+    expected: int
+    worst: int
+    """With every answer asked for again as often as the spec lets it, every loop to its end, every list at its bound."""
+
+    @property
+    def days(self) -> int:
+        """At worst; most batches end within the hour. A batch that expires adds a round for what it left."""
+        return self.worst * BATCH_DAYS
+
+
+def rounds_of(plan: Plan, counts: Mapping[str, AskCount]) -> Rounds:
+    """Over the asks of teachers with `mode: batch` that have something left to ask. Rows go through their rounds side by side."""
+    expected = worst = 0
+    for step in plan.steps:
+        for inner, loops in asks_of(step):
+            chair = plan.chairs[_teacher(inner)]
+            if chair.spec.mode != "batch" or not counts[inner.name].to_ask:
+                continue
+            chain = fan_out(plan, inner) if isinstance(inner.spec, Ask) and inner.spec.in_order else 1
+            expected += chain
+            worst += chain * loops * len(_tries(chair, inner, 0))
+    return Rounds(expected, worst)

@@ -1,4 +1,4 @@
-"""Prompts and expressions: Jinja in an immutable sandbox, every variable known before anything is paid.
+"""Prompts and expressions: Jinja in a closed sandbox, every variable known before anything is paid.
 
 A prompt file is a short YAML head between `---` lines (about, system) and a body. The system text and the body are templates.
 """
@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateError, TemplateSyntaxError, meta, nodes
 
 from datagen.errors import SpecError
 from datagen.spec.models import Words
 from datagen.spec.reading import Written, read_yaml, validated
+from datagen.spec.sandbox import Sandbox, bounded, rendered
 
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False)
-for _table, _name in ((_ENVIRONMENT.globals, "lipsum"), (_ENVIRONMENT.filters, "random")):
-    _table.pop(_name)  # a prompt that differs from run to run would be paid for in each
+_ENVIRONMENT = Sandbox()
 _MARKUP = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _GLOBALS = frozenset(_ENVIRONMENT.globals)
 
@@ -67,13 +65,18 @@ class Prompt:
     def messages(self, values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         """(role, text) pairs. Raises SpecError when rendering fails: a value of the wrong kind."""
         try:
-            system = _template(self.system).render(values).strip() if self.system else ""
-            body = _template(self.body).render(values).strip()
+            system = rendered(_template(self.system), values).strip() if self.system else ""
+            body = rendered(_template(self.body), values).strip()
         except TemplateError as error:
             raise SpecError(f"prompt {self.name!r}: {error.message}") from error
         except _ROW_FAULTS as error:
             raise SpecError(f"prompt {self.name!r} cannot be rendered: {error}") from error
         return (*((("system", system),) if system else ()), ("user", body))
+
+    def head(self) -> int:
+        """Characters at the beginning of the messages that no row changes: of the system text, and where that is all the same, of the body."""
+        system = constant_head(self.system)
+        return len(system) + (0 if variables(self.system) else len(constant_head(self.body)))
 
 
 def _split(text: str) -> tuple[str, str, int]:
@@ -87,6 +90,24 @@ def _split(text: str) -> tuple[str, str, int]:
 def variables(text: str) -> set[str]:
     """Undeclared names of a template, built-in functions left out."""
     return meta.find_undeclared_variables(_ENVIRONMENT.parse(text)) - _GLOBALS
+
+
+@cache
+def constant_head(text: str) -> str:
+    """What every rendering begins with: all of it where there is no variable, else what stands before the first tag.
+
+    White space at its end is left out: where the first value is empty, it is stripped with the end of the text.
+    """
+    if not variables(text):
+        return rendered(_template(text), {}).strip()
+    pieces = []
+    for piece in (piece for node in _ENVIRONMENT.parse(text).body for piece in (node.nodes if isinstance(node, nodes.Output) else [node])):
+        if isinstance(piece, nodes.Assign | nodes.AssignBlock | nodes.Macro):
+            continue  # which print nothing
+        if not isinstance(piece, nodes.TemplateData):
+            break
+        pieces.append(piece.data)
+    return "".join(pieces).strip()
 
 
 def own_words(text: str) -> list[str]:
@@ -118,7 +139,7 @@ def expression_variables(expression: str, where: str) -> set[str]:
 def evaluate(expression: str, values: Mapping[str, Any]) -> Any:
     """The value of an expression over a row's fields. Raises SpecError when it cannot be computed."""
     try:
-        value = _compiled(expression)(**values)
+        value = bounded(_compiled(expression), values)
         bool(value)  # an undefined value speaks up when asked for its truth: here, not in whoever uses it
         return value
     except (TemplateError, *_ROW_FAULTS) as error:

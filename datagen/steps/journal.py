@@ -1,4 +1,4 @@
-"""What happened to the rows of one part: every row that enters a step leaves it kept, dropped or unanswered."""
+"""What happened to the rows of one part: every row that enters a step leaves it kept, dropped or unanswered, or waits for a paid batch."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from datagen.asking import prices
 from datagen.errors import DatagenError
-from datagen.plan.model import PlannedStep
+from datagen.plan.model import Chair, PlannedStep
 from datagen.records import NANO, Request, Response, Row, Verdict
 from datagen.storage import row_record, write_rows, write_table
 
@@ -27,13 +28,17 @@ DROPPED_COLUMNS = {"operator": "string", "reason": "string", "score": "float64",
 UNANSWERED_COLUMNS = {"outcome": "string", "error": "string", "key": "string"}
 CALL_COLUMNS = {
     **dict.fromkeys(("key", "step", "row", "teacher", "provider", "model", "outcome"), "string"),
-    **dict.fromkeys(("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"), "int64"),
-    **dict.fromkeys(("cost_usd", "seconds"), "float64"),
-    "request_id": "string",
+    **dict.fromkeys(("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"), "int64"),
+    **dict.fromkeys(("cost_usd", "saved_usd", "seconds"), "float64"),
+    **dict.fromkeys(("request_id", "stop_reason", "fingerprint"), "string"),
+    "attempt": "int64",
+    **dict.fromkeys(("repaired", "batch"), "string"),
     "simulated": "bool",
     "planted": "string",
     "asked": "bool",
 }
+"""One record an answer. `saved_usd`: what prompt caching took off the price (below zero where it was written and never read); `attempt`:
+0, or the number of a deliberate second ask; `repaired`: what was mended offline to read it; `batch`: the paid batch that brought it, or ''."""
 
 
 @dataclass
@@ -44,16 +49,17 @@ class StepBook:
     came_from: int = 0
     """Rows before a fan-out; equal to `entered` elsewhere."""
     kept: int = 0
+    waiting: int = 0
+    """Rows that go on when a round of paid batches has come back."""
     dropped: list[dict[str, Any]] = field(default_factory=list)
     unanswered: list[dict[str, Any]] = field(default_factory=list)
     verdicts: list[dict[str, Any]] = field(default_factory=list)
 
     def counts(self) -> dict[str, Any]:
         """For the manifest. Raises DatagenError when the rows do not add up, which is a fault of ours."""
-        if self.entered != self.kept + len(self.dropped) + len(self.unanswered):
-            raise DatagenError(
-                f"rows do not add up: {self.entered} in, {self.kept} kept, {len(self.dropped)} dropped, {len(self.unanswered)} unanswered"
-            )
+        if self.entered != self.kept + len(self.dropped) + len(self.unanswered) + self.waiting:
+            left = f"{len(self.dropped)} dropped, {len(self.unanswered)} unanswered, {self.waiting} waiting"
+            raise DatagenError(f"rows do not add up: {self.entered} in, {self.kept} kept, {left}")
         reasons: dict[str, Counter[str]] = {}
         for record in self.dropped:
             reasons.setdefault(record["operator"], Counter())[record["reason"]] += 1
@@ -63,6 +69,7 @@ class StepBook:
             "kept": self.kept,
             "dropped": {operator: dict(counter) for operator, counter in reasons.items()},
             "unanswered": dict(Counter(record["outcome"] for record in self.unanswered)),
+            "waiting": self.waiting,
         }
 
 
@@ -72,6 +79,8 @@ class Journal:
     def __init__(self, steps: tuple[PlannedStep, ...]) -> None:
         self.books = {step.number: StepBook() for step in steps}
         self.calls: list[dict[str, Any]] = []
+        self.requests: list[tuple[str, Request]] = []
+        """(teacher, request) that rows of this part wait for: what the next round of paid batches is made of. Rows may ask alike."""
 
     def enter(self, step: PlannedStep, rows: int, came_from: int | None = None) -> None:
         book = self.books[step.number]
@@ -104,24 +113,41 @@ class Journal:
         """In a replay that may not pay: the ledger has no answer."""
         self.books[step.number].unanswered.append(row_record(row, outcome="not_asked", error="", key=key))
 
-    def call(self, step: PlannedStep, row: Row, teacher: str, request: Request, response: Response, asked: bool) -> None:
+    def waiting(self, step: PlannedStep, row: Row, request: Request, teacher: str) -> None:
+        """`row` goes on when the answer to `request` has come back in a batch; until then nothing of it is written."""
+        self.held(step)
+        self.requests.append((teacher, request))
+
+    def held(self, step: PlannedStep, rows: int = 1) -> None:
+        """Rows with nothing to ask yet: they wait for a sibling."""
+        self.books[step.number].waiting += rows
+
+    def call(self, step: PlannedStep, row: Row, chair: Chair, request: Request, response: Response, asked: bool, repaired: str = "") -> None:
         usage = response.usage
+        paid = not response.simulated
         self.calls.append(
             {
                 "key": request.key,
                 "step": step.name,
                 "row": row.id,
-                "teacher": teacher,
+                "teacher": chair.name,
                 "provider": request.provider,
                 "model": response.model or request.model,
                 "outcome": str(response.outcome),
                 "input_tokens": usage.input,
                 "output_tokens": usage.output,
                 "cached_tokens": usage.cached,
+                "cache_write_tokens": usage.cache_write,
                 "reasoning_tokens": usage.reasoning,
-                "cost_usd": 0.0 if response.simulated else response.cost / NANO,
+                "cost_usd": response.cost / NANO if paid else 0.0,
+                "saved_usd": prices.saving(chair.price, usage) / NANO if paid and chair.price else 0.0,
                 "seconds": response.seconds,
                 "request_id": response.request_id,
+                "stop_reason": response.stop_reason,
+                "fingerprint": response.fingerprint,
+                "attempt": request.attempt,
+                "repaired": repaired,
+                "batch": response.batch,
                 "simulated": response.simulated,
                 "planted": response.planted,
                 "asked": asked,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
-from datagen.asking.ask import NotAsked
+from datagen.asking.ask import Deferred, NotAsked
 from datagen.errors import SpecError
 from datagen.plan.model import PlannedStep
 from datagen.records import Row
@@ -19,13 +19,25 @@ from datagen.steps.rows.ask import UNSET, children
 from datagen.steps.work import Work
 
 
-async def walk(siblings: Sequence[Row], steps: Sequence[PlannedStep], work: Work) -> list[Row]:
-    """Take the children of one parent through `steps`; returns the rows that are left at the end."""
+class Waits(Exception):
+    """A row stands still until a round of paid batches has come back; the journal has it."""
+
+
+async def walk(siblings: Sequence[Row], steps: Sequence[PlannedStep], work: Work, waits: bool = False) -> list[Row]:
+    """Take the children of one parent through `steps`; returns the rows that are left at the end.
+
+    `waits`: a sibling stands still already. A group step then holds the others: a choice among some of them could be another one tomorrow,
+    and what is asked about the wrong winner is paid for.
+    """
     plain = list(takewhile(lambda step: step.scope == "row" and not step.fans_out, steps))
     rest = steps[len(plain) :]
-    rows = await _all([_branch(row, plain, rest, work) for row in siblings])
+    rows, standing = await _all([_branch(row, plain, rest, work) for row in siblings])
     if not rest or rest[0].scope != "group":
         return rows
+    if waits or standing:
+        work.journal.enter(rest[0], len(rows))
+        work.journal.held(rest[0], len(rows))
+        return []
     return await walk(_group(rest[0], rows, work), rest[1:], work)
 
 
@@ -49,10 +61,10 @@ async def _family(parent: Row, step: PlannedStep, rest: Sequence[PlannedStep], w
         work.journal.drop(step, parent, "each", "empty_list")
         return []
     if isinstance(step.spec, Ask) and step.spec.in_order:
-        asked = await _in_order(born, step, work)
+        asked, waits = await _in_order(born, step, work)
     else:
-        asked = await _all([_one(visit(step, child, work, counted=True)) for child in born])
-    return await walk(asked, rest, work) if asked else []
+        asked, waits = await _all([_one(visit(step, child, work, counted=True)) for child in born])
+    return await walk(asked, rest, work, waits) if asked else []
 
 
 def _passes_by(step: PlannedStep, parent: Row) -> bool:
@@ -63,16 +75,21 @@ def _passes_by(step: PlannedStep, parent: Row) -> bool:
         return True
 
 
-async def _in_order(born: Sequence[Row], step: PlannedStep, work: Work) -> list[Row]:
+async def _in_order(born: Sequence[Row], step: PlannedStep, work: Work) -> tuple[list[Row], bool]:
+    """The children that were asked, and whether one waits: those after it cannot know yet what comes before them."""
     asked: list[Row] = []
     previous: Any = None
-    for child in born:
-        answered = await visit(step, child.having({"previous": previous}), work, counted=True)
+    for number, child in enumerate(born, start=1):
+        try:
+            answered = await visit(step, child.having({"previous": previous}), work, counted=True)
+        except Waits:
+            work.journal.held(step, len(born) - number)
+            return asked, True
         if answered is not None:
             own = {name: value for name, value in answered.fields.items() if name != "previous"}
-            previous = {name: own[name] for name in step.writes}
+            previous = {name: own.get(name) for name in step.writes}
             asked.append(replace(answered, fields=own))
-    return asked
+    return asked, False
 
 
 async def _one(visiting: Awaitable[Row | None]) -> list[Row]:
@@ -81,7 +98,10 @@ async def _one(visiting: Awaitable[Row | None]) -> list[Row]:
 
 
 async def visit(step: PlannedStep, row: Row, work: Work, counted: bool = False) -> Row | None:
-    """One row through one row-wise step; None when it left the line. A value that cannot be computed drops the row, not the build."""
+    """One row through one row-wise step; None when it left the line. A value that cannot be computed drops the row, not the build.
+
+    Raises Waits where its teacher answers in batches and has not yet.
+    """
     if not counted:
         work.journal.enter(step, 1)
     try:
@@ -95,6 +115,9 @@ async def visit(step: PlannedStep, row: Row, work: Work, counted: bool = False) 
     except NotAsked as missing:
         work.journal.not_asked(step, row, str(missing))
         return None
+    except Deferred as deferred:
+        work.journal.waiting(step, row, deferred.request, deferred.teacher)
+        raise Waits from None
     if left is not None:
         work.journal.keep(step)
     return left
@@ -109,10 +132,11 @@ def _group(step: PlannedStep, siblings: Sequence[Row], work: Work) -> list[Row]:
     return kept
 
 
-async def _all(branches: Sequence[Awaitable[list[Row]]]) -> list[Row]:
-    """Every branch to its end, then the first failure if there was one: what is in flight lands."""
+async def _all(branches: Sequence[Awaitable[list[Row]]]) -> tuple[list[Row], bool]:
+    """Every branch to its end, then the first failure if there was one: what is in flight lands. Also: whether any row stands still."""
     results = await asyncio.gather(*branches, return_exceptions=True)
     for result in results:
-        if isinstance(result, BaseException):
+        if isinstance(result, BaseException) and not isinstance(result, Waits):
             raise result
-    return [row for result in results if isinstance(result, list) for row in result]
+    rows = [row for result in results if isinstance(result, list) for row in result]
+    return rows, any(isinstance(result, Waits) for result in results)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import OutputError
-from datagen.release.catalogue import current, query
+from datagen.release.catalogue import current, once, query
+from datagen.release.columns import FIXED
 from datagen.release.formats import FORMATS
 from datagen.release.formats.base import Format
-from datagen.release.shards import FIXED
 from datagen.storage import read_json
 
 CHOICES = ("select", "vote", "mix")
@@ -145,6 +145,51 @@ def teachers(account: Account, spent: Sequence[Mapping[str, Any]]) -> list[dict[
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What one teacher's answers cost, each counted once."""
+
+    teacher: str
+    answers: int
+    usd: float
+    saved: float
+    """Taken off by the provider's prompt cache; below zero where more was written to it than read."""
+    tokens: int
+    """Input tokens, those of the cache included."""
+    cached: int
+    written: int
+    """Input tokens read from the cache, and written to it."""
+    repaired: int
+    """Answers that were mended offline, in place of being asked for again."""
+    batched: int
+    batch_usd: float
+    """Answers that came in paid batches, and what they cost; the rest came online."""
+    ends: Sequence[tuple[str, int, float]]
+    """(outcome, answers, dollars), the dearest first."""
+
+    @property
+    def wasted(self) -> float:
+        """Dollars of answers that gave no row."""
+        return sum(usd for outcome, _, usd in self.ends if outcome != "answered")
+
+
+_PAID = """SELECT teacher, count(*) AS answers, coalesce(sum(cost_usd), 0) AS usd, coalesce(sum(saved_usd), 0) AS saved,
+  coalesce(sum(input_tokens), 0)::BIGINT AS tokens, coalesce(sum(cached_tokens), 0)::BIGINT AS cached,
+  coalesce(sum(cache_write_tokens), 0)::BIGINT AS written, count(*) FILTER (WHERE repaired <> '') AS repaired,
+  count(*) FILTER (WHERE batch <> '') AS batched, coalesce(sum(cost_usd) FILTER (WHERE batch <> ''), 0) AS batch_usd
+FROM ({once}) GROUP BY teacher ORDER BY teacher"""
+_ENDS = "SELECT teacher, outcome, count(*), coalesce(sum(cost_usd), 0) FROM ({once}) GROUP BY ALL ORDER BY 4 DESC, 3 DESC, 2"
+
+
+def receipts(out: Path) -> list[Receipt]:
+    """One for each teacher, by name."""
+    ends: dict[str, list[tuple[str, int, float]]] = {}
+    for teacher, outcome, answers, usd in query(out, _ENDS.format(once=once("key")))[1]:
+        ends.setdefault(teacher, []).append((outcome, answers, usd))
+    columns, rows = query(out, _PAID.format(once=once("key")))
+    return [Receipt(**dict(zip(columns, row, strict=True)), ends=ends[row[0]]) for row in rows]
+
+
 # --- coverage ---
 
 
@@ -155,6 +200,9 @@ def coverage(account: Account) -> list[tuple[str, list[tuple[str, int]]]]:
     found = []
     for name in axes:
         quoted = '"' + name.replace('"', '""') + '"'
+        _, [(about,)] = query(account.out, f"SELECT approx_count_distinct({quoted}) FROM rows")
+        if about > 2 * MOST_VALUES:  # to count a million values takes memory
+            continue
         _, values = query(account.out, f"SELECT {quoted}, count(*) FROM rows GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MOST_VALUES + 1}")
         if kinds[name] == "int64":
             values.sort(key=lambda pair: (pair[0] is None, pair[0] or 0))

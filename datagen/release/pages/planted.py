@@ -29,7 +29,12 @@ class Defect:
     passed_over: int = 0
     released: int = 0
     by: Counter[str] = field(default_factory=Counter)
-    """`step · operator` -> answers it caught."""
+    """`step · operator`, or `step · reason` of an ask -> answers it caught."""
+
+    @property
+    def most(self) -> list[tuple[str, int]]:
+        """Who caught most of it."""
+        return sorted(self.by.items(), key=lambda item: (-item[1], item[0]))[:3]
 
     @property
     def recall(self) -> float | None:
@@ -69,7 +74,8 @@ def proof(account: Account) -> tuple[list[Defect], list[Judge]]:
     planted: dict[str, str] = dict(calls)
     if not planted:
         return [], []
-    uses = list(_uses(account))
+    line = {step["name"]: step["number"] for step in account.manifest["steps"]}
+    uses = sorted(_uses(account), key=lambda use: (line.get(use.step, 0), use.operator, use.keys))  # a query has no order of its own
     return _defects(planted, uses), _judges(planted, uses)
 
 
@@ -78,9 +84,9 @@ def _uses(account: Account) -> Iterable[_Use]:
     last = account.manifest["steps"][-1]["name"]
     for (calls,) in query(account.out, "SELECT calls FROM kept WHERE step = ?", [last])[1]:
         yield _Use("released", "", "", "", tuple(json.loads(calls).values()))
-    for step, operator, calls in query(account.out, "SELECT step, operator, calls FROM dropped")[1]:
+    for step, operator, reason, calls in query(account.out, "SELECT step, operator, reason, calls FROM dropped")[1]:
         state = "passed over" if verbs[step] in CHOICES else "caught"
-        yield _Use(state, step, operator, verbs[step], tuple(json.loads(calls).values()))
+        yield _Use(state, step, reason if operator == "ask" else operator, verbs[step], tuple(json.loads(calls).values()))
     for step, outcome, calls, key in query(account.out, "SELECT step, outcome, calls, key FROM unanswered")[1]:
         yield _Use("caught", step, outcome, "ask", (*json.loads(calls).values(), key))
 

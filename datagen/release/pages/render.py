@@ -37,6 +37,7 @@ def compiled(template: str) -> Any:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=template.endswith(".html.j2"),
+        finalize=_finalized,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -56,6 +57,11 @@ def compiled(template: str) -> Any:
     return environment.get_template(template)
 
 
+def _finalized(value: Any) -> Any:
+    """Whatever a page prints, names and small facts too, prints no sign that a browser or terminal would obey."""
+    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 # --- numbers ---
 
 
@@ -63,6 +69,8 @@ def money(usd: float | None) -> str:
     """US dollars with as many places as the amount needs."""
     if usd is None:
         return "not priced"
+    if usd < 0:
+        return f"-{money(-usd)}"
     return f"${usd:,.2f}" if usd == 0 or usd >= 1 else f"${usd:.4f}"
 
 

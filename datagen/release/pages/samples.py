@@ -54,7 +54,7 @@ def _sample(account: Account, row: Mapping[str, Any]) -> Sample:
     else:
         parts = [(name, str(row[name])) for name in account.form.emits() if row.get(name)]
     others = {name: _unpacked(row[name]) for name in account.other_fields}
-    losers = [loser for value in others.values() if _is_folded(value) for loser in value]
+    losers = [_readable(loser) for value in _readable(others).values() if _is_folded(value) for loser in value]
     scores = [(name, f"{score:g}") for name, score in (row.get("scores") or {}).items() if score is not None]
     plain = [(name, shown(value)) for name, value in others.items() if value is not None and not isinstance(value, list | dict)]
     seen = dict(scores)
@@ -70,6 +70,11 @@ def _unpacked(value: Any) -> Any:
         except ValueError:
             return value
     return value
+
+
+def _readable(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Without log-probabilities, which are for machines."""
+    return {name: value for name, value in fields.items() if not name.endswith("_logprobs")}
 
 
 def _is_folded(value: Any) -> bool:

@@ -1,19 +1,29 @@
-"""ask: render a prompt with the row's fields, ask a teacher, parse the answer into named fields."""
+"""ask: render a prompt with the row's fields, ask a teacher, parse the answer into named fields.
+
+How an answer ends decides what becomes of its row: that table is errors.OUTCOMES, and this is where it is read.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from datagen.errors import OUTCOMES
 from datagen.plan.model import Plan, PlannedStep
 from datagen.records import Outcome, Request, Response, Row
-from datagen.spec.models import Ask
-from datagen.spec.returns import Malformed, instruction, parse
+from datagen.spec.models import Ask, Teacher
+from datagen.spec.returns import Malformed, Parsed, instruction, parse
 from datagen.spec.templates import draw, picker
 from datagen.steps.work import Work
 
 UNSET = None
 """What a field is where its step was passed by."""
+NOTHING = Parsed({})
+NO_TEXT = "it holds no text that can be used"
+"""Told to a teacher whose answer was malformed before anyone looked for fields: ours, and always the same, since it enters the next key."""
 
 
 def children(step: PlannedStep, parent: Row) -> list[Row]:
@@ -28,25 +38,32 @@ def children(step: PlannedStep, parent: Row) -> list[Row]:
 
 
 async def run(step: PlannedStep, row: Row, work: Work, round_: int = 0) -> Row | None:
-    """Ask for one row; None when no usable answer came, with the outcome in the journal."""
+    """Ask for one row, again where the table says so; None when no usable answer came, with the end in the journal."""
     spec = step.spec
     assert isinstance(spec, Ask)
+    chair = work.plan.chairs[spec.of]
     request, drawn = compose(step, row, work.plan, round_)
-    for attempt in range(spec.reask + 1):
-        response = await work.asker.ask(request, spec.of, step.name)
-        work.journal.call(step, row, spec.of, request, response, request.key in work.asker.asked)
-        try:
-            fields = _fields(step, response)
-        except Malformed as error:
-            response = _malformed(response, error)
-            if attempt < spec.reask:
-                request = _again(request, response)
-                continue
-        break
-    if response.outcome is not Outcome.ANSWERED:
-        work.journal.unanswered(step, row, response, request.key)
-        return None
-    return row.having({**drawn, **fields}, {step.name: request.key})
+    spent: Counter[str] = Counter()
+    while True:
+        answer = await work.asker.ask(request, spec.of, step.name)
+        read = _read(step, answer.response)
+        work.journal.call(step, row, chair, request, read.response, answer.asked, read.parsed.repaired)
+        if answer.asked:
+            work.asker.judged(spec.of, read.response.outcome)
+        ending = OUTCOMES[read.response.outcome]
+        way = WAYS.get(ending.asks_again)
+        if way is None or spent[ending.asks_again] >= way.most(spec, chair.spec):
+            break
+        spent[ending.asks_again] += 1
+        request = replace(way.asking(request, read, chair.spec), attempt=request.attempt + 1)
+    match ending.row:
+        case "kept":
+            return row.having({**drawn, **_fields(step, row, read)}, {step.name: request.key})
+        case "dropped":  # with the answer among its calls: what it said can be looked up
+            work.journal.drop(step, row.having({}, {step.name: request.key}), step.verb, str(read.response.outcome), _evidence(request, read))
+        case "unanswered":
+            work.journal.unanswered(step, row, read.response, request.key)
+    return None
 
 
 def compose(step: PlannedStep, row: Row, plan: Plan, round_: int = 0) -> tuple[Request, dict[str, Any]]:
@@ -62,7 +79,9 @@ def compose(step: PlannedStep, row: Row, plan: Plan, round_: int = 0) -> tuple[R
     if step.schema is not None and not native:
         role, text = messages[-1]
         messages = (*messages[:-1], (role, f"{text}\n\n{instruction(step.schema)}"))
-    return Request(chair.provider, chair.label, chair.model, messages, chair.params(), step.schema if native else None, sample), drawn
+    schema = step.schema if native else None
+    head = step.prompt.head() if chair.spec.cache else 0
+    return Request(chair.provider, chair.label, chair.model, messages, chair.params(), schema, sample, head=head), drawn
 
 
 def _drawn(step: PlannedStep, row: Row) -> dict[str, Any]:
@@ -72,33 +91,87 @@ def _drawn(step: PlannedStep, row: Row) -> dict[str, Any]:
     return {name: draw(options, row.id, name) if stays.get(name) is None else stays[name] for name, options in step.lists.items()}
 
 
-def _fields(step: PlannedStep, response: Response) -> dict[str, Any]:
-    """What the answer gives the row. Raises Malformed when the wanted fields are not in it."""
-    reasoning = {f"{step.name}_reasoning": response.reasoning} if response.reasoning else {}
-    if response.outcome is Outcome.MALFORMED:
-        raise Malformed(response.error or "it could not be used")
-    if response.outcome is not Outcome.ANSWERED:
-        return {}
-    if step.schema is None:
-        return {step.name: response.text, **reasoning}
-    return {step.name: response.text, **parse(step.schema, response.text), **reasoning}
+# --- what was said ---
 
 
-def _malformed(response: Response, error: Malformed) -> Response:
-    return replace(response, outcome=Outcome.MALFORMED, error=str(error))
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """An answer with its final outcome: only who knows the wanted fields can say that one is malformed."""
+
+    response: Response
+    parsed: Parsed = NOTHING
+    fault: str = ""
+    """What a teacher is told of a malformed answer."""
 
 
-def _again(request: Request, response: Response) -> Request:
-    """The deliberate second ask: the answer, what was wrong with it, and a new attempt number in the key."""
-    said = (("assistant", response.text),) if response.text.strip() else ()
-    asked = ("user", f"That answer cannot be used: {response.error}. Answer again, with only what was asked for.")
-    return Request(
-        request.provider,
-        request.label,
-        request.model,
-        (*request.messages, *said, asked),
-        request.params,
-        request.schema,
-        request.sample,
-        request.attempt + 1,
-    )
+def _read(step: PlannedStep, response: Response) -> _Reading:
+    if response.outcome is not Outcome.ANSWERED or step.schema is None:
+        return _Reading(response, fault=NO_TEXT)
+    try:
+        return _Reading(response, parse(step.schema, response.text))
+    except Malformed as error:
+        return _Reading(replace(response, outcome=Outcome.MALFORMED, error=str(error)), fault=str(error))
+
+
+def _fields(step: PlannedStep, row: Row, read: _Reading) -> dict[str, Any]:
+    """What the answer gives the row: its text, its fields, and beside them how the teacher thought.
+
+    A round of a `repeat` whose answer lacks reasoning or log-probabilities takes those of the round before away.
+    """
+    response = read.response
+    beside = {f"{step.name}_reasoning": response.reasoning or None, f"{step.name}_logprobs": _logprobs(response.logprobs or ())}
+    return {step.name: response.text, **read.parsed.fields, **{name: value for name, value in beside.items() if value or name in row.fields}}
+
+
+def _logprobs(tokens: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+    """[{token, logprob, top: [{token, logprob}]}], the same shape for every token, so that a typed column can be made of them.
+
+    `top` is there where any token has alternatives. A probability of zero, which some servers send as -Infinity, has no number in JSON.
+    """
+    named = any(token.get("top") for token in tokens)
+    return [_pair(token) | ({"top": [_pair(other) for other in token.get("top") or ()]} if named else {}) for token in tokens] or None
+
+
+def _pair(token: Mapping[str, Any]) -> dict[str, Any]:
+    logprob = token.get("logprob")
+    known = isinstance(logprob, int | float) and math.isfinite(logprob)
+    return {"token": str(token.get("token", "")), "logprob": float(logprob) if known and logprob is not None else None}
+
+
+def _evidence(request: Request, read: _Reading) -> str:
+    return f"{read.response.error or read.response.stop_reason}; max_tokens was {request.params.get('max_tokens')}"
+
+
+# --- asking again ---
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One way of asking once more."""
+
+    most: Callable[[Ask, Teacher], int]
+    asking: Callable[[Request, _Reading, Teacher], Request]
+
+
+def _raises(_: Ask, teacher: Teacher) -> int:
+    return int(teacher.raise_to is not None and teacher.raise_to > teacher.max_tokens)
+
+
+def _raised(request: Request, _: _Reading, teacher: Teacher) -> Request:
+    """The same messages with more room for the answer."""
+    return replace(request, params={**request.params, "max_tokens": teacher.raise_to})
+
+
+def _shows(step: Ask, _: Teacher) -> int:
+    return step.reask
+
+
+def _shown(request: Request, read: _Reading, _: Teacher) -> Request:
+    """The answer, and what was wrong with it."""
+    said = (("assistant", read.response.text),) if read.response.text.strip() else ()
+    asked = ("user", f"That answer cannot be used: {read.fault}. Answer again, with only what was asked for.")
+    return replace(request, messages=(*request.messages, *said, asked))
+
+
+WAYS: dict[str, _Way] = {"raised": _Way(_raises, _raised), "shown": _Way(_shows, _shown)}
+"""By the words of Ending.asks_again; `next_run` is for the next run."""
