@@ -7,28 +7,31 @@ import contextlib
 import functools
 import gc
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from datagen.asking.governor import Governor, Limits
-from datagen.asking.ledger import Account, Ledger, lock
-from datagen.errors import BudgetReached, Interrupted, OutputError, SetupError, TeacherStopped, TooManyFailures, Unanswered
-from datagen.plan.model import Plan, Sown, Stretch
+from datagen.asking.ledger.book import Ledger, compact
+from datagen.asking.ledger.segments import lock, segments
+from datagen.errors import BudgetReached, Interrupted, LowYield, OutputError, SetupError, TeacherStopped, TooManyFailures, Unanswered
+from datagen.plan.model import Plan, Sown
 from datagen.plan.resolve import Rehearsing, api_key, resolve
-from datagen.plan.sow import seed_fields, sow
+from datagen.plan.sow import sow
 from datagen.records import NANO
+from datagen.running import pilot
+from datagen.running.money import governing, rounds_of
+from datagen.running.show import Show, Watch, ticking
+from datagen.running.stretch import Crew, carry_out
 from datagen.runtime.base import Runtime
+from datagen.runtime.local import LocalRuntime
 from datagen.spec.load import Loaded, load_spec
-from datagen.steps.closing import close
-from datagen.steps.cohort import Season, add_up, claim, season
-from datagen.steps.part import PartWorker, Unit
-from datagen.storage import write_json
+from datagen.steps.cohort import Season, claim, season
+from datagen.steps.part import PartWorker
 
-AIR = 2
-"""Rows in the air per place in flight: enough that a finished part is replaced before the limit runs dry."""
+DRIVER = 999
+"""Number of the driver's own ledger segment, where the answers of paid batches go."""
 
 
 @dataclass(frozen=True)
@@ -45,23 +48,8 @@ class Options:
     library: Path | None = None
     ledger: Path | None = None
     yes: bool = False
-
-
-@dataclass
-class Snapshot:
-    """How far a build is; the terminal draws it."""
-
-    step: str
-    rows: int
-    """Rows that have walked this stretch."""
-    of: int
-    asked: int
-    spent: float
-    """Dollars of this release, over all its runs."""
-    cap: float | None
-    in_flight: int
-    stopping: bool = False
-    """True after the first Ctrl-C: what is in flight lands, then the build ends."""
+    wait: bool = True
+    """Wait for paid batches to come back."""
 
 
 @dataclass
@@ -82,9 +70,6 @@ class Summary:
     notes: list[str] = field(default_factory=list)
 
 
-Watch = Callable[[Snapshot], None]
-
-
 def build(options: Options, watch: Watch) -> Summary:
     """Make or continue a release. Raises a DatagenError whose message says what was saved and how to go on."""
     loaded = load_spec(options.spec, options.library)
@@ -95,20 +80,24 @@ def build(options: Options, watch: Watch) -> Summary:
         _make(options.out)
         folder = options.ledger or options.out / "ledger"
         with lock(folder), _advising(folder):
-            claim(plan, this, options.out)
-            return asyncio.run(_run(plan, sown, this, options, folder, watch))
+            compact(folder)  # what a killed build left is read once, not by every worker
+            claim(plan, this, sown, options.out)
+            sown.lines.close()
+            return asyncio.run(_run(plan, this, options, folder, watch))
 
 
 @contextlib.contextmanager
 def planned(loaded: Loaded, options: Options) -> Iterator[tuple[Plan, Sown]]:
     """The plan and the seeds; where a simulated teacher is needed, it runs for the length of the block."""
-    sown = sow(loaded, options.limit)
-    with _simulator(loaded, options.teacher == "simulator") as rehearsing:
-        yield resolve(loaded, seed_fields(sown), rehearsing, options.teacher == "simulator"), sown
+    sown = sow(loaded, options.limit, options.out)
+    run = len(segments(options.ledger or options.out / "ledger"))
+    with contextlib.closing(sown.lines), _simulator(loaded, options.teacher == "simulator", run) as rehearsing:
+        yield resolve(loaded, set(sown.fields), rehearsing, options.teacher == "simulator"), sown
 
 
 @contextlib.contextmanager
-def _simulator(loaded: Loaded, everything: bool) -> Iterator[Rehearsing | None]:
+def _simulator(loaded: Loaded, everything: bool, run: int) -> Iterator[Rehearsing | None]:
+    """`run` grows from run to run: the next one meets new luck with the server's faults, so that running again can heal."""
     simulated = [teacher for teacher in loaded.spec.teachers.values() if everything or teacher.model.startswith("simulator/")]
     if not simulated:
         yield None
@@ -119,48 +108,64 @@ def _simulator(loaded: Loaded, everything: bool) -> Iterator[Rehearsing | None]:
     if standing:
         yield Rehearsing(standing.rstrip("/"), label_at(standing.rstrip("/")))
     else:
-        with companion(loaded.spec.rehearsal, loaded.base) as url:
+        with companion(loaded.spec.rehearsal, loaded.base, run) as url:
             yield Rehearsing(url, label_at(url))
 
 
-async def _run(plan: Plan, sown: Sown, this: Season, options: Options, folder: Path, watch: Watch) -> Summary:
+async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: Watch) -> Summary:
     """Every stretch in order, every part in the air, then the release."""
     gc.freeze()  # what is loaded now stays: no collection needs to walk through it while answers wait
     gc.set_threshold(50_000, 20, 50)
-    runtime = _runtime(options)
-    account, torn = _account(folder, build_name(plan, this))
-    cap = options.budget or plan.spec.release.budget.usd
-    share = functools.partial(Governor, _limits(plan), int(cap * NANO) if cap else None, account.committed)
-    await runtime.start(functools.partial(hire, plan, options.out / "steps", folder, build_name(plan, this)), share)
+    runtime, name = _runtime(options), build_name(plan, this)
+    driver = Ledger(folder, name, DRIVER)
+    rounds = rounds_of(plan, driver, runtime)
+    crew = Crew(plan, options.out / "steps", runtime, rounds, options.wait)
+    await runtime.start(functools.partial(hire, plan, crew.root, folder, name), governing(plan, options.budget, driver.accounts.get(name, {})))
     warming = asyncio.ensure_future(_warm_later(runtime))
+    show = Show(crew, options.budget or plan.spec.release.budget.usd, watch)
     try:
-        stopping = asyncio.Event()
-        async with _drain_on_signal(runtime, stopping):
-            made = False
-            for stretch in plan.stretches:
-                made |= await _stretch(plan, stretch, this, options.out, runtime, functools.partial(_watch, runtime, cap, stopping, watch))
-        asked = (await runtime.status()).get("asked", 0)
+        async with _drain_on_signal(crew, show.stopping), ticking(show.draw):
+            made, notes = await _carry_out(crew, this, show, together=isinstance(runtime, LocalRuntime))
+        asked = (await runtime.status()).get("asked", 0) + (rounds.report.results if rounds else 0)
         spent, _ = await runtime.shared("money")
     finally:
         await runtime.stop()
+        if rounds:
+            await rounds.close()
+        driver.close()
+        compact(folder)
         warming.cancel()
         gc.unfreeze()  # a binding that finds its objects alive at the end of the process complains aloud
     from datagen.publish import is_out, last_release, publish_release  # loaded while answers were on their way
 
     out_already = not made and is_out(plan, this, options.out)
-    publication = last_release(options.out) if out_already else publish_release(plan, sown, this, options.out)
+    publication = last_release(options.out) if out_already else publish_release(plan, this, options.out)
     unanswered = sum(sum(step["unanswered"].values()) for step in publication.steps)
     summary = Summary(
         options.out, publication.version, publication.rows, publication.total, unanswered, asked, spent / NANO, plan.simulated, publication.example
     )
-    summary.notes += [*plan.warnings, *torn]
+    summary.notes += [*plan.warnings, *(f"ledger: {torn}" for torn in driver.torn), *notes, *(rounds.report.notes if rounds else [])]
     return summary
 
 
-def _account(folder: Path, name: str) -> tuple[Account, list[str]]:
-    """What earlier runs of this release spent or may have spent, and what of the ledger could not be read."""
-    ledger = Ledger(folder, "")
-    return ledger.accounts.get(name, Account()), [f"ledger: {torn}" for torn in ledger.torn]
+async def _carry_out(crew: Crew, this: Season, show: Show, together: bool) -> tuple[bool, list[str]]:
+    """The pilot, then the whole; side by side where its answers reach both and nothing hangs on it. Returns (made anew, what to tell)."""
+    flying = None
+    if pilot.wanted(crew.plan, this.cohorts):
+        alone = pilot.decides(crew.plan) or not together
+        flying = asyncio.ensure_future(pilot.fly(crew, this.cohorts, show.tell if alone else lambda _: None))
+        flying.add_done_callback(show.news)
+        if alone:
+            await flying
+    try:
+        made = False
+        for stretch in crew.plan.stretches:
+            made |= (await carry_out(crew, stretch, this.cohorts, show.tell)).made
+        return made, [str(await flying)] if flying else []
+    finally:
+        if flying and not flying.done():
+            flying.cancel()
+            await asyncio.gather(flying, return_exceptions=True)
 
 
 async def _warm_later(runtime: Runtime, seconds: float = 0.3) -> None:
@@ -177,57 +182,14 @@ def _warm() -> None:
     warm()
 
 
-async def _stretch(plan: Plan, stretch: Stretch, this: Season, out: Path, runtime: Runtime, watch: Callable[..., Any]) -> bool:
-    """All parts of all cohorts through one stretch, then the set-wise step that closes it. True when anything was made anew."""
-    groups = any(step.scope == "group" for step in plan.steps)
-    units = [
-        Unit(stretch.number, name, rows if stretch.number == 0 else None, settled=cohort.released and groups)
-        for cohort in this.cohorts
-        for name, rows in cohort.parts().items()
-    ]
-    sizes = {name: len(rows) for cohort in this.cohorts for name, rows in cohort.parts().items()}
-    most = sum(chair.spec.max_in_flight for chair in plan.chairs.values())
-    in_air = max(2, -(-AIR * most * len(units) // max(sum(sizes.values()), 1)) + 1)
-    counts: dict[str, list[Any]] = {}
-    done, made = 0, False
-    async with _ticking(lambda: watch(stretch, done, sum(sizes.values()))):
-        async for manifest in runtime.map(units, in_air):
-            done += sizes[manifest["part"]]
-            made |= manifest["made"]
-            for number, count in manifest["counts"].items():
-                counts.setdefault(number, []).append(count)
-    if stretch.closing is not None:
-        for number, cohort in enumerate(this.cohorts):
-            manifest = await asyncio.to_thread(close, plan, stretch, cohort, this.cohorts[:number], out / "steps")
-            made |= manifest["made"]
-            counts.setdefault(str(stretch.closing.number), []).append(manifest["counts"][str(stretch.closing.number)])
-    for step in (*stretch.steps, *([stretch.closing] if stretch.closing else [])):
-        about = step.prompt.about if step.prompt else ""
-        head = {"number": step.number, "name": step.name, "verb": step.verb, "scope": step.scope, "about": about, "fingerprint": step.fingerprint}
-        write_json(out / "steps" / step.folder / "manifest.json", {**head, **add_up(counts.get(str(step.number), []))})
-    return made
-
-
 def hire(plan: Plan, root: Path, folder: Path, name: str, books: Any, number: int) -> PartWorker:
     """A worker with a ledger segment of its own; it runs wherever the runtime puts it."""
-    return PartWorker(plan, root, Ledger(folder, name, number), books)
+    return PartWorker(plan, root, Ledger(folder, name, number), books, number)
 
 
 def build_name(plan: Plan, this: Season) -> str:
     """What money is counted under: one release of one spec, over all runs that lead to it."""
     return f"{plan.name}/{this.label}{'/simulated' if plan.simulated else ''}"
-
-
-def _limits(plan: Plan) -> dict[str, Limits]:
-    return {
-        name: Limits(
-            chair.spec.max_in_flight,
-            chair.spec.requests_per_minute,
-            chair.spec.input_tokens_per_minute,
-            chair.spec.output_tokens_per_minute,
-        )
-        for name, chair in plan.chairs.items()
-    }
 
 
 def _runtime(options: Options) -> Runtime:
@@ -237,8 +199,6 @@ def _runtime(options: Options) -> Runtime:
         from datagen.runtime.ray import RayRuntime
 
         return RayRuntime(options.workers)
-    from datagen.runtime.local import LocalRuntime
-
     return LocalRuntime()
 
 
@@ -259,35 +219,8 @@ def _make(out: Path) -> None:
         raise OutputError(f"{out} is not empty and holds no build ({strangers[0]}, ...); give an empty or a new folder with --out")
 
 
-async def _watch(runtime: Runtime, cap: float | None, stopping: asyncio.Event, watch: Watch, stretch: Stretch, done: int, of: int) -> None:
-    settled, reserved = await runtime.shared("money")
-    flying = await runtime.shared("in_flight")
-    status = await runtime.status()
-    name = " > ".join(step.name for step in stretch.steps) or (stretch.closing.name if stretch.closing else "seeds")
-    watch(Snapshot(name, done, of, status.get("asked", 0), (settled + reserved) / NANO, cap, sum(flying.values()), stopping.is_set()))
-
-
 @contextlib.asynccontextmanager
-async def _ticking(tick: Callable[[], Any], seconds: float = 0.5) -> AsyncIterator[None]:
-    """Call `tick` every so often while the block runs, and once at its end."""
-
-    async def run() -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            await tick()
-
-    task = asyncio.ensure_future(run())
-    try:
-        yield
-        await tick()
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-@contextlib.asynccontextmanager
-async def _drain_on_signal(runtime: Runtime, stopping: asyncio.Event) -> AsyncIterator[None]:
+async def _drain_on_signal(crew: Crew, stopping: asyncio.Event) -> AsyncIterator[None]:
     """The first Ctrl-C or SIGTERM drains: nothing new is sent, what is in flight lands. The second aborts."""
     import signal
 
@@ -301,7 +234,9 @@ async def _drain_on_signal(runtime: Runtime, stopping: asyncio.Event) -> AsyncIt
             main.cancel()
         else:
             stopping.set()
-            draining.append(asyncio.ensure_future(runtime.drain()))
+            draining.append(asyncio.ensure_future(crew.runtime.drain()))
+            if crew.rounds:
+                crew.rounds.stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
@@ -317,7 +252,7 @@ def _advising(folder: Path) -> Iterator[None]:
     """Whatever stops a build says what was saved and how to go on."""
     try:
         yield
-    except (Interrupted, BudgetReached, TeacherStopped, TooManyFailures) as error:
+    except (Interrupted, BudgetReached, TeacherStopped, TooManyFailures, LowYield) as error:
         raise type(error)(f"{error}\n{_saved(folder)}") from error
     except (asyncio.CancelledError, KeyboardInterrupt):
         raise Interrupted(f"aborted: what was in flight may be asked again\n{_saved(folder)}") from None
@@ -325,7 +260,7 @@ def _advising(folder: Path) -> Iterator[None]:
 
 def _saved(folder: Path) -> str:
     ledger = Ledger(folder, "")
-    waiting = sum(len(account.open) for account in ledger.accounts.values())
+    waiting = sum(len(account.open) for teachers in ledger.accounts.values() for account in teachers.values())
     lost = f" {waiting} requests were in flight and count as spent." if waiting else ""
     return f"{len(ledger):,} answers are in {folder}; none of them is paid again.{lost} The same command goes on from here."
 
@@ -336,5 +271,5 @@ def require_answers(summary: Summary, plan_share: float) -> None:
         look = f'datagen sql {quote(str(summary.out))} "SELECT outcome, error, count(*) FROM unanswered GROUP BY ALL"'
         raise Unanswered(
             f"{summary.unanswered} rows were left without an answer: `{look}` says why. Failed ones are asked again by the same command; "
-            "truncated ones need a larger max_tokens, refused ones another prompt"
+            "refused ones need another prompt"
         )

@@ -84,6 +84,7 @@ def plan(**given: Any) -> None:
 @LEDGER
 @click.option("--push", is_flag=True, help="Push the release to the Hub when it is out.")
 @click.option("--yes", is_flag=True, help="Agree to a new major release where released rows would change.")
+@click.option("--wait/--no-wait", default=True, help="Wait for paid batches to come back, or leave (exit code 13) and be typed again later.")
 def build(push: bool, **given: Any) -> None:
     """Make a data set, or go on making it."""
     from datagen.build import Options, require_answers
@@ -176,6 +177,33 @@ def verify(folder: Path) -> None:
     from datagen.inspect import verify as run
 
     for line in run(folder):
+        click.echo(line)
+
+
+@ledger.command("import")
+@click.argument("folder", type=FOLDER)
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--requests", type=click.Path(path_type=Path, dir_okay=False), help="The batch's input file, if it is none of FILES.")
+@click.option("--label", default="", help="The endpoint's label in the spec. Default: the provider's own address.")
+@click.option("--max-tokens", type=click.IntRange(1), help="The spec's max_tokens, for requests that set none.")
+def import_(folder: Path, files: tuple[Path, ...], requests: Path | None, label: str, max_tokens: int | None) -> None:
+    """Take in answers paid for elsewhere: batch files of OpenAI or Anthropic, Curator's responses_N.jsonl. FOLDER as in verify."""
+    from datagen.asking.ledger.imports import place, take, told
+
+    for line in told(take(place(folder), files, requests, label, max_tokens)):
+        click.echo(line)
+
+
+@ledger.command()
+@click.argument("out", type=FOLDER)
+@click.argument("row_id")
+@LEDGER
+@click.option("--yes", is_flag=True, help="Do it; without, only say what would leave.")
+def forget(out: Path, row_id: str, ledger: Path | None, yes: bool) -> None:
+    """Take a row down: the answers that went into it, and all made from them, leave the ledger for good."""
+    from datagen.steps.takedown import takedown
+
+    for line in takedown(out, row_id, ledger or out / "ledger", yes):
         click.echo(line)
 
 

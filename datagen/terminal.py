@@ -9,7 +9,8 @@ from collections.abc import Callable
 from shlex import quote
 from typing import TextIO
 
-from datagen.build import Snapshot, Summary
+from datagen.build import Summary
+from datagen.running.show import Snapshot
 
 PLAIN_SECONDS = 5.0
 """Between two lines where there is no terminal."""
@@ -24,9 +25,13 @@ class Watcher:
         self._step, self._began, self._asked_before = "", clock(), 0
         self._drawn_at: float | None = None
         self._stopping = False
+        self._news = ""
 
     def __call__(self, snapshot: Snapshot) -> None:
         now = self._clock()
+        if snapshot.news != self._news:
+            self._news = snapshot.news
+            self._stream.write(f"\r\x1b[2K{snapshot.news}\n" if self._live else f"{snapshot.news}\n")
         if snapshot.step != self._step:
             if self._live and self._step:
                 self._stream.write("\n")
@@ -52,6 +57,8 @@ def drawn(snapshot: Snapshot, rate: float, seconds: float) -> str:
     bar = "#" * filled + "-" * (20 - filled)
     if snapshot.stopping:
         left = f"  stopping: {snapshot.in_flight} in flight may land; Ctrl-C again aborts"
+    if snapshot.trouble:
+        left += f"  [{snapshot.trouble}]"
     return f"{snapshot.step:<32.32} [{bar}] {snapshot.rows:>6,}/{snapshot.of:,} rows{answers}  {money}{left}"
 
 

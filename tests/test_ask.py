@@ -14,14 +14,18 @@ import pytest
 from wire_server import Reply, Seen, WireServer, chat, encoded, error
 
 from datagen.asking import ask as module
-from datagen.asking.ask import FAILURE_WINDOW, Asker, NotAsked, Seat
-from datagen.asking.governor import Gate, Governor, Limits
-from datagen.asking.ledger import Account, Ledger
+from datagen.asking import lanes
+from datagen.asking.ask import Asker, Deferred, NotAsked, Seat
+from datagen.asking.gate import Gate
+from datagen.asking.governor import Governor
+from datagen.asking.lanes import Limits, Purse
+from datagen.asking.ledger.accounts import Account
+from datagen.asking.ledger.book import Ledger
 from datagen.asking.prices import price_of, worst_case
 from datagen.asking.teachers import TEACHERS
 from datagen.asking.teachers.base import Endpoint
-from datagen.errors import BudgetReached, DatagenError, Interrupted, TeacherStopped, TooManyFailures
-from datagen.records import Outcome, Request, Response
+from datagen.errors import BudgetReached, DatagenError, Interrupted, TeacherPaused, TeacherStopped, TooManyFailures
+from datagen.records import Outcome, Request, Response, Spend
 
 PRICE = price_of("openai/own", {"input": 1.0, "output": 10.0})
 FINE = Reply(encoded(chat()))
@@ -40,7 +44,18 @@ class Desk:
     server: WireServer
 
     def account(self) -> Account:
-        return Ledger(self.ledger.folder, "").accounts.get("b", Account())
+        return account(self.ledger.folder)
+
+    async def ask(self, number: int = 0) -> Response:
+        """As a step does: the answer, and how it was judged."""
+        answer = await self.asker.ask(question(number), "t")
+        if answer.asked:
+            self.asker.judged("t", answer.response.outcome)
+        return answer.response
+
+
+def account(folder: Path) -> Account:
+    return Ledger(folder, "").accounts.get("b", {}).get("t", Account())
 
 
 def question(number: int = 0) -> Request:
@@ -55,16 +70,18 @@ def at_desk(
     in_flight: int = 8,
     timeout: float = 20.0,
     paying: bool = True,
+    batch: bool = False,
 ) -> None:
     async def go() -> None:
         async with WireServer(script) as server:
             endpoint = Endpoint("openai", f"{server.url}/v1", "key", timeout, in_flight, simulated=False, native_schema=True)
             teacher = TEACHERS.get("openai")(endpoint)
             ledger = Ledger(folder, "b")
-            governor = Governor({"t": Limits(in_flight)}, cap, Ledger(folder, "").accounts.get("b", Account()).committed)
+            governor = Governor({"t": Limits(in_flight)}, Purse(cap), {"t": account(folder).committed})
             gate = Gate(governor)
             try:
-                await work(Desk(Asker(ledger, gate, {"t": Seat("t", teacher, PRICE, attempts=3)}, paying), ledger, governor, gate, server))
+                asker = Asker(ledger, gate, {"t": Seat("t", teacher, PRICE, attempts=3, batch=batch)}, paying)
+                await work(Desk(asker, ledger, governor, gate, server))
             finally:
                 await teacher.close()
                 ledger.close()
@@ -79,25 +96,25 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_answer_is_recorded_before_it_is_handed_on_and_never_asked_for_again(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
-        response = await desk.asker.ask(question(), "t")
+        response = await desk.ask()
         assert (response.outcome, response.text, response.cost) == (Outcome.ANSWERED, "42", 20 * 1000 + 5 * 10_000)
         assert Ledger(tmp_path, "").get(question().key) == response  # another process sees it already
-        assert await desk.asker.ask(question(), "t") == response and len(desk.server.seen) == 1
+        assert await desk.ask() == response and len(desk.server.seen) == 1
         assert desk.governor.money() == (response.cost, 0) and desk.governor.in_flight() == {"t": 0}
-        assert desk.account().committed == response.cost and desk.asker.asked == {question().key}
+        assert desk.account().committed == Spend(response.cost, 25, 1) and desk.asker.asked == 1
 
     at_desk(tmp_path, [FINE], work)
 
     async def later(desk: Desk) -> None:
-        assert (await desk.asker.ask(question(), "t")).text == "42"
-        assert desk.server.seen == [] and desk.asker.asked == set()
+        assert (await desk.ask()).text == "42"
+        assert desk.server.seen == [] and desk.asker.asked == 0
 
     at_desk(tmp_path, [BROKEN], later)
 
 
 def test_what_two_rows_ask_alike_is_asked_once(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
-        answers = await asyncio.gather(*(desk.asker.ask(question(number % 3), "t") for number in range(60)))
+        answers = await asyncio.gather(*(desk.ask(number % 3) for number in range(60)))
         assert len(desk.server.seen) == 3 and all(answer.text == "42" for answer in answers)
         others = [replace(question(), sample=1), replace(question(), attempt=1)]
         await asyncio.gather(*(desk.asker.ask(other, "t") for other in others))
@@ -108,7 +125,7 @@ def test_what_two_rows_ask_alike_is_asked_once(tmp_path: Path) -> None:
 
 def test_a_row_that_gives_up_does_not_take_the_answer_from_the_others(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
-        first, second = (asyncio.ensure_future(desk.asker.ask(question(), "t")) for _ in range(2))
+        first, second = (asyncio.ensure_future(desk.ask()) for _ in range(2))
         await asyncio.sleep(0)
         first.cancel()
         assert (await second).text == "42" and first.cancelled()
@@ -119,20 +136,20 @@ def test_a_row_that_gives_up_does_not_take_the_answer_from_the_others(tmp_path: 
 
 def test_waiting_for_a_limit_is_not_an_attempt_and_costs_nothing(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
-        response = await desk.asker.ask(question(), "t")  # ten refusals, and only three attempts
+        response = await desk.ask()  # ten refusals, and only three attempts
         assert response.outcome is Outcome.ANSWERED and len(desk.server.seen) == 11
-        assert desk.account().committed == response.cost and desk.governor.money() == (response.cost, 0)
+        assert desk.account().committed.cost == response.cost and desk.governor.money() == (response.cost, 0)
 
     at_desk(tmp_path, [BUSY] * 10 + [FINE], work)
 
 
 def test_an_attempt_that_may_have_been_billed_counts_as_spent(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
-        response = await desk.asker.ask(question(), "t")
+        response = await desk.ask()
         assert PRICE is not None
         worst = worst_case(PRICE, question(), 50)
         assert response.outcome is Outcome.ANSWERED and desk.governor.money() == (response.cost + 2 * worst, 0)
-        assert desk.account().possible == 2 * worst and desk.account().committed == response.cost + 2 * worst
+        assert desk.account().possible.cost == 2 * worst and desk.account().committed.cost == response.cost + 2 * worst
 
     at_desk(tmp_path, [BROKEN, Reply(how="reset"), FINE], work)
 
@@ -140,14 +157,14 @@ def test_an_attempt_that_may_have_been_billed_counts_as_spent(tmp_path: Path) ->
 def test_a_request_that_fails_to_the_end_is_failed_and_asked_again_by_the_next_run_only(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
         for _ in range(2):
-            response = await desk.asker.ask(question(), "t")
+            response = await desk.ask()
             assert response.outcome is Outcome.FAILED and response.error
         assert len(desk.server.seen) == 3
 
     at_desk(tmp_path, [BROKEN], work)
 
     async def later(desk: Desk) -> None:
-        assert (await desk.asker.ask(question(), "t")).outcome is Outcome.ANSWERED
+        assert (await desk.ask()).outcome is Outcome.ANSWERED
 
     at_desk(tmp_path, [FINE], later)
 
@@ -155,9 +172,9 @@ def test_a_request_that_fails_to_the_end_is_failed_and_asked_again_by_the_next_r
 def test_a_request_the_provider_rejects_is_final_and_costs_nothing(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
         for _ in range(2):
-            response = await desk.asker.ask(question(), "t")
+            response = await desk.ask()
             assert response.outcome is Outcome.REJECTED and response.cost == 0
-        assert len(desk.server.seen) == 1 and desk.account().committed == 0
+        assert len(desk.server.seen) == 1 and desk.account().committed == Spend()
 
     at_desk(tmp_path, [Reply(error("openai", "invalid_request_error", "no"), 400)], work)
 
@@ -165,10 +182,10 @@ def test_a_request_the_provider_rejects_is_final_and_costs_nothing(tmp_path: Pat
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_provider_that_refuses_to_go_on_ends_the_run(tmp_path: Path, status: int) -> None:
     async def work(desk: Desk) -> None:
-        results = await asyncio.gather(*(desk.asker.ask(question(number), "t") for number in range(50)), return_exceptions=True)
+        results = await asyncio.gather(*(desk.ask(number) for number in range(50)), return_exceptions=True)
         assert all(isinstance(result, TeacherStopped) and "teacher 't'" in str(result) for result in results)
         assert len(desk.server.seen) <= 8  # those in flight at that moment
-        assert desk.account().committed == 0 and len(desk.ledger) == 0
+        assert desk.account().committed == Spend() and len(desk.ledger) == 0
 
     at_desk(tmp_path, [Reply(error("openai", "invalid_request_error", "no such key"), status)], work)
 
@@ -179,11 +196,12 @@ def test_when_too_much_comes_to_nothing_the_run_ends(tmp_path: Path) -> None:
         return Reply(error("openai", "invalid_request_error", "odd"), 400) if number % 4 == 0 else FINE
 
     async def work(desk: Desk) -> None:
-        results = await asyncio.gather(*(desk.asker.ask(question(number), "t") for number in range(400)), return_exceptions=True)
+        results = await asyncio.gather(*(desk.ask(number) for number in range(400)), return_exceptions=True)
         kinds = Counter(type(result).__name__ for result in results)
-        assert kinds["TooManyFailures"] > 300 and kinds["Response"] >= FAILURE_WINDOW and set(kinds) == {"TooManyFailures", "Response"}
+        assert kinds["TooManyFailures"] > 300 and kinds["Response"] >= 50 and set(kinds) == {"TooManyFailures", "Response"}
         failure = next(result for result in results if isinstance(result, TooManyFailures))
-        assert "of the last 50 requests came to nothing" in str(failure) and len(desk.server.seen) == kinds["Response"] == len(desk.ledger)
+        assert "of the last 50 answers of teacher 't' were rejected" in str(failure)
+        assert len(desk.server.seen) == kinds["Response"] == len(desk.ledger)
 
     at_desk(tmp_path, script, work)
 
@@ -193,18 +211,18 @@ def test_the_cap_holds_and_every_answer_that_was_paid_is_kept(tmp_path: Path) ->
     cap = 3 * worst_case(PRICE, question(), 50)
 
     async def work(desk: Desk) -> None:
-        results = await asyncio.gather(*(desk.asker.ask(question(number), "t") for number in range(100)), return_exceptions=True)
+        results = await asyncio.gather(*(desk.ask(number) for number in range(100)), return_exceptions=True)
         answers = [result for result in results if isinstance(result, Response)]
         assert answers and all(isinstance(result, Response | BudgetReached) for result in results)
         assert len(answers) == len(desk.server.seen) == len(Ledger(tmp_path, ""))
-        assert desk.account().committed <= cap and desk.governor.money()[1] == 0
-        assert cap - desk.account().committed < worst_case(PRICE, question(), 50)  # nothing more would have fitted
+        assert desk.account().committed.cost <= cap and desk.governor.money()[1] == 0
+        assert cap - desk.account().committed.cost < worst_case(PRICE, question(), 50)  # nothing more would have fitted
 
     at_desk(tmp_path, [FINE], work, cap)
 
     async def later(desk: Desk) -> None:
         with pytest.raises(BudgetReached):
-            await desk.asker.ask(question(999), "t")
+            await desk.ask(999)
         assert desk.server.seen == []
 
     at_desk(tmp_path, [FINE], later, cap)
@@ -221,7 +239,7 @@ def test_a_drain_lands_what_is_in_flight_and_does_not_wait_for_a_long_retry_afte
     async def work(desk: Desk) -> None:
         async def asked(number: int) -> Response | DatagenError:
             try:
-                return await desk.asker.ask(question(number), "t")
+                return await desk.ask(number)
             except DatagenError as error:
                 return error
 
@@ -243,18 +261,49 @@ def test_a_drain_lands_what_is_in_flight_and_does_not_wait_for_a_long_retry_afte
 def test_a_replay_asks_nobody(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
         with pytest.raises(NotAsked, match=question().key):
-            await desk.asker.ask(question(), "t")
+            await desk.ask()
         assert desk.server.seen == [] and not list(tmp_path.glob("*.jsonl"))
 
     at_desk(tmp_path, [FINE], work, paying=False)
 
 
+def test_a_teacher_asked_in_batches_defers_what_the_ledger_lacks(tmp_path: Path) -> None:
+    async def work(desk: Desk) -> None:
+        with pytest.raises(Deferred) as deferred:
+            await desk.ask()
+        assert deferred.value.request == question() and deferred.value.teacher == "t" and desk.server.seen == []
+        desk.ledger.record(question(), "t", Response(Outcome.ANSWERED, "42"), Spend(7, 7, 1))
+        assert (await desk.ask()).text == "42"
+
+    at_desk(tmp_path, [FINE], work, batch=True)
+
+
+def test_an_outage_is_probed_and_spends_no_attempts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty failures in a row, and only three attempts: those of probes do not count."""
+    monkeypatch.setattr(lanes, "PROBE_FIRST", 0.001)
+    monkeypatch.setattr(lanes, "PROBE_MOST", 0.002)
+
+    async def work(desk: Desk) -> None:
+        answers = await asyncio.gather(*(desk.ask(number) for number in range(12)))
+        assert all(answer.outcome is Outcome.ANSWERED for answer in answers)
+
+    at_desk(tmp_path, [Reply(how="reset")] * 40 + [FINE], work, in_flight=4)
+
+
+def test_a_used_up_quota_pauses_the_build(tmp_path: Path) -> None:
+    async def work(desk: Desk) -> None:
+        with pytest.raises(TeacherPaused, match="pauses"):
+            await desk.ask()
+
+    at_desk(tmp_path, [Reply(error("openai", "insufficient_quota", "You exceeded your current quota"), 429)], work)
+
+
 def test_a_body_that_cannot_be_read_is_tried_again_and_a_truncated_answer_is_not(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
-        first = await desk.asker.ask(question(), "t")
-        second = await desk.asker.ask(question(1), "t")
+        first = await desk.ask()
+        second = await desk.ask(1)
         assert (first.outcome, second.outcome, len(desk.server.seen)) == (Outcome.ANSWERED, Outcome.TRUNCATED, 3)
-        assert (await desk.asker.ask(question(1), "t")) == second and len(desk.server.seen) == 3
+        assert (await desk.ask(1)) == second and len(desk.server.seen) == 3
 
     at_desk(tmp_path, [Reply(b'{"half": '), FINE, Reply(encoded(chat(finish="length")))], work)
 
@@ -263,7 +312,7 @@ def test_a_teacher_that_does_not_count_is_charged_the_worst_case(tmp_path: Path)
     body: dict[str, Any] = {**chat(), "usage": None}
 
     async def work(desk: Desk) -> None:
-        response = await desk.asker.ask(question(), "t")
+        response = await desk.ask()
         assert PRICE is not None and response.cost == worst_case(PRICE, question(), 50)
 
     at_desk(tmp_path, [Reply(encoded(body))], work)

@@ -8,16 +8,19 @@ from collections.abc import Sequence
 
 import pytest
 
-from datagen.asking.governor import ELSEWHERE, Ended, Gate, Governor, Grant, Limits, Need
+from datagen.asking.gate import ELSEWHERE, Gate
+from datagen.asking.governor import Governor, Grant
+from datagen.asking.lanes import Ended, Limits, Need, Purse
 from datagen.errors import BudgetReached, Interrupted, TooManyFailures
+from datagen.records import Spend
 
 
 def governor(cap: int | None = None, **limits: int) -> Governor:
-    return Governor({"t": Limits(**{"in_flight": 1000, **limits})}, cap, 0)
+    return Governor({"t": Limits(**{"in_flight": 1000, **limits})}, Purse(cap), {})
 
 
-def need(cost: int = 0) -> Need:
-    return Need(cost, 1, 1)
+def need(cost: int = 0, rank: int = 0) -> Need:
+    return Need(Spend(cost, 2, 1), 4, 1, rank)
 
 
 def test_what_is_admitted_goes_in_order_and_no_more_than_fit() -> None:
@@ -35,10 +38,45 @@ def test_what_is_admitted_goes_in_order_and_no_more_than_fit() -> None:
             most = max(most, flying)
             await asyncio.sleep(0)
             flying -= 1
-            gate.settle("t", Ended(need(), 0))
+            gate.settle("t", Ended(need(), Spend(0)))
 
         await asyncio.gather(*(one(number) for number in range(200)))
         assert most == 3 and order == list(range(200)) and gate.waiting() == 0
+
+    asyncio.run(go())
+
+
+def test_later_steps_go_first_so_a_judge_never_waits_behind_chapters() -> None:
+    async def go() -> None:
+        gate = Gate(governor(in_flight=1))
+        order: list[int] = []
+
+        async def one(rank: int) -> None:
+            await gate.admit("t", need(rank=rank))
+            order.append(rank)
+            gate.settle("t", Ended(need(rank=rank), Spend()))
+
+        await gate.admit("t", need())
+        chapters = [asyncio.ensure_future(one(1)) for _ in range(100)]
+        await asyncio.sleep(0)
+        judges = [asyncio.ensure_future(one(3)) for _ in range(20)]
+        await asyncio.sleep(0)
+        gate.settle("t", Ended(need(), Spend()))
+        await asyncio.gather(*chapters, *judges)
+        assert order == [3] * 20 + [1] * 100
+
+    asyncio.run(go())
+
+
+def test_a_stop_that_the_governor_decides_turns_everybody_away() -> None:
+    async def go() -> None:
+        books = governor()
+        gate = Gate(books)
+        for _ in range(50):
+            gate.judged("t", "refused")
+        waiting = [asyncio.ensure_future(gate.admit("t", need())) for _ in range(3)]
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(result, TooManyFailures) and "refused" in str(result) for result in results)
 
     asyncio.run(go())
 
@@ -52,8 +90,8 @@ def test_cancelled_waiters_give_their_place_back() -> None:
         waiting = [asyncio.ensure_future(gate.admit("t", need(10))) for _ in range(4)]
         await asyncio.sleep(0)
         waiting[0].cancel()  # while it waits
-        gate.settle("t", Ended(need(10), 1))
-        gate.settle("t", Ended(need(10), 1))
+        gate.settle("t", Ended(need(10), Spend(1)))
+        gate.settle("t", Ended(need(10), Spend(1)))
         waiting[1].cancel()  # admitted, but it has not heard of it
         await asyncio.wait(waiting, timeout=5)
         assert [task.cancelled() for task in waiting] == [True, True, False, False] and all(task.done() for task in waiting)
@@ -75,7 +113,7 @@ def test_close_turns_away_what_waits_and_what_comes_and_wakes_what_rests() -> No
         assert len(results) == 21 and all(isinstance(result, TooManyFailures) for result in results)
         with pytest.raises(TooManyFailures):
             await gate.admit("t", need())
-        gate.settle("t", Ended(need(), 0))  # what is in flight lands
+        gate.settle("t", Ended(need(), Spend(0)))  # what is in flight lands
         assert books.in_flight() == {"t": 0}
         plain = Gate(books)
         plain.close()
@@ -98,12 +136,12 @@ def test_a_request_that_no_longer_fits_waits_for_money_in_flight_and_is_refused_
         cheap = asyncio.ensure_future(gate.admit("t", need(5)))
         await asyncio.sleep(0)
         assert not any(task.done() for task in dear)
-        gate.settle("t", Ended(need(90), 20))  # room for one of them, and for the cheap one
+        gate.settle("t", Ended(need(90), Spend(20)))  # room for one of them, and for the cheap one
         results = await asyncio.wait_for(asyncio.gather(dear[0], return_exceptions=True), 5)
-        assert results == [None] and not dear[1].done()
-        gate.settle("t", Ended(need(50), 50))
-        assert await asyncio.wait_for(cheap, 5) is None  # it fits, though it stands behind forty that do not
-        gate.settle("t", Ended(need(5), 5))
+        assert results == [False] and not dear[1].done()
+        gate.settle("t", Ended(need(50), Spend(50)))
+        assert await asyncio.wait_for(cheap, 5) is False  # it fits, though it stands behind forty that do not
+        gate.settle("t", Ended(need(5), Spend(5)))
         turned = await asyncio.wait_for(asyncio.gather(*dear[1:], return_exceptions=True), 5)
         assert all(isinstance(result, BudgetReached) for result in turned)
 
@@ -121,7 +159,7 @@ def test_waiting_at_a_rate_limit_costs_no_storm_of_questions() -> None:
             return super().lease(teacher, needs)
 
     async def go() -> None:
-        books = Counting({"t": Limits(1000, requests_per_minute=1200)}, None, 0)
+        books = Counting({"t": Limits(1000, requests_per_minute=1200)}, Purse(), {})
         gate = Gate(books)
         waiting = [asyncio.ensure_future(gate.admit("t", need())) for _ in range(500)]
         await asyncio.sleep(0.5)
@@ -152,6 +190,9 @@ class Elsewhere:
     def settle(self, teacher: str, ended: Sequence[Ended]) -> asyncio.Future[None]:
         return asyncio.ensure_future(self._later("settle", teacher, ended))  # type: ignore[arg-type]
 
+    def judged(self, teacher: str, outcomes: Sequence[str]) -> asyncio.Future[None]:
+        return asyncio.ensure_future(self._later("judged", teacher, outcomes))  # type: ignore[arg-type]
+
 
 def test_workers_that_share_a_governor_elsewhere_all_get_their_turn() -> None:
     """A place that another worker frees is seen, though nobody tells the one that waits for it."""
@@ -163,15 +204,15 @@ def test_workers_that_share_a_governor_elsewhere_all_get_their_turn() -> None:
         async def one(gate: Gate) -> None:
             await gate.admit("t", need())
             await asyncio.sleep(0)
-            gate.settle("t", Ended(need(), 0))
+            gate.settle("t", Ended(need(), Spend(0)))
 
         await gates[0].admit("t", need())
         await gates[0].admit("t", need())
         others = [asyncio.ensure_future(one(gate)) for gate in gates[1:] for _ in range(10)]
         await asyncio.sleep(ELSEWHERE / 2)
         assert not any(task.done() for task in others)
-        gates[0].settle("t", Ended(need(), 0))
-        gates[0].settle("t", Ended(need(), 0))
+        gates[0].settle("t", Ended(need(), Spend(0)))
+        gates[0].settle("t", Ended(need(), Spend(0)))
         await asyncio.wait_for(asyncio.gather(*others), 20)
         await asyncio.sleep(2 * ELSEWHERE)
         assert books.in_flight() == {"t": 0}

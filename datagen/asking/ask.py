@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import itertools
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from datagen.asking.governor import Ended, Gate, Need
-from datagen.asking.ledger import Ledger
-from datagen.asking.prices import TokenPrice, cost, worst_case
-from datagen.asking.teachers.base import Teacher
-from datagen.errors import FAULTS, LedgerError, TeacherFault, TeacherStopped, TooManyFailures
-from datagen.records import Outcome, Request, Response, Usage
+from datagen.asking.gate import Gate
+from datagen.asking.lanes import Ended, Need
+from datagen.asking.ledger.book import Ledger
+from datagen.asking.prices import TokenPrice, cost, input_bound, worst_case
+from datagen.asking.teachers.base import HeaderLimits, Teacher
+from datagen.errors import FAULTS, LedgerError, TeacherFault, TeacherPaused, TeacherStopped
+from datagen.records import Outcome, Request, Response, Spend, Usage
 
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 30.0
 """Seconds before the second attempt, doubled up to the most."""
 SHORTEST = 0.1
 """Seconds at least between two attempts: limits that reset within milliseconds would be asked hundreds of times a second."""
-FAILURE_WINDOW, FAILURE_SHARE = 50, 0.2
-"""A build stops when this share of the last so many requests came to nothing."""
+PROBES = 10
+"""Failed probes of one request that are no attempts: it may be the request that brings the teacher down."""
+LOOK_SECONDS = 0.25
+"""How often a teacher's headers are looked at for its limits: reading them costs more than counting."""
 
 
 class NotAsked(Exception):
     """The ledger has no answer and nothing may be paid now (`datagen plan` replays the line this way)."""
+
+
+class Deferred(Exception):
+    """The ledger has no answer, and the teacher is asked in paid batches: the row waits for the next round."""
+
+    def __init__(self, request: Request, teacher: str) -> None:
+        super().__init__(request.key)
+        self.request = request
+        self.teacher = teacher
 
 
 @dataclass(frozen=True)
@@ -35,74 +48,120 @@ class Seat:
     price: TokenPrice | None
     """None where the spec waives the price by name."""
     attempts: int
+    batch: bool = False
+    """Asked in paid batches, between two walks of the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an ask gives."""
+
+    response: Response
+    asked: bool
+    """A teacher answered in this run; else the ledger did."""
 
 
 class Asker:
     """Asks teachers for one worker. What two rows ask alike is asked once."""
 
-    def __init__(self, ledger: Ledger, gate: Gate, seats: Mapping[str, Seat], paying: bool = True) -> None:
-        self.asked: set[str] = set()
-        """Keys answered by a teacher in this run, rather than by the ledger."""
+    def __init__(
+        self, ledger: Ledger, gate: Gate, seats: Mapping[str, Seat], paying: bool = True, ranks: Mapping[str, int] | None = None, worker: int = 0
+    ) -> None:
+        """`ranks`: step -> its number in the line; `worker` tells the requests of several workers apart."""
+        self.asked = 0
+        """Answers that a teacher gave in this run."""
+        self.given_up: dict[str, str] = {}
+        """Key -> why no batch of this run answered it."""
         self._ledger = ledger
         self._gate = gate
         self._seats = seats
         self._paying = paying
+        self._ranks = ranks or {}
+        self._tickets = itertools.count(worker << 40)
         self._pending: dict[str, asyncio.Future[Response]] = {}
-        self._recent: deque[bool] = deque(maxlen=FAILURE_WINDOW)
+        self._looked: dict[str, float] = {}
 
-    async def ask(self, request: Request, teacher: str, step: str = "") -> Response:
-        """The answer `step` needs; a bad one is no error. Raises BudgetReached, TeacherStopped, TooManyFailures or Interrupted."""
+    async def ask(self, request: Request, teacher: str, step: str = "") -> Answer:
+        """The answer `step` needs; a bad one is no error.
+
+        Raises BudgetReached, TeacherStopped, TooManyFailures or Interrupted when nothing more is sent, Deferred where the teacher is
+        asked in batches, NotAsked where nothing may be paid.
+        """
         recorded = self._ledger.get(request.key)
         if recorded is not None:
-            return recorded
+            return Answer(recorded, asked=False)
+        pending = self._pending.get(request.key)
+        if pending is not None:
+            return Answer(await asyncio.shield(pending), asked=False)
         if not self._paying:
             raise NotAsked(request.key)
-        if request.key not in self._pending:
-            self._pending[request.key] = asyncio.ensure_future(self._answered(request, self._seats[teacher]))
-            self._pending[request.key].add_done_callback(lambda done: self._forget(request.key, done))
-        return await asyncio.shield(self._pending[request.key])
+        seat = self._seats[teacher]
+        if seat.batch and request.key in self.given_up:
+            return Answer(Response(Outcome.FAILED, error=self.given_up[request.key]), asked=False)
+        if seat.batch:
+            raise Deferred(request, teacher)
+        asking = asyncio.ensure_future(self._answered(request, seat, self._ranks.get(step, 0)))
+        self._pending[request.key] = asking
+        asking.add_done_callback(lambda done: self._forget(request.key, done))
+        return Answer(await asyncio.shield(asking), asked=True)
 
-    async def _answered(self, request: Request, seat: Seat) -> Response:
+    def judged(self, teacher: str, outcome: Outcome) -> None:
+        """Tell how a fresh answer ended once it has been parsed: too many bad ones stop the build."""
+        self._gate.judged(teacher, str(outcome))
+
+    async def _answered(self, request: Request, seat: Seat, rank: int) -> Response:
         """Attempt after attempt until there is an outcome; it is in the ledger when this returns."""
-        need = _need(request, seat)
-        spent_attempts = waits = 0
+        attempts = waits = probes = 0
         while True:
-            await self._gate.admit(seat.name, need)
-            self._written(lambda: self._ledger.reserve(request, need.cost))
-            response = await self._attempt(request, seat, need)
+            need = replace(need_of(request, seat.price), rank=rank, ticket=next(self._tickets), tried=attempts)
+            probe = await self._gate.admit(seat.name, need)
+            self._written(lambda need=need: self._ledger.reserve(request, seat.name, need.worst))  # type: ignore[misc]
+            response, used = await self._attempt(request, seat, need)
             if isinstance(response, Response):
                 break
             policy = FAULTS[response.kind]
-            spent_attempts, waits = spent_attempts + (not policy.waits), waits + policy.waits
-            if not policy.again or spent_attempts >= seat.attempts:
-                response = _given_up(response)
+            probes += probe
+            if policy.waits or (probe and probes <= PROBES):
+                waits += 1
+            else:
+                attempts += 1
+            if not policy.again or attempts >= seat.attempts:
+                response, used = _given_up(response), Spend()
                 break
-            await self._gate.rest(_delay(response, spent_attempts or waits))
-        self._written(lambda: self._ledger.record(request, response))
-        self.asked.add(request.key)
-        self._watch(response)
+            await self._gate.rest(_delay(response, attempts or waits))
+        self._written(lambda: self._ledger.record(request, seat.name, response, used))
+        self.asked += 1
         return response
 
-    async def _attempt(self, request: Request, seat: Seat, need: Need) -> Response | TeacherFault:
-        """Send once. A fault is noted with what it may have cost; `stopped` ends the run."""
-        paid = need.cost  # until something else is known, it may have been billed
-        overloaded, retry_after = False, 0.0
+    async def _attempt(self, request: Request, seat: Seat, need: Need) -> tuple[Response | TeacherFault, Spend]:
+        """Send once; with what it used. A fault is noted with what it may have cost; `stopped` and `exhausted` end the run."""
+        ended = Ended(need, need.worst, "transient")  # until something else is known, it may have been billed
         try:
             response = await seat.teacher.answer(request)
-            if seat.price and response.usage != Usage():  # a server that does not count may have charged the worst case
-                paid = cost(seat.price, response.usage)
-            return replace(response, cost=paid)
+            used = spent(seat.price, response.usage, need.worst)
+            usage = response.usage
+            ended = Ended(need, used, None, 0.0, usage.input, usage.output, self._headers(seat))
+            return replace(response, cost=used.cost), used
         except TeacherFault as fault:
-            paid = need.cost if FAULTS[fault.kind].maybe_billed else 0
-            overloaded, retry_after = FAULTS[fault.kind].waits, fault.retry_after or 0.0
-            self._ledger.fault(request, fault, paid)
-            if fault.kind == "stopped":
-                stop = TeacherStopped(f"teacher {seat.name!r}: {fault}")
+            policy = FAULTS[fault.kind]
+            used = need.worst if policy.maybe_billed else Spend()
+            ended = Ended(need, used, fault.kind, fault.retry_after or 0.0, heard=fault.status is not None)
+            self._ledger.fault(request, seat.name, fault, used)
+            if fault.kind in ("stopped", "exhausted"):
+                stop = _stop(seat.name, fault)
                 self._gate.close(stop)
                 raise stop from fault
-            return fault
+            return fault, used
         finally:
-            self._gate.settle(seat.name, Ended(need, paid, overloaded, retry_after))
+            self._gate.settle(seat.name, ended)
+
+    def _headers(self, seat: Seat) -> HeaderLimits | None:
+        """The teacher's own limits, now and then."""
+        now = time.monotonic()
+        if now - self._looked.get(seat.name, 0.0) < LOOK_SECONDS:
+            return None
+        self._looked[seat.name] = now
+        return seat.teacher.limits()
 
     def _written(self, write: Callable[[], None]) -> None:
         """A ledger that cannot be written stops the asking: what could not be recorded would be paid again."""
@@ -112,13 +171,6 @@ class Asker:
             self._gate.close(error)
             raise
 
-    def _watch(self, response: Response) -> None:
-        """Stop admitting when too many requests come to nothing."""
-        self._recent.append(response.outcome in (Outcome.FAILED, Outcome.REJECTED))
-        if len(self._recent) == FAILURE_WINDOW and sum(self._recent) >= FAILURE_SHARE * FAILURE_WINDOW:
-            share = sum(self._recent) / FAILURE_WINDOW
-            self._gate.close(TooManyFailures(f"{share:.0%} of the last {FAILURE_WINDOW} requests came to nothing; the last said: {response.error}"))
-
     def _forget(self, key: str, done: asyncio.Future[Response]) -> None:
         if done.cancelled() or done.exception() is not None:
             self._pending.pop(key, None)
@@ -126,11 +178,24 @@ class Asker:
             self._pending.pop(key, None)  # the ledger answers from now on; a failed one is not asked again in this run
 
 
-def _need(request: Request, seat: Seat) -> Need:
+def need_of(request: Request, price: TokenPrice | None) -> Need:
+    """What a request may take: its worst case, and what is expected of it."""
     most = int(request.params.get("max_tokens", 0))
-    worst = worst_case(seat.price, request, most) if seat.price else 0
-    characters = sum(len(text) for _, text in request.messages)
-    return Need(worst, characters // 4 + 8, most)
+    worst = Spend(worst_case(price, request, most) if price else 0, input_bound(request) + most, 1)
+    return Need(worst, sum([len(text) for _, text in request.messages]), most)
+
+
+def spent(price: TokenPrice | None, usage: Usage, worst: Spend) -> Spend:
+    """What an answer used. A server that does not count may have charged the worst case."""
+    if not (usage.input or usage.output):
+        return worst
+    return Spend(cost(price, usage) if price else 0, usage.input + usage.output, 1)
+
+
+def _stop(teacher: str, fault: TeacherFault) -> TeacherStopped:
+    if fault.kind == "exhausted":
+        return TeacherPaused(f"teacher {teacher!r} has used up a quota or a spend limit, so the build pauses: {fault}")
+    return TeacherStopped(f"teacher {teacher!r}: {fault}")
 
 
 def _given_up(fault: TeacherFault) -> Response:

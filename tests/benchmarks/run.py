@@ -1,8 +1,14 @@
 """`make bench`: datagen beside a bare SDK loop, against an independent fake teacher, in the same run.
 
-    python tests/benchmarks/run.py [--rows 5120] [--latency 1] [--in-flight 256] [--repeat 3] [--runtime local]
+    python tests/benchmarks/run.py [a b c d e limits ledger memory] [--repeat 3] [--runtime local]
 
-Prints one line a run and the ratios: ideal/wall (ideal = rows / in flight x latency), and our wall against the bare loop's.
+a  1 s latency, 256 in flight: ideal / wall (ideal = rows / in flight x latency), our wall against the bare loop's, first request, CPU
+b  no latency, one core for the client: requests a second against the bare loop's
+c  faults (5 % 429, 2 % 500, 1 % reset, 0.5 % malformed) at 0.2 s: all rows accounted for, wall
+d  kill -9 at half (lognormal .5 s), then again: recorded and paid again
+e  again after success: requests, wall
+limits  a server that enforces 3,000 requests and 1 M tokens a minute: share of the limit used, 429s
+ledger, memory: the figures of tests/benchmarks/ledger.py and memory.py
 """
 
 from __future__ import annotations
@@ -11,31 +17,249 @@ import argparse
 import json
 import os
 import resource
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
 SPEC = """\
 name: bench
 seeds: {{table: seeds.jsonl}}
 teachers:
-  writer: {{model: openai/gpt-4o-mini, base_url: '{url}', label: bench, max_tokens: 800, max_in_flight: {in_flight}}}
+  writer: {{model: {model}, base_url: '{url}', label: bench, max_tokens: 800, max_in_flight: {in_flight}{more}}}
 steps:
   - {{name: text, ask: say, of: writer}}
 release: {{format: text}}
 """
+FAULTS = {"p429": 0.05, "p500": 0.02, "preset": 0.01, "pmalformed": 0.005, "retry_after": 1.0}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One fake teacher, one folder of specs, and the ways to run a client against them."""
+
+    port: int
+    work: Path
+    runtime: str
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def seeds(self, rows: int) -> Path:
+        path = self.work / "seeds.jsonl"
+        path.write_text("".join(json.dumps({"prompt": f"Write a short explanation of topic number {n} in plain words."}) + "\n" for n in range(rows)))
+        return path
+
+    def spec(self, in_flight: int, more: str = "", model: str = "openai/gpt-4o-mini", url: str = "") -> Path:
+        (self.work / "prompts").mkdir(exist_ok=True)
+        (self.work / "prompts" / "say.md.j2").write_text("{{ prompt }}\n")
+        path = self.work / "bench.yaml"
+        path.write_text(SPEC.format(model=model, url=url or self.url, in_flight=in_flight, more=more))
+        return path
+
+    def config(self, **options: Any) -> None:
+        clean = {"latency": "fixed:0", "p429": 0.0, "p500": 0.0, "preset": 0.0, "pmalformed": 0.0, "phang": 0.0}
+        self.post("/config", json.dumps(clean | options).encode())
+
+    def post(self, path: str, body: bytes = b"") -> None:
+        urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=body, method="POST"))
+
+    def stats(self) -> dict[str, Any]:
+        return json.load(urllib.request.urlopen(f"http://127.0.0.1:{self.port}/stats"))
+
+    def ours(self, out: Path, spec: Path | None = None) -> list[str]:
+        return ["-m", "datagen.cli", "build", "--spec", str(spec or self.work / "bench.yaml"), "--out", str(out), "--runtime", self.runtime]
+
+    def bare(self, in_flight: int) -> list[str]:
+        return [str(HERE / "bare.py"), self.url, str(self.work / "seeds.jsonl"), str(in_flight), str(self.work / "bare.jsonl")]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One whole client process, as it and the server saw it. Times in seconds."""
+
+    wall: float
+    published: float
+    """Until the shards stood (report and exit come after); the wall where there are none."""
+    cpu: float
+    first: float
+    """From the start of the process to its first request."""
+    span: float
+    """First arrival to last answer, at the server."""
+    stats: dict[str, Any]
+    code: int
+    said: str
+
+
+def run(bench: Bench, arguments: list[str], out: Path | None = None, pinned: bool = False, allow: tuple[int, ...] = (0,)) -> Run:
+    """Run a client to its end. `pinned`: on one core of its own."""
+    bench.post("/reset")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    began, wall_clock = time.monotonic(), time.time()
+    command = [*(["taskset", "-c", "0"] if pinned else []), sys.executable, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    wall = time.monotonic() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode not in allow:
+        raise SystemExit(f"{' '.join(arguments[:3])} failed ({done.returncode}): {done.stderr[-800:]}")
+    stats = bench.stats()
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    manifest = out / "manifest.json" if out else None
+    published = manifest.stat().st_mtime - wall_clock if manifest and manifest.exists() else wall
+    first = stats["first"] - wall_clock if stats["first"] else 0.0
+    span = stats["last_done"] - stats["first"] if stats["first"] and stats["last_done"] else 0.0
+    return Run(wall, published, cpu, first, span, stats, done.returncode, done.stdout + done.stderr)
+
+
+def scenario_a(bench: Bench, repeat: int, rows: int = 5120, in_flight: int = 256) -> None:
+    bench.seeds(rows)
+    bench.spec(in_flight)
+    bench.config(latency="fixed:1")
+    ideal, shares = rows / in_flight, []
+    for number in range(repeat):
+        out = bench.work / f"a{number}"
+        bare, ours = run(bench, bench.bare(in_flight)), run(bench, bench.ours(out), out)
+        shares.append(bare.wall / ours.published)
+        for name, each in (("bare post", bare), ("datagen", ours)):
+            print(
+                f"a {name:<10} ideal/wall {ideal / each.published:.3f} (whole process {ideal / each.wall:.3f}), steady {ideal / each.span:.3f}, "
+                f"first request {each.first:.2f} s, CPU {each.cpu / rows * 1000:.2f} s per 1,000, paid twice {each.stats['duplicates']}",
+                flush=True,
+            )
+        print(f"a share of the bare loop: {shares[-1]:.3f}", flush=True)
+    print(f"a median share of the bare loop: {statistics.median(shares):.3f}", flush=True)
+
+
+def scenario_b(bench: Bench, repeat: int, rows: int = 5120, in_flight: int = 256) -> None:
+    bench.seeds(rows)
+    bench.spec(in_flight)
+    bench.config()
+    shares = []
+    for number in range(repeat):
+        bare = run(bench, bench.bare(in_flight), pinned=True)
+        ours = run(bench, bench.ours(bench.work / f"b{number}"), pinned=True)
+        shares.append(bare.span / ours.span)
+        print(f"b bare post {rows / bare.span:,.0f} requests/s, datagen {rows / ours.span:,.0f}: share {shares[-1]:.3f}", flush=True)
+    print(f"b median share of the bare loop: {statistics.median(shares):.3f}", flush=True)
+
+
+def scenario_c(bench: Bench, repeat: int, rows: int = 2048, in_flight: int = 256) -> None:
+    bench.seeds(rows)
+    bench.spec(in_flight)
+    for number in range(repeat):
+        bench.config(latency="fixed:0.2", seed=number, **FAULTS)
+        out = bench.work / f"c{number}"
+        ours = run(bench, bench.ours(out), out)
+        kept = json.loads((out / "manifest.json").read_text())["releases"][-1]["rows"]
+        print(
+            f"c {kept:,} of {rows:,} rows, wall {ours.wall:.1f} s, requests {ours.stats['total']:,}, paid twice {ours.stats['duplicates']} "
+            f"(malformed {ours.stats['malformed']})",
+            flush=True,
+        )
+
+
+def scenario_d(bench: Bench, repeat: int, rows: int = 2048, in_flight: int = 256) -> None:
+    from killing import recorded_keys
+
+    bench.seeds(rows)
+    bench.spec(in_flight)
+    for number in range(repeat):
+        bench.config(latency="lognormal:0.5,0.4", seed=number)
+        bench.post("/reset")
+        out = bench.work / f"d{number}"
+        process = subprocess.Popen([sys.executable, *bench.ours(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        while bench.stats()["completed"] < rows // 2:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        time.sleep(0.5)  # what was in flight at the server ends there
+        before, recorded = bench.stats(), len(recorded_keys(out / "ledger"))
+        done = subprocess.run([sys.executable, *bench.ours(out)], capture_output=True, text=True)
+        after = bench.stats()
+        sent = after["total"] - before["total"]
+        again = sent - (rows - recorded)  # every recorded one that was asked again would be one more
+        print(
+            f"d recorded at the kill {recorded:,}, then asked {sent:,}: recorded and paid again {again}; paid twice {after['duplicates']}, "
+            f"of which delivered before {after['dup_after_delivery']}; exit {done.returncode}",
+            flush=True,
+        )
+
+
+def scenario_e(bench: Bench, repeat: int, rows: int = 5120, in_flight: int = 256) -> None:
+    bench.seeds(rows)
+    bench.spec(in_flight)
+    bench.config()
+    run(bench, bench.ours(bench.work / "e"))
+    for _ in range(repeat):
+        again = run(bench, bench.ours(bench.work / "e"))
+        print(f"e again after success: {again.stats['total']} requests, {again.wall:.2f} s", flush=True)
+
+
+def scenario_limits(bench: Bench, repeat: int, seconds: int = 90) -> None:
+    """The built-in simulator enforces both limits; its statement tells what it admitted and refused."""
+    limits = "rehearsal: {latency: '1', limits: {requests_per_minute: 3000, tokens_per_minute: 1000000}}\n"
+    for _ in range(repeat):
+        bench.seeds(50 * seconds)
+        spec = bench.spec(256, model="simulator/any")
+        spec.write_text(spec.read_text() + limits)
+        with simulator(spec) as address:
+            more = ", requests_per_minute: 3000, tokens_per_minute: 1000000"
+            text = bench.spec(256, more, "simulator/any", address)
+            text.write_text(text.read_text() + limits)
+            began = time.monotonic()
+            out = Path(tempfile.mkdtemp(dir=bench.work))
+            subprocess.run([sys.executable, *bench.ours(out, text)], capture_output=True, text=True, check=True)
+            wall = time.monotonic() - began
+            totals = json.loads(urllib.request.urlopen(f"{address}/statement").readline())["totals"]
+            print(f"limits: wall {wall:.1f} s, server says {json.dumps(totals.get('limits', totals))}", flush=True)
+
+
+@contextmanager
+def simulator(spec: Path) -> Iterator[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "datagen.cli", "simulator", "--port", "0", "--spec", str(spec)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout
+        yield next(word for word in process.stdout.readline().split() if word.startswith("http://"))
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def elsewhere(script: str) -> Callable[[Bench, int], None]:
+    def scenario(bench: Bench, repeat: int) -> None:
+        subprocess.run([sys.executable, str(HERE / script)], check=True)
+
+    return scenario
+
+
+SCENARIOS: dict[str, Callable[[Bench, int], None]] = {
+    "a": scenario_a,
+    "b": scenario_b,
+    "c": scenario_c,
+    "d": scenario_d,
+    "e": scenario_e,
+    "limits": scenario_limits,
+    "ledger": elsewhere("ledger.py"),
+    "memory": elsewhere("memory.py"),
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=5120)
-    parser.add_argument("--latency", type=float, default=1.0)
-    parser.add_argument("--in-flight", type=int, default=256)
+    parser.add_argument("scenarios", nargs="*", choices=[*SCENARIOS, []], help="default: all")
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--runtime", default="local", choices=["local", "ray"])
     given = parser.parse_args()
@@ -44,64 +268,17 @@ def main() -> int:
         print(f"no fake teacher at {teacher}: set DATAGEN_SHARED")
         return 4
     with tempfile.TemporaryDirectory() as folder:
-        server = subprocess.Popen([sys.executable, str(teacher), "--latency", f"fixed:{given.latency}"], stdout=subprocess.PIPE, text=True)
+        pinned = ["taskset", "-c", "1"] if (os.cpu_count() or 1) > 1 else []
+        server = subprocess.Popen([*pinned, sys.executable, str(teacher)], stdout=subprocess.PIPE, text=True)
         try:
             assert server.stdout
-            report(given, int(server.stdout.readline().split()[1]), Path(folder))
+            bench = Bench(int(server.stdout.readline().split()[1]), Path(folder), given.runtime)
+            for name in given.scenarios or SCENARIOS:
+                SCENARIOS[name](bench, given.repeat)
         finally:
             server.terminate()
             server.wait()
     return 0
-
-
-def report(given: argparse.Namespace, port: int, work: Path) -> None:
-    url = f"http://127.0.0.1:{port}/v1"
-    (work / "prompts").mkdir()
-    (work / "prompts" / "say.md.j2").write_text("{{ prompt }}\n")
-    prompts = [{"prompt": f"Write a short explanation of topic number {number} in plain words."} for number in range(given.rows)]
-    (work / "seeds.jsonl").write_text("".join(json.dumps(prompt) + "\n" for prompt in prompts))
-    (work / "bench.yaml").write_text(SPEC.format(url=url, in_flight=given.in_flight))
-    ideal = given.rows / given.in_flight * given.latency
-    ratios = []
-    for number in range(given.repeat):
-        out = work / f"out{number}"
-        bare = run("bare loop", [str(HERE / "bare.py"), url, str(work / "seeds.jsonl"), str(given.in_flight), str(work / "bare.jsonl")], port, ideal)
-        command = ["-m", "datagen.cli", "build", "--spec", str(work / "bench.yaml"), "--out", str(out), "--runtime", given.runtime]
-        ours = run(f"datagen {given.runtime}", command, port, ideal, out)
-        run("datagen again", command, port, 0.0)
-        ratios.append(bare / ours)
-        print(f"share of the bare loop: {bare / ours:.3f}", flush=True)
-    print(f"median share of the bare loop: {statistics.median(ratios):.3f}")
-
-
-def run(name: str, arguments: list[str], port: int, ideal: float, out: Path | None = None) -> float:
-    """One whole process; returns seconds until it ended, or until the shards in `out` were published (report and exit come after)."""
-    post(port, "/reset")
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    began, wall_clock = time.monotonic(), time.time()
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
-    wall = whole = time.monotonic() - began
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise SystemExit(f"{name} failed ({done.returncode}): {done.stderr[-800:]}")
-    stats = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/stats"))
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    first = f"first request {stats['first'] - wall_clock:.2f} s, " if stats["first"] else ""
-    steady = f"steady {ideal / (stats['last_done'] - stats['first']):.3f}, " if ideal and stats["first"] else ""
-    share = f"ideal/wall {ideal / wall:.3f}, " if ideal else ""
-    if out is not None:
-        published = (out / "manifest.json").stat().st_mtime - wall_clock
-        share += f"published after {published:.2f} s ({ideal / published:.3f}), "
-        wall = published
-    print(
-        f"{name:<16} wall {whole:6.2f} s, {share}{steady}{first}cpu {cpu:.2f} s, requests {stats['total']}, paid twice {stats['duplicates']}",
-        flush=True,
-    )
-    return wall
-
-
-def post(port: int, path: str) -> None:
-    urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}{path}", data=b"", method="POST"))
 
 
 if __name__ == "__main__":

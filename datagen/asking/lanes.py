@@ -1,0 +1,307 @@
+"""The state of one teacher: places in flight, buckets per minute, overload, outage, and what it may still take out of its purse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from datagen.asking.teachers.base import HeaderLimits
+from datagen.errors import FAULTS, FaultKind, TeacherStopped
+from datagen.records import Spend
+
+OVERLOAD_SHARE = 0.2
+"""Share of 429 and 529 among what was sent in a period from which the period counts as overloaded; random 5 % stay far below."""
+PERIOD, PERIODS, FEWEST = 1.0, 2, 20
+"""Overload is sustained after so many overloaded periods in a row, each of so many seconds with at least so many requests. Refusals
+come at once and answers late, so the last few outcomes say nothing: what was sent in the same second is the measure."""
+DECREASE = 0.7
+"""Factor on the requests in flight when overload is sustained; each answer gives a little back."""
+TOLERATED = 0.005
+"""Share of 429s in a period below which a known limit per minute is charged a little less again."""
+SILENT = 8
+"""Failures in a row, nothing good between them, after which a teacher is out of service. What was tried before proves nothing, unless
+the connection fails: some requests bring down whoever reads them."""
+PROBE_FIRST, PROBE_MOST = 1.0, 15.0
+"""Seconds between two probes of a teacher that is out of service, doubled up to the most."""
+NEVER_THERE = 20.0
+"""Seconds after which a teacher that could not be reached once is given up: a wrong address does not heal."""
+PRIOR_TOKENS = 2_000
+"""Weight of the assumption of four characters a token against what is observed, in tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one teacher allows, and what the spec allows it."""
+
+    in_flight: int
+    requests_per_minute: int | None = None
+    input_tokens_per_minute: int | None = None
+    output_tokens_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    patience: float = 900.0
+    """Seconds that it may be out of service."""
+    cost: int | None = None
+    """Caps of its own; nano-dollars."""
+    tokens: int | None = None
+    requests: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one request may take."""
+
+    worst: Spend
+    characters: int
+    """Of the prompt: the input tokens to expect are found from them."""
+    most: int
+    """Output tokens at most."""
+    rank: int = 0
+    """Number of its step: later steps go first, so that rows end and a judge never waits behind a queue of chapters."""
+    ticket: int = 0
+    """Tells the requests in flight apart, over all workers."""
+    tried: int = 0
+    """Attempts that failed before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an attempt ended, for the books of the governor."""
+
+    need: Need
+    used: Spend
+    """What counts against the caps from now on."""
+    fault: FaultKind | None = None
+    """None: there was an answer."""
+    retry_after: float = 0.0
+    input_tokens: int = 0
+    """As the teacher counted; 0 where it did not say."""
+    output_tokens: int = 0
+    headers: HeaderLimits | None = None
+    """What the teacher's headers said, where they were looked at."""
+    heard: bool = True
+    """False where the connection failed: no status came."""
+
+
+@dataclass
+class Purse:
+    """Caps, what is settled against them, and what is reserved. None: no cap."""
+
+    cost: int | None = None
+    tokens: int | None = None
+    requests: int | None = None
+    settled: Spend = field(default_factory=Spend)
+    reserved: Spend = field(default_factory=Spend)
+
+    def fits(self, worst: Spend) -> bool:
+        after = self.settled + self.reserved + worst if self.cost is not None or self.tokens is not None or self.requests is not None else None
+        return after is None or not (
+            (self.cost is not None and after.cost > self.cost)
+            or (self.tokens is not None and after.tokens > self.tokens)
+            or (self.requests is not None and after.requests > self.requests)
+        )
+
+    def settle(self, worst: Spend, used: Spend) -> None:
+        self.reserved -= worst
+        self.settled += used
+
+
+@dataclass
+class Bucket:
+    """An amount per minute that trickles in; bursts of at most `burst` seconds' worth."""
+
+    per_second: float
+    level: float
+    at: float
+    burst: float = 5.0
+
+    def wait_for(self, amount: float, now: float) -> float:
+        self.level = min(self.per_second * self.burst, self.level + max(0.0, now - self.at) * self.per_second)
+        self.at = now
+        wanted = min(amount, self.per_second * self.burst)  # one request larger than a burst goes when the bucket is full
+        lack = wanted - self.level
+        return 0.0 if lack <= 1e-9 * wanted else lack / self.per_second  # a wait too short for the clock would never end
+
+
+@dataclass
+class _Habits:
+    """What a teacher's requests turn out to be, from what was observed: the better the guess, the nearer to a limit one may go."""
+
+    characters: float = 4.0 * PRIOR_TOKENS
+    tokens: float = PRIOR_TOKENS
+    output: dict[int, float] = field(default_factory=dict)
+    """Rank of the step -> output tokens, an average that forgets."""
+
+    def learn(self, end: Ended) -> None:
+        if end.input_tokens:
+            self.characters += end.need.characters
+            self.tokens += end.input_tokens
+        if end.output_tokens:
+            before = self.output.get(end.need.rank, float(end.output_tokens))
+            self.output[end.need.rank] = before + 0.05 * (end.output_tokens - before)
+
+    def expect(self, need: Need) -> tuple[float, float]:
+        """(input, output) tokens of a request."""
+        return need.characters * self.tokens / self.characters, min(self.output.get(need.rank, need.most), need.most)
+
+
+class Lane:
+    """One teacher, as the governor sees it."""
+
+    def __init__(self, name: str, limits: Limits, committed: Spend, now: float) -> None:
+        self.name = name
+        self.limits = limits
+        self.window = float(limits.in_flight)
+        """How many may be in flight now."""
+        self.in_flight = 0
+        self.down = False
+        """Out of service: one request at a time finds out whether it is back."""
+        self.purse = Purse(limits.cost, limits.tokens, limits.requests, committed)
+        rates = (limits.requests_per_minute, limits.input_tokens_per_minute, limits.output_tokens_per_minute, limits.tokens_per_minute)
+        self._buckets = [_bucket(rate, now) for rate in rates]
+        self._limited = any(rates)
+        self._charge = 1.0
+        """What a known limit is charged of an expected request: more after 429s, since the provider counts otherwise than we do."""
+        self._habits = _Habits()
+        self._taken: dict[int, tuple[float, ...]] = {}
+        self._paused_until = 0.0
+        self._period = now
+        self._sent = self._overloaded = self._streak = 0
+        self._failures = 0
+        self._reached = False
+        self._silent_since = now
+        self._deaf = False
+        """Out of service in that connections fail."""
+        self._probe_wait, self._probe_at = PROBE_FIRST, now
+        self._probing: int | None = None
+        """Ticket of the request that finds out whether the teacher is back."""
+
+    def pause(self, now: float) -> float:
+        """Seconds during which nothing may go, whatever it is."""
+        return max(0.0, self._paused_until - now)
+
+    def passes(self, need: Need, now: float) -> bool:
+        """Whether a teacher out of service may be asked this: one request at a time, and what failed before while others did not."""
+        if need.tried and not self._deaf:
+            return True
+        return self._probing is None and now >= self._probe_at
+
+    def probes(self, need: Need) -> bool:
+        """Whether this request finds out if the teacher is back: its failure is no attempt."""
+        return self._probing == need.ticket
+
+    def until_probe(self, now: float) -> float:
+        """Seconds until the next probe may go."""
+        return PROBE_FIRST if self._probing is not None else max(0.0, self._probe_at - now)
+
+    def given_up(self, now: float) -> TeacherStopped | None:
+        """Why this teacher is not waited for any longer."""
+        if not self.down:
+            return None
+        seconds = now - self._silent_since
+        if not self._reached and seconds > NEVER_THERE:
+            return TeacherStopped(f"teacher {self.name!r} could not be reached once in {seconds:.0f} s: is its address right, does it run?")
+        if seconds > self.limits.patience:
+            return TeacherStopped(f"teacher {self.name!r} has been out of service for {seconds:.0f} s, its `patience`; the same command goes on")
+        return None
+
+    def trouble(self, now: float) -> str:
+        return f"{self.name} out of service for {now - self._silent_since:.0f} s" if self.down else ""
+
+    def rate_wait(self, need: Need, now: float) -> float:
+        """Seconds until the limits per minute have room for it."""
+        if not self._limited:
+            return 0.0
+        amounts = self._amounts(need)
+        return max(bucket.wait_for(amount, now) for bucket, amount in zip(self._buckets, amounts, strict=True) if bucket is not None)
+
+    def take(self, need: Need) -> None:
+        self.purse.reserved += need.worst
+        self.in_flight += 1
+        self._sent += 1
+        if self.down and (self._deaf or not need.tried):
+            self._probing = need.ticket
+        if self._limited:
+            self._taken[need.ticket] = self._amounts(need)
+            self._draw(self._taken[need.ticket])
+
+    def end(self, end: Ended, now: float) -> None:
+        """Free the place, settle the money, and learn."""
+        self.in_flight -= 1
+        self.purse.settle(end.need.worst, end.used)
+        if end.fault is None:
+            self._habits.learn(end)
+        if self._limited:
+            self._correct(end)
+        if end.headers is not None:
+            self._heed(end.headers, now)
+        self._service(end, now)
+        self._adapt(end, now)
+
+    def _amounts(self, need: Need) -> tuple[float, ...]:
+        """What a request takes of each bucket, as far as can be told: requests, input, output, both."""
+        given, made = self._habits.expect(need)
+        return 1.0, given * self._charge, made * self._charge, (given + made) * self._charge
+
+    def _draw(self, amounts: tuple[float, ...], sign: float = 1.0) -> None:
+        for bucket, amount in zip(self._buckets, amounts, strict=True):
+            if bucket is not None:
+                bucket.level -= sign * amount
+
+    def _correct(self, end: Ended) -> None:
+        """Put the real tokens in the place of the expected ones. What was refused is not given back: providers count refused requests too."""
+        taken = self._taken.pop(end.need.ticket, None)
+        if taken is None or end.fault is not None or not end.output_tokens:
+            return
+        given, made = end.input_tokens * self._charge, end.output_tokens * self._charge
+        self._draw(taken, -1.0)
+        self._draw((taken[0], given, made, given + made))
+
+    def _heed(self, headers: HeaderLimits, now: float) -> None:
+        """The provider's own limits, where the spec names none; and a rest where it says that nothing is left."""
+        for place, rate in ((0, headers.requests_per_minute), (3, headers.tokens_per_minute)):
+            given = (self.limits.requests_per_minute, None, None, self._token_limit())[place]
+            if rate and not given and rate < 1_000_000_000:
+                bucket = self._buckets[place]
+                if bucket is None or bucket.per_second != rate / 60:
+                    self._buckets[place] = _bucket(rate, now)
+                    self._limited = True
+        if headers.reset and 0 in (headers.requests_left, headers.tokens_left):
+            self._paused_until = max(self._paused_until, now + min(headers.reset, 60.0))
+
+    def _token_limit(self) -> int | None:
+        return self.limits.tokens_per_minute or self.limits.input_tokens_per_minute or self.limits.output_tokens_per_minute
+
+    def _service(self, end: Ended, now: float) -> None:
+        """Whether the teacher is there at all."""
+        if end.fault not in ("transient", "unreachable"):
+            self.down, self._probing, self._failures, self._silent_since, self._reached = False, None, 0, now, True
+            return
+        self._reached |= end.heard
+        if end.need.tried and end.heard:
+            return
+        self._failures += 1
+        if self._failures < SILENT or (self.down and end.need.ticket != self._probing):
+            return  # of what was in flight when the teacher went down, each says the same
+        self._probe_wait = min(self._probe_wait * 2, PROBE_MOST) if self.down else PROBE_FIRST
+        self.down, self._deaf, self._probing, self._probe_at = True, not end.heard, None, now + self._probe_wait
+
+    def _adapt(self, end: Ended, now: float) -> None:
+        """Additive increase with every answer, multiplicative decrease after PERIODS overloaded periods in a row."""
+        overloaded = end.fault is not None and FAULTS[end.fault].waits
+        self._overloaded += overloaded
+        if not overloaded:
+            self.window = min(self.limits.in_flight, self.window + 1 / max(self.window, 1))
+        if now - self._period < PERIOD or self._sent < FEWEST:
+            return
+        share = self._overloaded / self._sent
+        self._streak = self._streak + 1 if share >= OVERLOAD_SHARE else 0
+        self._charge = max(1.0, self._charge * (1 + share if share > TOLERATED else 0.998))
+        self._period, self._sent, self._overloaded = now, 0, 0
+        if self._streak >= PERIODS:
+            self.window = max(1.0, self.window * DECREASE)
+            self._paused_until = max(self._paused_until, now + end.retry_after)
+            self._streak = 0
+
+
+def _bucket(rate: int | None, now: float) -> Bucket | None:
+    """A bucket that begins with a second's worth."""
+    return Bucket(rate / 60, rate / 60, now) if rate else None

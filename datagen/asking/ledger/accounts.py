@@ -1,0 +1,274 @@
+"""What was spent, may have been spent and is promised: added up record by record, in whatever order the segments are read."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from datagen.asking.ledger.index import KEY, raw
+from datagen.records import Outcome, Spend
+
+
+@dataclass
+class Account:
+    """What one build spent on one teacher, from its records alone."""
+
+    answered: Spend = field(default_factory=Spend)
+    """Recorded answers."""
+    possible: Spend = field(default_factory=Spend)
+    """Attempts that failed after they may have been billed, at their worst."""
+    open: dict[tuple[int | str, str], Spend] = field(default_factory=dict)
+    """(segment, key) -> worst case of what was sent and has no end: in flight, or so when its process died. A later answer to the same
+    key, in a segment of its own, does not settle it: the first request may have been billed too. (tag, "") -> what is open of a job."""
+
+    @property
+    def committed(self) -> Spend:
+        """What counts against a cap: spent, possibly spent, and in flight."""
+        return sum(self.open.values(), self.answered + self.possible)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A paid batch that is about to be submitted."""
+
+    tag: str
+    teacher: str
+    provider: str
+    label: str
+    model: str
+    at: float
+    """Unix seconds: what the provider's creation times are compared with. Nothing in the ledger depends on it."""
+    round: int
+    sent: tuple[tuple[str, Spend], ...]
+    """Key and worst case of each request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A job that is not closed."""
+
+    tag: str
+    teacher: str
+    provider: str
+    label: str
+    model: str
+    at: float
+    round: int
+    build: str
+    """Whose budget it was admitted under; its answers are counted there, whoever records them."""
+    id: str
+    """The provider's; empty while it is not known to have been accepted."""
+    requests: int
+    answered: int
+    _open: bytes = field(repr=False)
+
+    def keys(self) -> list[str]:
+        """Requests without an answer or a fault."""
+        return ["k1:" + self._open[at : at + KEY].hex() for at in range(0, len(self._open), KEY)]
+
+
+_INTENT = ("tag", "teacher", "provider", "label", "model", "at", "round")
+
+
+class _Sent:
+    """The requests of one job, sorted by key: 41 bytes each, for there may be hundreds of thousands."""
+
+    def __init__(self, sent: Iterable[tuple[str, Spend]]) -> None:
+        ordered = sorted((raw(key), spend) for key, spend in sent)
+        self._keys = b"".join(key for key, _ in ordered)
+        self._worst = array("q", [number for _, spend in ordered for number in (spend.cost, spend.tokens, spend.requests)])
+        self._ended = bytearray(len(ordered))
+        self.open = sum((spend for _, spend in ordered), Spend())
+
+    def __len__(self) -> int:
+        return len(self._ended)
+
+    def end(self, key: bytes) -> bool:
+        """Settle a request; False where it is none of this job's, or was settled before."""
+        at = bisect_left(range(len(self)), key, key=lambda place: self._key(place))
+        if at == len(self) or self._key(at) != key or self._ended[at]:
+            return False
+        self._ended[at] = 1
+        self.open -= self._spend(at)
+        return True
+
+    def open_keys(self) -> bytes:
+        return b"".join(self._key(at) for at in range(len(self)) if not self._ended[at])
+
+    def plain(self) -> list[list[Any]]:
+        """[key, cost, tokens, requests, ended] of each, as it stands in the index file."""
+        return [["k1:" + self._key(at).hex(), *self._worst[3 * at : 3 * at + 3], self._ended[at]] for at in range(len(self))]
+
+    @classmethod
+    def of(cls, plain: Iterable[list[Any]]) -> _Sent:
+        rows = list(plain)
+        sent = cls((key, Spend(cost, tokens, requests)) for key, cost, tokens, requests, _ in rows)
+        for key, *_, ended in rows:
+            if ended:
+                sent.end(raw(key))
+        return sent
+
+    def _key(self, at: int) -> bytes:
+        return self._keys[KEY * at : KEY * at + KEY]
+
+    def _spend(self, at: int) -> Spend:
+        return Spend(*self._worst[3 * at : 3 * at + 3])
+
+
+@dataclass
+class Job:
+    """A batch as far as the records tell, which may be read in any order: an answer before the intent it belongs to."""
+
+    tag: str
+    intent: Mapping[str, Any] | None = None
+    """Its record, without what was sent."""
+    id: str = ""
+    closed: bool = False
+    answered: int = 0
+    sent: _Sent = field(default_factory=lambda: _Sent(()))
+    early: set[str] = field(default_factory=set)
+    """Keys that ended before the intent was read."""
+
+    def standing(self) -> Standing | None:
+        if self.intent is None or self.closed:
+            return None
+        words = {name: self.intent[name] for name in (*_INTENT, "build")}
+        return Standing(**words, id=self.id, requests=len(self.sent), answered=self.answered, _open=self.sent.open_keys())
+
+
+class Tally:
+    """All accounts and jobs of a ledger."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, dict[str, Account]] = {}
+        self.jobs: dict[str, Job] = {}
+        """By tag, in the order of the intents."""
+
+    def account(self, record: Mapping[str, Any]) -> Account:
+        teachers = self.accounts.setdefault(record.get("build", ""), {})
+        name = record.get("teacher", "")
+        if name not in teachers:
+            teachers[name] = Account()
+        return teachers[name]
+
+    def count(self, record: Mapping[str, Any], segment: int) -> None:
+        """Take one record in: its head is enough."""
+        match record["kind"]:
+            case "answer" | "forgotten":
+                account = self._settled(record, segment, answered=True)
+                account.answered += spend_of(record)
+            case "reserve":
+                account, sent = self.account(record), (segment, record["key"])
+                worst = spend_of(record)
+                account.open[sent] = account.open[sent] + worst if sent in account.open else worst
+            case "fault":
+                account = self._settled(record, segment, answered=False)
+                account.possible += spend_of(record)
+            case "intend":
+                self._intend(record)
+            case "accepted":
+                self._job(record["tag"]).id = record["id"]
+            case "closed":
+                self._close(self._job(record["tag"]))
+
+    def standing(self) -> list[Standing]:
+        """Jobs that are not closed, oldest first: as their intents were read, for clocks jump."""
+        return [standing for job in self.jobs.values() if (standing := job.standing())]
+
+    def payer(self, tag: str) -> str | None:
+        """The build a job was admitted under."""
+        job = self.jobs.get(tag)
+        return None if job is None or job.intent is None else str(job.intent["build"])
+
+    def _settled(self, record: Mapping[str, Any], segment: int, answered: bool) -> Account:
+        account = self.account(record)
+        tag = record.get("job")
+        if not tag:
+            account.open.pop((segment, record["key"]), None)
+            return account
+        job = self._job(tag)
+        if job.intent is None:
+            job.early.add(record["key"])
+            job.answered += answered
+        elif job.sent.end(raw(record["key"])):
+            job.answered += answered
+            self._show(job)
+        return account
+
+    def _intend(self, record: Mapping[str, Any]) -> None:
+        job = self.jobs[record["tag"]] = self.jobs.pop(record["tag"], Job(record["tag"]))  # to the end
+        job.intent = {name: record[name] for name in (*_INTENT, "build")}
+        job.sent = _Sent((key, Spend(*worst)) for key, *worst in record["sent"])
+        for key in job.early:
+            job.sent.end(raw(key))
+        job.early = set()
+        self._show(job)
+
+    def _close(self, job: Job) -> None:
+        job.closed = True
+        self._show(job)
+
+    def _show(self, job: Job) -> None:
+        """What is open of a job, in its build's account."""
+        if job.intent is None:
+            return
+        account = self.account(job.intent)
+        if job.closed:
+            account.open.pop((job.tag, ""), None)
+            job.sent = _Sent(())
+        else:
+            account.open[job.tag, ""] = job.sent.open
+
+    def _job(self, tag: str) -> Job:
+        return self.jobs.setdefault(tag, Job(tag))
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON, for the index file."""
+        return {"accounts": list(self._plain_accounts()), "jobs": [_plain_job(job) for job in self.jobs.values()]}
+
+    def _plain_accounts(self) -> Iterator[list[Any]]:
+        for build, teachers in self.accounts.items():
+            for teacher, account in teachers.items():
+                pending = [[*sent, *_numbers(spend)] for sent, spend in account.open.items() if isinstance(sent[0], int)]
+                yield [build, teacher, _numbers(account.answered), _numbers(account.possible), pending]
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Tally:
+        """What `plain` gave."""
+        tally = cls()
+        for build, teacher, answered, possible, pending in plain["accounts"]:
+            flying = {(segment, key): Spend(*worst) for segment, key, *worst in pending}
+            tally.accounts.setdefault(build, {})[teacher] = Account(Spend(*answered), Spend(*possible), dict(flying))
+        for entry in plain["jobs"]:
+            job = Job(entry["tag"], entry["intent"], entry["id"], entry["closed"], entry["answered"], _Sent.of(entry["sent"]), set(entry["early"]))
+            tally.jobs[job.tag] = job
+            tally._show(job)
+        return tally
+
+
+def spend_of(record: Mapping[str, Any]) -> Spend:
+    """What a record says of money; in a segment of an earlier version, cost alone."""
+    return Spend(record.get("cost", 0), record.get("tokens", 0), record.get("requests", 0))
+
+
+def intend_record(intent: Intent, build: str) -> dict[str, Any]:
+    """One line that reserves all requests of a job."""
+    words = {name: getattr(intent, name) for name in _INTENT}
+    return {"kind": "intend", "build": build, **words, "sent": [[key, *_numbers(worst)] for key, worst in intent.sent]}
+
+
+def settles(record: Mapping[str, Any]) -> bool:
+    """Whether an answer is final: replayed, and never asked again."""
+    return record["kind"] == "forgotten" or Outcome(record["outcome"]) is not Outcome.FAILED
+
+
+def _numbers(spend: Spend) -> list[int]:
+    return [spend.cost, spend.tokens, spend.requests]
+
+
+def _plain_job(job: Job) -> dict[str, Any]:
+    known = {"tag": job.tag, "intent": job.intent, "id": job.id, "closed": job.closed, "answered": job.answered}
+    return {**known, "sent": job.sent.plain(), "early": sorted(job.early)}

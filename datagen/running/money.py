@@ -1,0 +1,70 @@
+"""The terms on which money is spent: what the governor is told, and who is asked in paid batches."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from datagen.asking.batches.desk import Desk
+from datagen.asking.governor import Caution, Governor
+from datagen.asking.lanes import Limits, Purse
+from datagen.asking.ledger.accounts import Account
+from datagen.asking.ledger.book import Ledger
+from datagen.asking.rounds import Rounds
+from datagen.errors import OUTCOMES, SetupError
+from datagen.plan.model import Plan
+from datagen.records import NANO, Spend
+from datagen.runtime.base import Runtime
+from datagen.spec.models import Budget, Teacher
+from datagen.steps.part import seat
+
+
+def rounds_of(plan: Plan, driver: Ledger, runtime: Runtime) -> Rounds | None:
+    """Who asks in batches. Raises SetupError where batches of a teacher are under way that is asked online now: it would be paid twice."""
+    chairs = {name: chair for name, chair in plan.chairs.items() if chair.spec.mode == "batch"}
+    for standing in driver.standing():
+        chair = plan.chairs.get(standing.teacher)
+        if chair is not None and chair.spec.mode == "online" and standing.build == driver.build:
+            raise SetupError(f"paid batches of teacher {chair.name!r} are under way: build with its `mode: batch` until they have come back")
+    if not chairs:
+        return None
+    desks = {
+        name: Desk(seat(chair), chair.provider, chair.label, chair.model, chair.spec.batch, chair.spec.patience) for name, chair in chairs.items()
+    }
+    return Rounds(driver, desks, _Money(runtime))
+
+
+@dataclass(frozen=True)
+class _Money:
+    """The governor's purse, wherever the runtime hosts it."""
+
+    runtime: Runtime
+
+    async def take(self, teacher: str, worst: Spend) -> bool:
+        return bool(await self.runtime.shared("take", teacher, worst))
+
+    async def give(self, teacher: str, worst: Spend, used: Spend) -> None:
+        await self.runtime.shared("give", teacher, worst, used)
+
+
+def governing(plan: Plan, budget: float | None, accounts: Mapping[str, Account]) -> Callable[[], Governor]:
+    """How to make the governor: limits and caps of the spec, and what earlier runs of this release spent or may have spent."""
+    caps = _caps(plan.spec.release.budget, budget)
+    guard = plan.spec.guard
+    bad = [name for name, ending in OUTCOMES.items() if ending.counts]
+    shares = guard.error_share if isinstance(guard.error_share, dict) else dict.fromkeys(bad, guard.error_share)
+    limits = {name: _limits(chair.spec) for name, chair in plan.chairs.items()}
+    committed = {name: account.committed for name, account in accounts.items()}
+    return functools.partial(Governor, limits, Purse(*caps), committed, Caution(shares, guard.window))
+
+
+def _limits(spec: Teacher) -> Limits:
+    rates = (spec.requests_per_minute, spec.input_tokens_per_minute, spec.output_tokens_per_minute, spec.tokens_per_minute)
+    cost, tokens, requests = _caps(spec.budget)
+    return Limits(spec.max_in_flight, *rates, patience=spec.patience, cost=cost, tokens=tokens, requests=requests)
+
+
+def _caps(budget: Budget, usd: float | None = None) -> tuple[int | None, int | None, int | None]:
+    dollars = usd or budget.usd
+    return int(dollars * NANO) if dollars else None, budget.tokens, budget.requests

@@ -1,0 +1,117 @@
+"""The pilot: a few seeds through the whole line first, so that yield and price of the whole are known while it is cheap to stop."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from datagen.asking.prices import cost
+from datagen.errors import LowYield
+from datagen.plan.model import Plan
+from datagen.records import NANO, Usage
+from datagen.running.stretch import Crew, Tell, carry_out
+from datagen.steps.cohort import Cohort, cohort_of, part_lines, put_part
+from datagen.steps.part import part_folder
+from datagen.storage import read_json, read_rows, read_table, write_json
+
+FOLDER = "pilot"
+"""Under OUT/steps; thrown away when it has been counted: its answers are in the ledger."""
+WORTHWHILE = 4
+"""A pilot is taken of a build with at least so many times its rows."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the pilot says of the whole."""
+
+    seeds: int
+    """In the pilot."""
+    rows: int
+    """Curated rows that came of them."""
+    spent: float
+    """Dollars for their answers, by the prices of their teachers (also in a rehearsal)."""
+    of: int
+    """Seeds of the whole."""
+
+    @property
+    def share(self) -> float:
+        """Curated rows a seed."""
+        return self.rows / self.seeds
+
+    def __str__(self) -> str:
+        each = f"${self.spent / self.rows:.4f} a curated row" if self.rows else "no curated row"
+        whole = f"about {self.share * self.of:,.0f} rows for ${self.spent / self.seeds * self.of:,.2f}"
+        return f"pilot: {self.seeds} seeds gave {self.rows} curated rows (yield {self.share:.0%}), {each}; the whole: {whole}"
+
+
+def wanted(plan: Plan, cohorts: Sequence[Cohort]) -> bool:
+    """Whether a pilot tells anything: a build that asks, with enough seeds that are not out yet. One that waits a day for its batches is
+    taken only where its yield decides."""
+    guard = plan.spec.guard
+    fresh = sum(cohort.seeds for cohort in cohorts if not cohort.released)
+    batch = any(chair.spec.mode == "batch" for chair in plan.chairs.values())
+    return bool(guard.pilot and plan.chairs and fresh >= WORTHWHILE * guard.pilot and (guard.min_yield or not batch))
+
+
+def decides(plan: Plan) -> bool:
+    """Whether the rest of the build waits for the pilot."""
+    return plan.spec.guard.min_yield is not None
+
+
+async def fly(crew: Crew, cohorts: Sequence[Cohort], tell: Tell) -> Forecast:
+    """Take the first seeds through every stretch, count, and forecast. The first run of a plan flies; a later one reads what it found.
+
+    Raises LowYield when the spec's `min_yield` is not reached.
+    """
+    fresh = next(cohort for cohort in cohorts if not cohort.released)
+    path, mark = crew.root / "pilot.json", [crew.plan.fingerprint, fresh.sha256, crew.plan.spec.guard.pilot]
+    found = read_json(path)
+    if found and found["mark"] == mark:
+        forecast = Forecast(**found["forecast"])
+    else:
+        forecast = await _flown(crew, fresh, tell)
+        write_json(path, {"mark": mark, "forecast": asdict(forecast), "words": str(forecast)})
+    least = crew.plan.spec.guard.min_yield
+    if least is not None and forecast.share < least:
+        raise LowYield(
+            f"{forecast}. That is below min_yield {least:.0%}, so nothing more is asked: see why rows were dropped with `datagen preview --ask`"
+        )
+    return forecast
+
+
+async def _flown(crew: Crew, fresh: Cohort, tell: Tell) -> Forecast:
+    folder = crew.root / FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    every = itertools.chain.from_iterable(part_lines(crew.root, part) for part in fresh.parts)
+    lines = list(itertools.islice((line for line, _ in itertools.groupby(every)), crew.plan.spec.guard.pilot))
+    cohort = cohort_of(lines)
+    for part, mine in itertools.groupby(lines, key=cohort.part_of_line):
+        put_part(folder, part, list(mine))
+    for stretch in crew.plan.stretches:
+        await carry_out(crew, stretch, [cohort], tell, FOLDER)
+    forecast = Forecast(len(lines), _kept(crew.plan, cohort, folder), _spent(crew.plan, folder), sum(fresh.parts.values()))
+    shutil.rmtree(folder)
+    return forecast
+
+
+def _kept(plan: Plan, cohort: Cohort, folder: Path) -> int:
+    last = plan.stretches[-1]
+    kept = folder / (last.closing.folder if last.closing else part_folder(plan, last.number)) / "kept"
+    return sum(len(read_rows(kept / f"{part}.parquet")) for part in cohort.parts)
+
+
+def _spent(plan: Plan, folder: Path) -> float:
+    calls: dict[str, Mapping[str, Any]] = {}
+    for path in folder.glob("*/calls/*.parquet"):
+        calls.update((call["key"], call) for call in read_table(path))
+    return sum(_cost(plan, call) for call in calls.values()) / NANO
+
+
+def _cost(plan: Plan, call: Mapping[str, Any]) -> int:
+    price = plan.chairs[call["teacher"]].price
+    usage = Usage(call["input_tokens"], call["output_tokens"], call["cached_tokens"], call["cache_write_tokens"], call["reasoning_tokens"])
+    return cost(price, usage) if price else 0

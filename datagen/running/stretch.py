@@ -1,0 +1,133 @@
+"""One stretch to its end: all its parts, as often as paid batches make it necessary, then the set-wise step that closes it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datagen.asking.rounds import Rounds
+from datagen.plan.model import Plan, PlannedStep, Stretch
+from datagen.records import Request
+from datagen.runtime.base import Runtime
+from datagen.steps.closing import close
+from datagen.steps.cohort import Cohort, add_up
+from datagen.steps.part import Unit, waiting_requests
+from datagen.storage import write_json
+
+AIR = 2
+"""Rows in the air per place in flight: enough that a finished part is replaced before the limit runs dry."""
+
+
+@dataclass
+class Crew:
+    """Who carries out a plan, and where."""
+
+    plan: Plan
+    root: Path
+    """OUT/steps."""
+    runtime: Runtime
+    rounds: Rounds | None
+    """None where no teacher is asked in batches."""
+    wait: bool = True
+    """Wait for paid batches to come back; else raise Waiting when they are under way."""
+    round: int = 0
+    """Rounds of paid batches so far."""
+
+
+@dataclass
+class Progress:
+    """How far a stretch is; the terminal looks at it."""
+
+    name: str
+    of: int
+    done: int = 0
+    counts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    made: bool = False
+    """True when anything was made anew."""
+
+    def add(self, manifest: Mapping[str, Any]) -> None:
+        """Add what a part, or a cohort, says of each step."""
+        self.made |= manifest["made"]
+        for number, count in manifest["counts"].items():
+            self.counts[number] = add_up([self.counts.get(number, add_up([])), count])
+
+
+Tell = Callable[[Progress], None]
+
+
+async def carry_out(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], tell: Tell, under: str = "") -> Progress:
+    """Take all seeds of `cohorts` through one stretch. `under` names a folder of the root where all is read and written instead.
+
+    Raises what stops a build; what was recorded until then is not asked again.
+    """
+    progress = Progress(_named(stretch), sum(cohort.seeds for cohort in cohorts))
+    tell(progress)
+    while True:
+        waiting = await _walk(crew, stretch, cohorts, progress, under)
+        if not waiting:
+            break
+        assert crew.rounds is not None
+        await _round(crew, crew.rounds, _requests(crew.root / under, waiting))
+        progress.done, progress.counts = 0, {}
+    if stretch.closing is not None:
+        for number, cohort in enumerate(cohorts):
+            progress.add(await asyncio.to_thread(close, crew.plan, stretch, cohort, cohorts[:number], crew.root / under))
+    for step in (*stretch.steps, *([stretch.closing] if stretch.closing else [])):
+        write_json(crew.root / under / step.folder / "manifest.json", {**_head(step), **progress.counts.get(str(step.number), add_up([]))})
+    return progress
+
+
+async def _walk(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], progress: Progress, under: str) -> list[str]:
+    """Every part once. Returns the parts in which rows wait for a batch."""
+    sizes = {part: seeds for cohort in cohorts for part, seeds in cohort.parts.items()}
+    waiting: list[str] = []
+    async for manifest in _parts(crew, stretch, cohorts, under):
+        progress.done += 0 if manifest["waiting"] else sizes[manifest["part"]]
+        progress.add(manifest)
+        if manifest["waiting"]:
+            waiting.append(manifest["part"])
+    return sorted(waiting)
+
+
+async def _round(crew: Crew, rounds: Rounds, requests: Iterator[tuple[str, Request]]) -> None:
+    """Ask what rows wait for in paid batches. Raises TooManyFailures where too much of it came back useless."""
+    before = {teacher: counter.copy() for teacher, counter in rounds.report.outcomes.items()}
+    crew.round += 1
+    await rounds.run(requests, crew.wait, crew.round)
+    for teacher, counter in rounds.report.outcomes.items():
+        fresh = list((counter - before.get(teacher, Counter())).elements())
+        await crew.runtime.shared("judged", teacher, fresh)
+    stop = await crew.runtime.shared("stopped")
+    if stop is not None:
+        raise stop
+
+
+def _parts(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], under: str) -> AsyncIterator[dict[str, Any]]:
+    groups = any(step.scope == "group" for step in crew.plan.steps)
+    failed = tuple(crew.rounds.report.failed.items()) if crew.rounds else ()
+    units = [
+        Unit(stretch.number, part, settled=cohort.released and groups, under=under, round=crew.round, failed=failed)
+        for cohort in cohorts
+        for part in cohort.parts
+    ]
+    most = sum(chair.spec.max_in_flight for chair in crew.plan.chairs.values())
+    seeds = sum(cohort.seeds for cohort in cohorts)
+    return crew.runtime.map(units, max(2, -(-AIR * most * len(units) // max(seeds, 1)) + 1))
+
+
+def _requests(root: Path, parts: Sequence[str]) -> Iterator[tuple[str, Request]]:
+    return itertools.chain.from_iterable(waiting_requests(root, part) for part in parts)
+
+
+def _named(stretch: Stretch) -> str:
+    return " > ".join(step.name for step in stretch.steps) or (stretch.closing.name if stretch.closing else "seeds")
+
+
+def _head(step: PlannedStep) -> dict[str, Any]:
+    about = step.prompt.about if step.prompt else ""
+    return {"number": step.number, "name": step.name, "verb": step.verb, "scope": step.scope, "about": about, "fingerprint": step.fingerprint}
