@@ -16,24 +16,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.asking import ledger as module
-from datagen.asking.ledger import Account, Ledger, lines, lock, opened, sealed, segments, verify
+from datagen.asking.ledger import book as module
+from datagen.asking.ledger.book import Account, Ledger, compact, lines, lock, opened, sealed, segments, verify
 from datagen.errors import LedgerError, TeacherFault
-from datagen.records import Outcome, Request, Response, Usage
+from datagen.records import Outcome, Request, Response, Spend, Usage
 
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from datagen.asking.ledger import Ledger, lock
-from datagen.records import Outcome, Request, Response
+from datagen.asking.ledger.book import Ledger, lock
+from datagen.records import Outcome, Request, Response, Spend
 folder, build = Path(sys.argv[1]), sys.argv[2]
 held = lock(folder)
 book = Ledger(folder, build)
 asked = [Request('openai', '', 'm', (('user', f'question {number}'),), {'max_tokens': 10}) for number in range(8)]
 for request in asked:
-    book.reserve(request, 100)
+    book.reserve(request, 't', Spend(100, 10, 1))
 for request in asked[:3]:
-    book.record(request, Response(Outcome.ANSWERED, 'yes', cost=7))
+    book.record(request, 't', Response(Outcome.ANSWERED, 'yes', cost=7), Spend(7, 5, 1))
 print('ready', flush=True)
 signal.pause()
 """
@@ -49,12 +49,15 @@ def said(text: str = "yes", cost: int = 7, outcome: Outcome = Outcome.ANSWERED) 
     )
 
 
+PAID, WORST = Spend(7, 15, 1), Spend(100, 30, 1)
+
+
 def written(folder: Path, count: int = 3, build: str = "b/1.0") -> Path:
     """One closed segment with `count` answers, each with its reservation."""
     book = Ledger(folder, build)
     for number in range(count):
-        book.reserve(asked(number), 100)
-        book.record(asked(number), said(f"answer {number}"))
+        book.reserve(asked(number), "t", WORST)
+        book.record(asked(number), "t", said(f"answer {number}"), PAID)
     book.close()
     return segments(folder)[-1]
 
@@ -62,7 +65,7 @@ def written(folder: Path, count: int = 3, build: str = "b/1.0") -> Path:
 def test_what_was_recorded_comes_back_whole_also_to_another_process(tmp_path: Path) -> None:
     book = Ledger(tmp_path, "b/1.0")
     assert book.get(asked().key) is None and asked().key not in book
-    book.record(asked(), said())
+    book.record(asked(), "t", said(), PAID)
     assert book.get(asked().key) == Ledger(tmp_path, "").get(asked().key) == said()
     book.close()
     entry = Ledger(tmp_path, "").entry(asked().key)
@@ -80,7 +83,7 @@ def test_any_text_survives_in_answer_and_question(text: str, odd: str, messages:
     with tempfile.TemporaryDirectory() as folder:
         book = Ledger(Path(folder), "b")
         request = asked(messages=(*messages, ("user", odd)))
-        book.record(request, said(text))
+        book.record(request, "t", said(text), PAID)
         book.close()
         again = Ledger(Path(folder), "b")
         found = again.get(request.key)
@@ -91,7 +94,7 @@ def test_any_text_survives_in_answer_and_question(text: str, odd: str, messages:
 def test_a_final_outcome_is_replayed_and_a_failed_one_asked_again(tmp_path: Path) -> None:
     book = Ledger(tmp_path, "b")
     for number, outcome in enumerate(Outcome):
-        book.record(asked(number), Response(outcome, error="x"))
+        book.record(asked(number), "t", Response(outcome, error="x"), PAID)
     book.close()
     again = Ledger(tmp_path, "b")
     for number, outcome in enumerate(Outcome):
@@ -103,7 +106,7 @@ def test_a_final_outcome_is_replayed_and_a_failed_one_asked_again(tmp_path: Path
 def test_an_answer_after_a_failure_counts(tmp_path: Path) -> None:
     for response in (said(outcome=Outcome.FAILED), said("late")):
         book = Ledger(tmp_path, "b")
-        book.record(asked(), response)
+        book.record(asked(), "t", response, PAID)
         book.close()
     found = Ledger(tmp_path, "b").get(asked().key)
     assert found is not None and found.text == "late"
@@ -117,12 +120,12 @@ def test_a_torn_last_record_is_named_skipped_and_never_an_answer(tmp_path: Path,
     path = written(tmp_path)
     path.write_bytes(path.read_bytes()[:-cut])
     book = Ledger(tmp_path, "b/1.0")
-    assert [torn.last for torn in book.torn] == [True] and "torn last record" in str(book.torn[0])
+    assert [torn.what for torn in book.torn] == ["torn"] and "torn last record" in str(book.torn[0])
     assert asked(1).key in book and book.get(asked(2).key) is None
-    assert book.accounts["b/1.0"].committed == 7 + 7 + 100  # the third may have been billed
+    assert book.accounts["b/1.0"]["t"].committed == Spend(7 + 7 + 100, 15 + 15 + 30, 3)  # the third may have been billed
     good, problems = verify(tmp_path)
     assert good == 5 and len(problems) == 1 and path.name in problems[0] and "torn last record" in problems[0]
-    book.record(asked(2), said("again"))  # goes to a segment of its own, not behind the torn line
+    book.record(asked(2), "t", said("again"), PAID)  # goes to a segment of its own, not behind the torn line
     book.close()
     assert Ledger(tmp_path, "").get(asked(2).key) == said("again")
 
@@ -150,7 +153,7 @@ def test_damage_in_the_middle_is_not_called_a_torn_end(tmp_path: Path) -> None:
         content[at] ^= 0x20
         path.write_bytes(bytes(content))
     assert [problem.count("a damaged record") for problem in verify(tmp_path)[1]] == [1, 1]
-    assert not any(torn.last for torn in Ledger(tmp_path, "").torn)
+    assert {torn.what for torn in Ledger(tmp_path, "").torn} == {"damaged"}
 
 
 def test_a_record_that_was_rewritten_with_a_right_checksum_is_found_by_its_key(tmp_path: Path) -> None:
@@ -164,15 +167,27 @@ def test_a_record_that_was_rewritten_with_a_right_checksum_is_found_by_its_key(t
     assert good == 6 and len(problems) == 1 and "is not that of the request beside it" in problems[0]
 
 
-def test_a_record_that_changes_under_a_reader_is_an_error_and_no_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_flipped_byte_in_an_old_record_is_named_and_that_answer_alone_is_asked_again(tmp_path: Path, indexed: bool) -> None:
     path = written(tmp_path)
-    book = Ledger(tmp_path, "")
+    if indexed:
+        compact(tmp_path)
+    book = Ledger(tmp_path, "b/2.0")
     content = bytearray(path.read_bytes())
-    content[content.index(b"answer 0")] ^= 0x20
+    content[content.index(b"answer 1")] ^= 0x20
     path.write_bytes(bytes(content))
-    with pytest.raises(LedgerError, match=r"the record changed after it was read; run `datagen ledger verify`"):
-        book.get(asked(0).key)
+    assert asked(1).key in book and book.get(asked(1).key) is None and asked(1).key not in book
+    assert [str(torn) for torn in book.torn] == [f"{path.name} at byte {_offset(path, 3)}: a damaged record; skipped, what it held is asked again"]
+    assert book.get(asked(0).key) == said("answer 0") and book.get(asked(1).key) is None and len(book.torn) == 1
+    book.record(asked(1), "t", said("anew"), PAID)
+    assert book.get(asked(1).key) == said("anew") and asked(1).key in book
     book.close()
+    again = Ledger(tmp_path, "")
+    assert again.get(asked(1).key) == said("anew") and again.get(asked(2).key) == said("answer 2")
+
+
+def _offset(path: Path, number: int) -> int:
+    return [offset for offset, _, _ in lines(path)][number]
 
 
 @pytest.mark.parametrize("gone", [0, 1])
@@ -189,7 +204,7 @@ def test_of_two_answers_to_one_key_the_lowest_segment_and_offset_wins(tmp_path: 
     for _ in range(2):
         book = Ledger(tmp_path / "other", "b")  # an index that does not know the other segment
         book.folder = tmp_path
-        book.record(asked(), said(next(texts)))
+        book.record(asked(), "t", said(next(texts)), PAID)
         book.close()
     names = [path.name for path in segments(tmp_path)]
     assert names == ["000001-000.jsonl", "000002-000.jsonl"]
@@ -201,7 +216,7 @@ def test_of_two_answers_to_one_key_the_lowest_segment_and_offset_wins(tmp_path: 
     assert found is not None and found.text == "second"
     within = Ledger(tmp_path / "within", "b")
     for text in ("one", "two"):
-        within.record(asked(), said(text))
+        within.record(asked(), "t", said(text), PAID)
     found = within.get(asked().key)
     assert found is not None and found.text == "one"
     within.close()
@@ -211,7 +226,7 @@ def test_of_two_answers_to_one_key_the_lowest_segment_and_offset_wins(tmp_path: 
 def test_writers_of_one_build_never_share_a_segment(tmp_path: Path) -> None:
     books = [Ledger(tmp_path, "b", writer) for writer in range(4)] + [Ledger(tmp_path, "b", 0)]
     for number, book in enumerate(books):
-        book.record(asked(number), said())
+        book.record(asked(number), "t", said(), PAID)
     for book in books:
         book.close()
     assert len(segments(tmp_path)) == 5 and len(Ledger(tmp_path, "")) == 5 and verify(tmp_path) == (5, [])
@@ -220,23 +235,30 @@ def test_writers_of_one_build_never_share_a_segment(tmp_path: Path) -> None:
 # --- money ---
 
 
-def test_accounts_are_added_up_from_the_records(tmp_path: Path) -> None:
+@pytest.mark.parametrize("indexed", [False, True])
+def test_accounts_are_added_up_from_the_records(tmp_path: Path, indexed: bool) -> None:
     book = Ledger(tmp_path, "b/1.0")
     for number in range(4):
-        book.reserve(asked(number), 100)
-    book.record(asked(0), said(cost=7))
-    book.fault(asked(1), TeacherFault("transient", "reset"), 100)
-    book.reserve(asked(1), 100)
-    book.record(asked(1), said(cost=9))
-    book.fault(asked(2), TeacherFault("rate_limited", "429", status=429), 0)
+        book.reserve(asked(number), "t", WORST)
+    book.reserve(asked(5), "judge", Spend(3, 2, 1))
+    book.record(asked(0), "t", said(cost=7), PAID)
+    book.fault(asked(1), "t", TeacherFault("transient", "reset"), WORST)
+    book.reserve(asked(1), "t", WORST)
+    book.record(asked(1), "t", said(cost=9), Spend(9, 20, 1))
+    book.fault(asked(2), "t", TeacherFault("rate_limited", "429", status=429), Spend())
+    live = book.accounts
     book.close()
     other = Ledger(tmp_path, "b/2.0")
-    other.reserve(asked(9), 1)
+    other.reserve(asked(9), "t", Spend(1, 1, 1))
     other.close()
+    if indexed:
+        compact(tmp_path)
     accounts = Ledger(tmp_path, "").accounts
-    first = accounts["b/1.0"]
-    assert (first.answered, first.possible, list(first.open.values()), first.committed) == (16, 100, [100], 216)
-    assert accounts["b/2.0"].committed == 1 and Account().committed == 0
+    assert accounts["b/1.0"] == live["b/1.0"]
+    first = accounts["b/1.0"]["t"]
+    assert (first.answered, first.possible, list(first.open.values())) == (Spend(16, 35, 2), WORST, [WORST])
+    assert first.committed == Spend(216, 95, 4) and accounts["b/1.0"]["judge"].committed == Spend(3, 2, 1)
+    assert accounts["b/2.0"]["t"].committed == Spend(1, 1, 1) and Account().committed == Spend()
 
 
 def child(folder: Path, build: str = "b/1.0") -> subprocess.Popen[str]:
@@ -255,13 +277,13 @@ def killed(process: subprocess.Popen[str]) -> None:
 def test_what_a_killed_process_had_in_flight_counts_as_spent_also_after_it_is_asked_again(tmp_path: Path) -> None:
     killed(child(tmp_path))
     book = Ledger(tmp_path, "b/1.0")
-    assert not book.torn and len(book) == 3 and book.accounts["b/1.0"].committed == 3 * 7 + 5 * 100
+    assert not book.torn and len(book) == 3 and book.accounts["b/1.0"]["t"].committed == Spend(3 * 7 + 5 * 100, 3 * 5 + 5 * 10, 8)
     for number in range(3, 8):  # the next run asks again; the first request may have been billed all the same
-        book.reserve(asked(number), 100)
-        book.record(asked(number), said(cost=7))
+        book.reserve(asked(number), "t", WORST)
+        book.record(asked(number), "t", said(cost=7), PAID)
     book.close()
-    account = Ledger(tmp_path, "b/1.0").accounts["b/1.0"]
-    assert account.answered == 8 * 7 and len(account.open) == 5 and account.committed == 8 * 7 + 5 * 100
+    account = Ledger(tmp_path, "b/1.0").accounts["b/1.0"]["t"]
+    assert account.answered.cost == 8 * 7 and len(account.open) == 5 and account.committed.cost == 8 * 7 + 5 * 100
 
 
 def test_a_ledger_has_one_build_and_its_lock_dies_with_its_owner(tmp_path: Path) -> None:
@@ -280,20 +302,20 @@ def test_a_ledger_that_cannot_be_written(tmp_path: Path, place: str) -> None:
     with pytest.raises(LedgerError, match=r"cannot be written: .*choose another with --ledger DIR"):
         lock(tmp_path / place)
     with pytest.raises(LedgerError, match="cannot be written"):
-        Ledger(tmp_path / place, "b").reserve(asked(), 1)
+        Ledger(tmp_path / place, "b").reserve(asked(), "t", WORST)
 
 
 def test_a_full_disk_stops_the_build(tmp_path: Path) -> None:
     code = (
-        "import resource, sys; from pathlib import Path; from datagen.asking.ledger import Ledger; from datagen.records import *\n"
+        "import resource, sys; from pathlib import Path; from datagen.asking.ledger.book import Ledger; from datagen.records import *\n"
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
         "book = Ledger(Path(sys.argv[1]), 'b')\n"
-        "for n in range(50): book.record(Request('openai', '', 'm', (('user', str(n)),)), Response(Outcome.ANSWERED, 'x' * 300))\n"
+        "for n in range(50): book.record(Request('openai', '', 'm', (('user', str(n)),)), 't', Response(Outcome.ANSWERED, 'x' * 300), Spend())\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
     assert "LedgerError" in done.stderr and "free some space and run the same command again" in done.stderr
     book = Ledger(tmp_path, "b")
-    assert 1 <= len(book) < 50 and len(book.torn) <= 1
+    assert 1 <= len(book) < 50 and len(book.torn) <= 1 and all(torn.what == "torn" for torn in book.torn)
 
 
 def test_answers_are_in_the_file_before_record_returns(tmp_path: Path) -> None:
