@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from datagen.asking.ledger import Ledger, segments
-from datagen.asking.ledger import verify as verify_ledger
+from datagen.asking.ledger.book import Ledger, segments
+from datagen.asking.ledger.book import verify as verify_ledger
 from datagen.errors import LedgerError, OutputError, nearest
-from datagen.records import NANO
+from datagen.records import NANO, Spend
 from datagen.release.catalogue import query
 from datagen.storage import read_json, read_table
 
@@ -33,6 +35,9 @@ def status(out: Path, ledger: Path | None = None) -> Iterator[str]:
         unanswered = sum(step["unanswered"].values())
         head = f"  {step['number']:>2} {step['name']:<16}"
         yield f"{head} {step['in']:>7,} in {step['kept']:>7,} kept {dropped:>6,} dropped {unanswered:>5,} unanswered"
+    forecast = read_json(out / "steps" / "pilot.json")
+    if forecast:
+        yield f"  {forecast['words']}"
     yield from _money(ledger or out / "ledger")
 
 
@@ -40,12 +45,17 @@ def _money(folder: Path) -> Iterator[str]:
     if not segments(folder):
         return
     ledger = Ledger(folder, "")
-    for name, account in sorted(ledger.accounts.items()):
-        in_flight = (
-            f", {len(account.open)} were in flight when a process died (worst case ${sum(account.open.values()) / NANO:.4f})" if account.open else ""
-        )
-        maybe = f", ${account.possible / NANO:.4f} possibly billed for failed attempts" if account.possible else ""
-        yield f"  {name}: ${account.answered / NANO:.4f} for answers{maybe}{in_flight}"
+    for name, teachers in sorted(ledger.accounts.items()):
+        answered = sum((account.answered for account in teachers.values()), Spend())
+        possible = sum((account.possible for account in teachers.values()), Spend())
+        pending = sum((spend for account in teachers.values() for spend in account.open.values()), Spend())
+        in_flight = f", {pending.requests} without an end count at their worst, ${pending.cost / NANO:.4f}" if pending.requests else ""
+        maybe = f", ${possible.cost / NANO:.4f} possibly billed for failed attempts" if possible.cost else ""
+        yield f"  {name}: ${answered.cost / NANO:.4f} for answers{maybe}{in_flight}"
+    for job in ledger.standing():
+        age = timedelta(seconds=max(0, round(time.time() - job.at)))
+        where = job.id or "acceptance not confirmed yet"
+        yield f"  batch {job.tag} ({where}): {job.teacher}, round {job.round}, {job.answered:,} of {job.requests:,} answered, {age} old"
     yield from (f"  {torn}" for torn in ledger.torn)
 
 
@@ -58,7 +68,7 @@ def explain(out: Path, row_id: str, ledger: Path | None = None) -> Iterator[str]
     unusable = {fate.split(" ")[2].partition("-")[2].rstrip(":"): record["key"]} if record.get("key") else {}
     for step, key in (json.loads(record["calls"]) | unusable).items():
         entry = book.entry(key)
-        yield from _call(step, key, entry) if entry else [f"\n[{step}] {key}: not in this ledger"]
+        yield from _call(step, key, entry) if entry else [f"\n[{step}] {key}: not in this ledger, or taken down"]
     yield "\nverdicts"
     for verdict in _verdicts(out, row_id):
         fate = "keep" if verdict["keep"] else "DROP"

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from datagen.asking.ask import Asker, NotAsked
-from datagen.asking.governor import Gate, Governor
-from datagen.asking.ledger import Ledger
+from datagen.asking.ask import Answer, Asker, NotAsked
+from datagen.asking.gate import Gate
+from datagen.asking.governor import Governor
+from datagen.asking.lanes import Purse
+from datagen.asking.ledger.book import Ledger
 from datagen.build import Options, build, planned
 from datagen.inspect import explain
-from datagen.plan.estimate import AskCount, Line, asks_of, expected_later, line_of
+from datagen.plan.estimate import AskCount, Line, Rounds, asks_of, expected_later, line_of, rounds_of
 from datagen.plan.model import Plan, PlannedStep, Sown
-from datagen.records import Request, Response, Row
+from datagen.records import Request, Row, Spend
 from datagen.runtime.pool import ProcessPool
 from datagen.spec.load import load_spec
-from datagen.spec.models import Ask
+from datagen.spec.models import Ask, Budget
 from datagen.steps import SETS
+from datagen.steps.cohort import new_and_gone
 from datagen.steps.journal import Journal
 from datagen.steps.rows.ask import compose
 from datagen.steps.walk import walk
 from datagen.steps.work import Work
 from datagen.storage import read_json, read_rows, row_of, row_record
+
+FAMILIES = 1_024
+"""Families of rows that are replayed at once: what they write in the journal need not be kept."""
 
 
 def preview(spec: str, rows: int, ask: bool, library: Path | None, teacher: str | None) -> Iterator[str]:
@@ -34,7 +40,7 @@ def preview(spec: str, rows: int, ask: bool, library: Path | None, teacher: str 
     options = Options(spec, Path(), limit=rows, library=library, teacher=teacher)
     with planned(loaded, options) as (plan, sown):
         first = next((step for step in plan.steps if isinstance(step.spec, Ask)), None)
-        for row in sown.rows:
+        for row in sown.rows():
             yield from _prompt(plan, first, row)
         free = plan.simulated
     if first is None:
@@ -77,19 +83,17 @@ class _Replay(Asker):
     """Answers from the ledger only, and counts what is not there."""
 
     def __init__(self, ledger: Ledger, counts: dict[str, AskCount]) -> None:
-        super().__init__(ledger, Gate(Governor({}, None, 0)), {}, paying=False)
+        super().__init__(ledger, Gate(Governor({}, Purse(), {})), {}, paying=False)
         self._counts = counts
 
-    async def ask(self, request: Request, teacher: str, step: str = "") -> Response:
-        count = self._counts[step]
+    async def ask(self, request: Request, teacher: str, step: str = "") -> Answer:
         try:
-            response = await super().ask(request, teacher, step)
+            answer = await super().ask(request, teacher, step)
         except NotAsked:
-            count.missing.append(request)
+            self._counts[step].lacks(request)
             raise
-        count.recorded += 1
-        count.seen.append(response)
-        return response
+        self._counts[step].found(request, answer.response)
+        return answer
 
 
 def plan_lines(spec: str, out: Path | None, limit: int | None, library: Path | None, ledger: Path | None, teacher: str | None) -> Iterator[str]:
@@ -98,14 +102,15 @@ def plan_lines(spec: str, out: Path | None, limit: int | None, library: Path | N
     with planned(loaded, Options(spec, out or Path(), limit, library=library, teacher=teacher)) as (plan, sown):
         folder = ledger or (out / "ledger" if out else None)
         counts, final, touched = replay(plan, sown, folder)
-    repeated = f" ({len(sown.repeated):,} stood twice)" if sown.repeated else ""
-    yield f"{plan.name}: {len(sown.rows):,} seeds{repeated}, {len(plan.steps)} steps{', SIMULATED' if plan.simulated else ''}"
-    yield from (f"note: {warning}" for warning in plan.warnings)
-    expected_later(plan, [row for row in sown.rows if row.id in touched], counts)
-    lines = [line_of(plan, count) for count in counts.values()]
-    yield from _table(lines, plan)
-    if out is not None and (out / "manifest.json").exists():
-        yield from _changes(plan, sown, out, final, touched)
+        seeds = sum(1 for _ in sown.seeds())
+        repeated = f" ({sown.read - seeds:,} stood twice)" if sown.read > seeds else ""
+        yield f"{plan.name}: {seeds:,} seeds{repeated}, {len(plan.steps)} steps{', SIMULATED' if plan.simulated else ''}"
+        yield from (f"note: {warning}" for warning in plan.warnings)
+        expected_later(plan, [row for row in sown.rows() if row.id in touched], counts)
+        lines = [line_of(plan, count) for count in counts.values()]
+        yield from _table(lines, plan, rounds_of(plan, counts))
+        if out is not None and (out / "manifest.json").exists():
+            yield from _changes(plan, sown, out, final, touched)
 
 
 def replay(plan: Plan, sown: Sown, folder: Path | None) -> tuple[dict[str, AskCount], list[Row], set[str]]:
@@ -121,28 +126,32 @@ def replay(plan: Plan, sown: Sown, folder: Path | None) -> tuple[dict[str, AskCo
 
 
 async def _replayed(plan: Plan, sown: Sown, asker: Asker) -> tuple[list[Row], set[str]]:
-    rows: list[Row] = list(sown.rows)
+    rows: Iterable[Row] = sown.rows()
     touched: set[str] = set()
     pool = ProcessPool()
     try:
         for stretch in plan.stretches:
-            journal = Journal((*stretch.steps, *([stretch.closing] if stretch.closing else [])))
-            work = Work(plan, asker, pool, journal)
-            rows = [row_of(row_record(row)) for row in rows]  # as a build reads them back between two stretches
-            families: dict[str, list[Row]] = {}
-            for row in rows:
-                families.setdefault(row.parent or row.id, []).append(row)
-            walked = await asyncio.gather(*(walk(family, stretch.steps, work) for family in families.values()))
-            rows = [row for family in walked for row in family]
-            touched |= {record["seed_id"] for book in journal.books.values() for record in book.unanswered if record["outcome"] == "not_asked"}
-            if stretch.closing:
-                rows = SETS.get(stretch.closing.verb)(stretch.closing, rows, [], journal, plan.steps[: stretch.closing.number - 1])
+            left: list[Row] = []
+            families = (list(family) for _, family in itertools.groupby(rows, key=_family))
+            while some := list(itertools.islice(families, FAMILIES)):
+                journal = Journal(stretch.steps)
+                walked = await asyncio.gather(*(walk(family, stretch.steps, Work(plan, asker, pool, journal)) for family in some))
+                left += [row_of(row_record(row)) for family in walked for row in family]  # as a build reads them back
+                touched |= {record["seed_id"] for book in journal.books.values() for record in book.unanswered if record["outcome"] == "not_asked"}
+            if closing := stretch.closing:
+                left = SETS.get(closing.verb)(closing, left, [], Journal((closing,)), plan.steps[: closing.number - 1])
+            rows = left = sorted(left, key=lambda row: (_family(row), row.id))
     finally:
         pool.close()
-    return rows, touched
+    return left, touched
 
 
-def _table(lines: Sequence[Line], plan: Plan) -> Iterator[str]:
+def _family(row: Row) -> str:
+    """Rows of one parent walk together."""
+    return row.parent or row.id
+
+
+def _table(lines: Sequence[Line], plan: Plan, rounds: Rounds) -> Iterator[str]:
     if not lines:
         yield "no step asks: nothing to pay"
         return
@@ -152,10 +161,29 @@ def _table(lines: Sequence[Line], plan: Plan) -> Iterator[str]:
         time = "" if line.minutes is None else f"{line.minutes:,.1f} min"
         numbers = f"{line.requests:>10,}{line.recorded:>11,}{line.to_ask:>9,}{line.input_tokens:>12,}{line.output_tokens:>12,}"
         yield f"{line.step:<16}{line.teacher:<12}{numbers}{_money(line.expected):>12}{_money(line.worst):>12}{time:>10}"
-    cap = plan.spec.release.budget.usd
+    yield from _totals(lines, plan)
+    if rounds.worst:
+        yield f"batches: {rounds.expected:,} rounds; at worst {rounds.worst:,}, and {rounds.days:,} days, a day for each"
+
+
+def _totals(lines: Sequence[Line], plan: Plan) -> Iterator[str]:
+    """Sums beside the caps that hold for them."""
     total, worst = (sum(getattr(line, name) or 0.0 for line in lines) for name in ("expected", "worst"))
-    capped = f"capped at {_money(cap)}" if cap else "no cap: set release.budget.usd or --budget"
-    yield f"expected {_money(total)}, at worst {_money(worst)}, {capped}"
+    most = sum((line.most for line in lines), Spend())
+    cap = _capped(plan.spec.release.budget) or "no cap: set release.budget.usd or --budget"
+    yield f"expected {_money(total)}, at worst {_money(worst)}, {most.tokens:,} tokens and {most.requests:,} requests; {cap}"
+    for name, chair in plan.chairs.items():
+        own = _capped(chair.spec.budget)
+        if own:
+            mine = [line for line in lines if line.teacher == name]
+            yield f"  {name} alone: at worst {_money(sum(line.worst or 0.0 for line in mine))}, {own}"
+
+
+def _capped(budget: Budget) -> str:
+    """The caps of a budget in words, or '' where it has none."""
+    dollars = [_money(budget.usd)] if budget.usd else []
+    numbers = [f"{number:,} {what}" for what, number in (("tokens", budget.tokens), ("requests", budget.requests)) if number]
+    return f"capped at {', '.join([*dollars, *numbers])}" if dollars or numbers else ""
 
 
 def _money(dollars: float | None) -> str:
@@ -172,10 +200,8 @@ def _changes(plan: Plan, sown: Sown, out: Path, final: Sequence[Row], touched: s
         yield f"  {step.name:<16} {sign}"
     yield from (f"  {name:<16} - gone" for name in before)
     yield from _row_changes(out, final, touched)
-    record: dict[str, Any] = read_json(out / "manifest.json") or {"cohorts": []}
-    known = {seed for cohort in record["cohorts"] for seed in cohort["seeds"]}
-    new = sum(1 for row in sown.rows if row.id not in known)
-    yield f"  {new:,} new seeds, {len(known - {row.id for row in sown.rows}):,} gone"
+    new, gone = new_and_gone(sown, out)
+    yield f"  {new:,} new seeds, {gone:,} gone"
 
 
 def _row_changes(out: Path, final: Sequence[Row], touched: set[str]) -> Iterator[str]:

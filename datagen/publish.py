@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -10,18 +10,19 @@ from typing import Any
 
 from datagen import __version__
 from datagen.asking.prices import cost
-from datagen.plan.model import Plan, PlannedStep, Sown
+from datagen.plan.model import Plan, PlannedStep
 from datagen.records import NANO, Row, Usage
 from datagen.release.card import write_card
-from datagen.release.catalogue import build_catalogue, load_engine
+from datagen.release.catalogue import CALLS, build_catalogue, load_engine, once, over_calls
+from datagen.release.columns import Facts
 from datagen.release.formats import FORMATS
 from datagen.release.pages.render import compiled
 from datagen.release.report import write_report
-from datagen.release.shards import Facts, publish, step_manifests
+from datagen.release.shards import publish
 from datagen.spec.models import Ask, Vote
-from datagen.steps.cohort import Cohort, Season, cohort_records, write_seeds
+from datagen.steps.cohort import Cohort, Season, cohort_records, remove_strays, write_seed_counts
 from datagen.steps.part import UNPUBLISHED, part_folder
-from datagen.storage import concat_tables, load_parquet, read_json, read_rows, read_table, write_json
+from datagen.storage import concat_tables, each_record, load_parquet, read_json, read_rows, write_json
 
 LIBRARIES = ("anthropic", "duckdb", "openai", "pyarrow", "pydantic")
 """Their versions are noted: the same rows give the same bytes only with the same writers."""
@@ -38,28 +39,28 @@ class Published:
     steps: Sequence[Mapping[str, Any]]
 
 
-def publish_release(plan: Plan, sown: Sown, this: Season, out: Path) -> Published:
+def publish_release(plan: Plan, this: Season, out: Path) -> Published:
     """Write data/, manifest.json, catalog.duckdb, README.md and report.html from what lies under steps/."""
-    write_seeds(sown, this, out / "steps", in_parts=not plan.stretches[0].steps)
-    concat_tables(sorted((out / "steps").glob("*/calls/*.parquet")), out / "steps" / "calls.parquet")
-    write_json(out / "plan.json", described(plan, sown, out) | {"cohorts": cohort_records(this)})
-    rows = final_rows(plan, this.cohorts, out)
-    publication = publish(
+    write_seed_counts(this, out / "steps")
+    concat_tables(sorted((out / "steps").glob("*/calls/*.parquet")), out / "steps" / CALLS.name)
+    write_json(out / "plan.json", described(plan, this, out))
+    rows = FinalRows(plan, this.cohorts, out)
+    publish(
         out,
         rows,
         release=plan.spec.release,
         name=plan.name,
         version=_free_version(this, out),
-        facts=_facts(plan, out),
+        facts=rows.facts,
         previous=read_json(out / "manifest.json"),
+        cohorts=cohort_records(this),
     )
+    remove_strays(out)
     build_catalogue(out)
     write_card(out)
     write_report(out)
     (out / "steps" / UNPUBLISHED).unlink(missing_ok=True)
-    releases = read_json(out / "manifest.json")["releases"]
-    total = _total(releases, publication.version)
-    return Published(publication.version, publication.rows, total, min((row.id for row in rows), default=""), step_manifests(out))
+    return last_release(out)
 
 
 def warm() -> None:
@@ -84,8 +85,8 @@ def last_release(out: Path) -> Published:
     manifest = read_json(out / "manifest.json")
     last = manifest["releases"][-1]
     total = _total(manifest["releases"], last["version"])
-    example = min((str(row["id"]) for row in read_table(out / last["files"][0]["path"])), default="") if last["files"] else ""
-    return Published(last["version"], last["rows"], total, example, manifest["steps"])
+    first = next((row for file in last["files"][:1] for row in each_record(out / file["path"], ["id"])), {"id": ""})
+    return Published(last["version"], last["rows"], total, first["id"], manifest["steps"])
 
 
 def _free_version(this: Season, out: Path) -> tuple[int, int]:
@@ -98,32 +99,47 @@ def _total(releases: Sequence[Mapping[str, Any]], version: str) -> int:
     return sum(entry["rows"] for entry in releases if entry["version"].split(".")[0] == version.split(".")[0])
 
 
-def final_rows(plan: Plan, cohorts: Iterable[Cohort], out: Path) -> list[Row]:
-    """What is left at the end of the line."""
-    last = plan.stretches[-1]
-    folder = out / "steps" / (last.closing.folder if last.closing else part_folder(plan, last.number)) / "kept"
-    return [row for cohort in cohorts for part in cohort.parts() for row in read_rows(folder / f"{part}.parquet")]
+class FinalRows:
+    """What is left at the end of the line, part by part in the order of cohorts and ids; and what is known of each row."""
 
+    def __init__(self, plan: Plan, cohorts: Sequence[Cohort], out: Path) -> None:
+        last = plan.stretches[-1]
+        self._folder = out / "steps" / (last.closing.folder if last.closing else part_folder(plan, last.number)) / "kept"
+        self._steps = [out / "steps" / step.folder / "verdicts" for step in plan.steps]
+        self._cohorts = cohorts
+        self._plan = plan
+        self._writers = writing_steps(plan)
+        self._votes = [step.name for step in plan.steps if isinstance(step.spec, Vote)]
+        self._scores: list[dict[str, dict[str, float]]] = []
 
-def _facts(plan: Plan, out: Path) -> Callable[[Row], Facts]:
-    """Teacher, reasoning and scores of a row. The teacher is the one whose step wrote what the format releases."""
-    scores = _scores(out)
-    writers = [step for step in writing_steps(plan)]
-    votes = [step.name for step in plan.steps if isinstance(step.spec, Vote)]
+    def __iter__(self) -> Iterator[list[Row]]:
+        for cohort in self._cohorts:
+            of_sets = [scores for folder in self._steps if (scores := _scores(folder / f"c{cohort.number}.parquet"))]
+            for part in cohort.parts:
+                self._scores = [_scores(folder / f"{part}.parquet") for folder in self._steps] + of_sets
+                yield read_rows(self._folder / f"{part}.parquet")
 
-    def facts(row: Row) -> Facts:
-        step = next((step for step in writers if step.name in row.calls), None)
-        chair = plan.chairs[step.spec.of] if step and isinstance(step.spec, Ask) else None
-        mine = scores.get(row.id, {}) | {name: row.fields[name] for name in votes if row.fields.get(name) is not None}
+    def facts(self, row: Row) -> Facts:
+        """Of a row of the part that came last. The teacher is the one whose step wrote what the format releases."""
+        step = next((step for step in self._writers if step.name in row.calls), None)
+        chair = self._plan.chairs[step.spec.of] if step and isinstance(step.spec, Ask) else None
+        scores = {name: score for found in self._scores for name, score in found.get(row.id, {}).items()}
         return Facts(
             teacher=chair.spec.model if chair else "",
             simulated=bool(chair and chair.simulated),
             group_id=row.parent or row.id,
             reasoning=str(row.fields.get(f"{step.name}_reasoning") or "") if step else "",
-            scores=mine,
+            scores=scores | {name: row.fields[name] for name in self._votes if row.fields.get(name) is not None},
         )
 
-    return facts
+
+def _scores(path: Path) -> dict[str, dict[str, float]]:
+    """Row id -> `step.operator` -> score, over the verdicts of one file that measured something about a row that went on."""
+    found: dict[str, dict[str, float]] = {}
+    for verdict in each_record(path, ["row", "step", "operator", "score"]) if path.exists() else ():
+        if verdict["score"] is not None:
+            found.setdefault(verdict["row"], {})[f"{verdict['step']}.{verdict['operator']}"] = verdict["score"]
+    return found
 
 
 def writing_steps(plan: Plan) -> list[PlannedStep]:
@@ -139,17 +155,7 @@ def _flat(steps: Iterable[PlannedStep]) -> Iterable[PlannedStep]:
         yield from step.inner
 
 
-def _scores(out: Path) -> dict[str, dict[str, float]]:
-    """Row id -> `step.operator` -> score, over all verdicts that measured something."""
-    found: dict[str, dict[str, float]] = {}
-    for path in sorted((out / "steps").glob("*/verdicts/*.parquet")):
-        for verdict in read_table(path):
-            if verdict["score"] is not None:
-                found.setdefault(verdict["row"], {})[f"{verdict['step']}.{verdict['operator']}"] = verdict["score"]
-    return found
-
-
-def described(plan: Plan, sown: Sown, out: Path) -> dict[str, Any]:
+def described(plan: Plan, this: Season, out: Path) -> dict[str, Any]:
     """plan.json: what the card and the report tell of how the rows were made."""
     return {
         "name": plan.name,
@@ -161,7 +167,7 @@ def described(plan: Plan, sown: Sown, out: Path) -> dict[str, Any]:
             name: {"model": chair.spec.model, "provider": chair.provider, "label": chair.label, "price": _dollars(chair)}
             for name, chair in plan.chairs.items()
         },
-        "seeds": {"source": plan.spec.seeds.source, "count": len(sown.rows), "digest": sown.digest},
+        "seeds": {"source": plan.spec.seeds.source, "count": this.seeds, "digest": this.digest},
         "release": plan.spec.release.model_dump(mode="json"),
         "prompts": {step.prompt.name: step.prompt.body for step in _flat(plan.steps) if step.prompt},
         "warnings": list(plan.warnings),
@@ -180,10 +186,12 @@ def _dollars(chair: Any) -> dict[str, float] | None:
 
 def would_cost(plan: Plan, out: Path) -> float:
     """Dollars that the simulated answers would have cost at the prices of the teachers they stand for."""
+    tokens = "teacher, input_tokens, output_tokens, cached_tokens, reasoning_tokens"
     total = 0
-    path = out / "steps" / "calls.parquet"
-    for call in {call["key"]: call for call in (read_table(path) if path.exists() else [])}.values():  # rows may share an answer
-        price = plan.chairs[call["teacher"]].price if call["teacher"] in plan.chairs else None
-        if price is not None and call["simulated"]:
-            total += cost(price, Usage(call["input_tokens"], call["output_tokens"], call["cached_tokens"], 0, call["reasoning_tokens"]))
+    for teacher, given, made, cached, reasoning, answers in over_calls(
+        out, f"SELECT {tokens}, count(*) FROM ({once('key')}) WHERE simulated GROUP BY {tokens}"
+    ):
+        price = plan.chairs[teacher].price if teacher in plan.chairs else None
+        if price is not None:
+            total += answers * cost(price, Usage(given, made, cached, 0, reasoning))
     return total / NANO

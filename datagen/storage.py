@@ -6,18 +6,37 @@ A file is complete when it has its name: everything is written beside it and ren
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import heapq
+import importlib.abc
 import json
 import os
+import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import IO, Any
 
 from datagen.errors import SetupError
 from datagen.records import Row, canonical_json
 
 ROW_COLUMNS = ("id", "parent", "seed_id", "fields", "calls")
 """Columns of every row file under steps/; `fields` and `calls` are JSON text, so any row has the same schema."""
+BATCH = 1_024
+"""Rows of a Parquet file that are in memory at once where it is read row by row."""
+ROW_GROUP = 16_384
+"""Rows per row group of tables that are put together: every group costs a reader about 200 bytes a column."""
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raises SetupError where the block cannot write `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise SetupError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager
@@ -25,11 +44,10 @@ def replacing(path: Path) -> Iterator[Path]:
     """Write to the yielded path; it takes the name `path` when the block ends well. Raises SetupError where that is impossible."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield beside
-        beside.replace(path)
-    except OSError as error:
-        raise SetupError(f"cannot write {path}: {error.strerror or error}") from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield beside
+            beside.replace(path)
     finally:
         with contextlib.suppress(NotADirectoryError):
             beside.unlink(missing_ok=True)
@@ -54,12 +72,31 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@functools.cache
 def load_parquet() -> None:
-    """Import pyarrow, and pandas with it where it is installed: pyarrow's first array looks for it, which takes a quarter of a second."""
+    """Import pyarrow as a build needs it; every function that makes an array calls this first.
+
+    Its own allocator keeps 80 MB of what it once had, so the system's is used; and its first array looks for pandas, which it only needs
+    for tables of pandas: 40 MB and a quarter of a second.
+    """
     import pyarrow as pa
     import pyarrow.parquet
 
-    pa.array([""])
+    pa.set_memory_pool(pa.system_memory_pool())
+    hiding = _Hiding()
+    sys.meta_path.insert(0, hiding)
+    try:
+        pa.array([""])  # it looks once
+    finally:
+        sys.meta_path.remove(hiding)
+
+
+class _Hiding(importlib.abc.MetaPathFinder):
+    """While this stands first in the way of imports, pandas is not found."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError(fullname)
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
@@ -67,17 +104,26 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Mapping[
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    load_parquet()
     schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
     arrays = [pa.array([row.get(name) for row in rows], type=field.type) for name, field in zip(columns, schema, strict=True)]
     with replacing(path) as beside:
         pq.write_table(pa.Table.from_arrays(arrays, schema=schema), beside, compression="zstd")
 
 
-def read_table(path: Path) -> list[dict[str, Any]]:
-    """All rows of one Parquet file as dictionaries."""
+def each_record(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of one Parquet file as dictionaries, a batch in memory at a time. `columns`: only these are read."""
     import pyarrow.parquet as pq
 
-    return list(pq.read_table(path, partitioning=None).to_pylist())
+    load_parquet()
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH, columns=list(columns) if columns is not None else None, use_threads=False):
+            yield from batch.to_pylist()
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """All rows of one Parquet file as dictionaries."""
+    return list(each_record(path))
 
 
 def row_record(row: Row, **more: Any) -> dict[str, Any]:
@@ -109,10 +155,97 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def concat_tables(paths: Sequence[Path], out: Path) -> None:
-    """Several Parquet files of one schema as one; nothing when there is none."""
+    """Several Parquet files of one schema as one, about ROW_GROUP rows in memory at a time; nothing when there is none."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if paths:
-        with replacing(out) as beside:
-            pq.write_table(pa.concat_tables([pq.read_table(path, partitioning=None) for path in paths]), beside, compression="zstd")
+    load_parquet()
+    if not paths:
+        return
+    with replacing(out) as beside, pq.ParquetWriter(beside, pq.read_schema(paths[0]), compression="zstd") as writer:
+        waiting: list[Any] = []
+        for path in paths:
+            with pq.ParquetFile(path) as file:
+                waiting.append(file.read(use_threads=False))
+            if sum(table.num_rows for table in waiting) >= ROW_GROUP:
+                writer.write_table(pa.concat_tables(waiting))
+                waiting.clear()
+        if waiting:
+            writer.write_table(pa.concat_tables(waiting))
+
+
+# --- seeds: lines of JSON in the order of their ids ---
+
+_ID = slice(len(b'{"id":"r1:'), len(b'{"id":"r1:') + 20)
+
+
+def seed_line(row: Row) -> bytes:
+    """A seed as a line that begins with its id: lines sort as ids do, and equal seeds are equal lines."""
+    return b'{"id":"%s","fields":%s}\n' % (row.id.encode(), _text(row.fields).encode())
+
+
+def seed_of(line: bytes) -> Row:
+    """The Row in a line of `seed_line`."""
+    record = json.loads(line)
+    return Row(record["id"], "", record["id"], record["fields"])
+
+
+def seed_id(line: bytes) -> bytes:
+    """The ten bytes of a seed's id, from its line."""
+    return bytes.fromhex(line[_ID].decode())
+
+
+class SortedLines:
+    """Any number of lines in ascending order. What passes HELD lies in files without a name, which die with their process."""
+
+    HELD = 4_000_000
+    """Bytes of lines in memory."""
+    RUNS = 128
+    """Files that are open at once; then they become one."""
+
+    def __init__(self, near: Path) -> None:
+        """`near`: a folder on the disk to use; it need not exist yet."""
+        self._near = near.absolute()
+        self._held: list[bytes] = []
+        self._size = 0
+        self._runs: list[IO[bytes]] = []
+
+    def add(self, line: bytes) -> None:
+        """`line` ends with its only line break. Raises SetupError when the disk is full."""
+        self._held.append(line)
+        self._size += len(line)
+        if self._size >= self.HELD:
+            self._spill()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """All lines in order; one pass at a time."""
+        self._held.sort()
+        for run in self._runs:
+            run.seek(0)
+        return heapq.merge(self._held, *self._runs)
+
+    def close(self) -> None:
+        for run in self._runs:
+            run.close()
+        self._runs, self._held, self._size = [], [], 0
+
+    def _spill(self) -> None:
+        if len(self._runs) == self.RUNS:
+            for run in self._runs:
+                run.seek(0)
+            merged = self._written(heapq.merge(*self._runs))
+            for run in self._runs:
+                run.close()
+            self._runs = [merged]
+        self._runs.append(self._written(sorted(self._held)))
+        self._held, self._size = [], 0
+
+    def _written(self, lines: Iterable[bytes]) -> IO[bytes]:
+        there = next(folder for folder in (self._near, *self._near.parents) if folder.is_dir())
+        folder = there if os.access(there, os.W_OK) else Path(tempfile.gettempdir())
+        try:
+            file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115, it lives as long as these lines
+            file.writelines(lines)
+        except OSError as error:
+            raise SetupError(f"cannot write {self._size:,} bytes of seeds to {folder}: {error.strerror or error}") from error
+        return file

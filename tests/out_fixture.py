@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from datagen.records import Row, digest
-from datagen.release.shards import Facts, Publication, publish
+from datagen.release.columns import Facts
+from datagen.release.shards import Publication, publish
 from datagen.spec.models import Release
 from datagen.storage import read_json, row_record, write_json, write_rows, write_table
 
@@ -51,10 +52,14 @@ CALL_COLUMNS = {
     "input_tokens": "int64",
     "output_tokens": "int64",
     "cached_tokens": "int64",
+    "cache_write_tokens": "int64",
     "reasoning_tokens": "int64",
     "cost_usd": "float64",
+    "saved_usd": "float64",
     "seconds": "float64",
     "request_id": "string",
+    "repaired": "string",
+    "batch": "string",
     "simulated": "bool",
     "planted": "string",
     "asked": "bool",
@@ -89,7 +94,9 @@ class Line:
         self.calls.append(
             {"key": key, "step": step, "row": row.id, "teacher": teacher, "provider": provider, "model": model, "outcome": outcome}
             | {"input_tokens": tokens[0], "output_tokens": tokens[1], "cached_tokens": tokens[0] // 2, "reasoning_tokens": tokens[1] // 3}
-            | {"cost_usd": cost, "seconds": 1.5, "request_id": "req", "simulated": self.simulated, "planted": planted, "asked": step == "grade"}
+            | {"cost_usd": cost, "saved_usd": 0.0 if self.simulated else tokens[0] // 2 * price[0] * 0.9 / 1e6, "seconds": 1.5}
+            | {"request_id": "req", "batch": "dg-1" if teacher == "grader" else "", "repaired": "commas" if tokens[1] % 50 == 0 else ""}
+            | {"simulated": self.simulated, "planted": planted, "asked": step == "grade"}
         )
         return key
 
@@ -285,4 +292,4 @@ def released_out(out: Path, questions: int = 60, simulated: bool = False, releas
     """A whole OUT with its first release: data and manifest."""
     rows = build_out(out, questions, simulated)
     previous = read_json(out / "manifest.json")
-    return publish(out, rows, release=release, name="maths-demo", version=(1, 0), facts=lambda row: facts_of(row, simulated), previous=previous)
+    return publish(out, [rows], release=release, name="maths-demo", version=(1, 0), facts=lambda row: facts_of(row, simulated), previous=previous)

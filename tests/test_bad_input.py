@@ -209,7 +209,7 @@ def test_a_damaged_ledger_is_skipped_record_by_record(spec: Path, tmp_path: Path
 
 def test_a_ledger_in_use_by_another_process(spec: Path, tmp_path: Path, taught: Taught, monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "import sys; from pathlib import Path; from datagen.asking.ledger import lock\n"
+        "import sys; from pathlib import Path; from datagen.asking.ledger.book import lock\n"
         "held = lock(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from teaching import made, project, teacher
 
-from datagen.asking.ledger import Ledger
+from datagen.asking.ledger.book import Ledger
 from datagen.errors import SeedError, SetupError, SpecError
 from datagen.plan.estimate import AskCount, asks_of, expected_later, line_of
 from datagen.plan.model import Plan, PlannedStep
 from datagen.plan.resolve import Rehearsing, api_key, resolve
-from datagen.plan.sow import seed_fields, sow
+from datagen.plan.sow import sow
 from datagen.preview import plan_lines, replay
 from datagen.records import NANO
 from datagen.spec.load import load_spec
@@ -41,7 +41,7 @@ RELEASE = "release: {format: text}"
 
 def planned(folder: Path, steps: str = STEPS, more: str = RELEASE, seeds: str = SEEDS, **given: Any) -> Plan:
     loaded = load_spec(str(project(folder, steps, PROMPTS, seeds, more)))
-    return resolve(loaded, seed_fields(sow(loaded)), given.get("rehearsing"), given.get("simulated", False))
+    return resolve(loaded, set(sow(loaded).fields), given.get("rehearsing"), given.get("simulated", False))
 
 
 def refused(folder: Path, steps: str = STEPS, more: str = RELEASE) -> str:
@@ -145,7 +145,7 @@ def test_teachers_that_cannot_be(tmp_path: Path, teachers: str, told: str) -> No
     path.write_text("\n".join(lines))
     with pytest.raises(SpecError) as caught:
         loaded = load_spec(str(path))
-        resolve(loaded, seed_fields(sow(loaded)), None, False)
+        resolve(loaded, set(sow(loaded).fields), None, False)
     assert "s.yaml:3: " in str(caught.value) and told in str(caught.value)
 
 
@@ -233,7 +233,7 @@ MORE = "release: {format: text}\nvary: {mood: [calm, brisk]}"
 def counted(plan: Plan, folder: Path | None, loaded_spec: Path) -> dict[str, AskCount]:
     sown = sow(load_spec(str(loaded_spec)))
     counts, _, touched = replay(plan, sown, folder)
-    expected_later(plan, [row for row in sown.rows if row.id in touched], counts)
+    expected_later(plan, [row for row in sown.rows() if row.id in touched], counts)
     return counts
 
 
@@ -266,17 +266,17 @@ def test_no_build_asks_more_or_pays_more_than_the_plans_worst(tmp_path: Path, ma
         return answers(prompt, 1)
 
     with teacher(script) as taught:
-        spec = project(tmp_path, LINE, PROMPTS, SEEDS, MORE, url=taught.url)
+        spec = project(tmp_path, LINE, PROMPTS, SEEDS, f"{MORE}\nguard: {{error_share: 1}}", url=taught.url)
         loaded = load_spec(str(spec))
-        plan = resolve(loaded, seed_fields(sow(loaded)), None, False)
+        plan = resolve(loaded, set(sow(loaded).fields), None, False)
         before = counted(plan, None, spec)
         worst = sum(line_of(plan, count).worst or 0.0 for count in before.values())
         found = made(spec, tmp_path / "out")
         asked = len(taught.prompts)
     most = sum(count.to_ask for count in before.values())
     assert 0 < asked <= most * (2 if malformed else 1)
-    account = Ledger(tmp_path / "out" / "ledger", "").accounts["tiny/1.0"]
-    assert 0 < account.committed / NANO == pytest.approx(found.summary.spent) and account.committed / NANO <= worst
+    account = Ledger(tmp_path / "out" / "ledger", "").accounts["tiny/1.0"]["w"]
+    assert 0 < account.committed.cost / NANO == pytest.approx(found.summary.spent) and account.committed.cost / NANO <= worst
     after = counted(plan, tmp_path / "out" / "ledger", spec)
     assert all(count.to_ask == 0 for count in after.values()) and all(line_of(plan, count).worst == 0 for count in after.values())
     assert sum(count.recorded for count in after.values()) >= len(set(taught.prompts))
@@ -290,7 +290,8 @@ def test_what_is_in_the_ledger_is_not_counted_again(tmp_path: Path) -> None:
         lines = list(plan_lines(str(spec), tmp_path / "out", None, None, None, None))
         assert len(taught.prompts) == asked
     table = {line.split()[0]: line.split() for line in lines if line.split()[:2][-1:] == ["w"]}
-    assert table["text"][2:5] == ["8", "3", "5"] and table["part"][2:5] == ["40", "15", "25"] and table["again"][2:5] == ["120", "45", "75"]
+    assert table["text"][2:5] == ["8", "3", "5"] and table["part"][2:5] == ["30", "5", "25"] and table["again"][4] == "75"
+    assert sum(int(numbers[3]) for numbers in table.values()) == asked  # what two rows ask alike was asked once, and is counted once
     text = "\n".join(lines)
     assert "5 new seeds, 0 gone" in text and "text             = same" in text and "no cap: set release.budget.usd or --budget" in text
 
@@ -312,8 +313,51 @@ def test_the_count_of_what_comes_later_is_the_product_of_its_bounds(
     counts = {step.name: AskCount(step) for step in asks}
     first = missing * (width if kinds[0] == "samples" else 1)
     counts["s0"].missing = [None] * first  # type: ignore[list-item]
-    expected_later(plan, sow(load_spec(str(folder / "s.yaml"))).rows, counts)
+    expected_later(plan, list(sow(load_spec(str(folder / "s.yaml"))).rows()), counts)
     rows = missing
     for kind, step in zip(kinds, asks, strict=True):
         rows *= width if kind == "samples" else 1
         assert counts[step.name].to_ask == rows * (width if kind == "repeat" else 1)
+
+
+BATCHED = """\
+  - {name: text, ask: t/text, of: b, returns: {text: str, parts: {list: str, at_most: 5}}}
+  - {name: part, ask: t/part, of: b, each: parts, in_order: true, reask: 0}
+  - name: revise
+    repeat:
+      at_most: 3
+      until: "score > 4"
+      steps: [{name: judge, ask: t/judge, of: w, returns: {score: {int: [1, 5]}}}, {name: note, ask: t/text, of: b}]"""
+WRITERS = "teachers: {w: {model: openai/own, base_url: 'http://127.0.0.1:9/v1', price: {input: 1, output: 10}, budget: {requests: 900}}, b: {%s}}"
+
+
+def batched(folder: Path, words: str = "") -> Path:
+    """Two teachers: one who answers in batches, one who does not."""
+    teacher = f"model: openai/gpt-5-mini, mode: batch, max_tokens: 100{words}"
+    spec = project(folder, BATCHED, PROMPTS, SEEDS, "release: {format: text, budget: {usd: 5, tokens: 2000000}}")
+    spec.write_text("\n".join(WRITERS % teacher if line.startswith("teachers:") else line for line in spec.read_text().splitlines()))
+    return spec
+
+
+@pytest.mark.parametrize(("words", "rounds"), [("", "7 rounds; at worst 13, and 13 days"), (", raise_to: 400", "7 rounds; at worst 22, and 22 days")])
+def test_the_plan_lists_rounds_of_batches_and_every_cap(tmp_path: Path, words: str, rounds: str) -> None:
+    """text: 1 and a second ask; part: 5 in order; note: 3 times 1 and a second ask. The judge, online, costs no round."""
+    lines = list(plan_lines(str(batched(tmp_path, words)), None, None, None, None, None))
+    assert lines[-1] == f"batches: {rounds}, a day for each"
+    assert lines[-3].startswith("expected $") and lines[-3].endswith("; capped at $5.00, 2,000,000 tokens")
+    assert lines[-2].startswith("  w alone: at worst $") and lines[-2].endswith(", capped at 900 requests")
+
+
+def test_more_room_for_a_truncated_answer_is_in_the_worst_case(tmp_path: Path) -> None:
+    found = []
+    for words in ("", ", raise_to: 400"):
+        folder = tmp_path / str(len(found))
+        folder.mkdir()
+        spec = batched(folder, words)
+        loaded = load_spec(str(spec))
+        plan = resolve(loaded, {"topic", "level"}, None, False)
+        count = counted(plan, None, spec)["text"]
+        found.append(line_of(plan, count))
+    plain, raised = found
+    assert plain.most.requests == 2 * plain.to_ask and raised.most.requests == 3 * raised.to_ask
+    assert raised.worst is not None and plain.worst is not None and raised.worst > 2 * plain.worst and raised.expected == plain.expected

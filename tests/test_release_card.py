@@ -72,7 +72,7 @@ def test_an_older_major_version_stays_loadable(tmp_path: Path) -> None:
     rows = build_out(tmp_path, 20)
     for version, chosen in (((1, 0), rows), ((2, 0), rows[:9]), ((2, 1), rows[9:])):
         previous = read_json(tmp_path / "manifest.json")
-        publish(tmp_path, chosen, release=RELEASE, name="maths-demo", version=version, facts=facts_of, previous=previous)
+        publish(tmp_path, [chosen], release=RELEASE, name="maths-demo", version=version, facts=facts_of, previous=previous)
     head, body = card(tmp_path)
     assert [config["config_name"] for config in head["configs"]] == ["default", "v1"]
     files = {config["config_name"]: [path for entry in config["data_files"] for path in entry["path"]] for config in head["configs"]}

@@ -12,7 +12,7 @@ import pytest
 from out_fixture import RELEASE, build_out, facts_of, released_out
 
 from datagen.errors import OutputError, SpecError
-from datagen.release.catalogue import COLUMNS, build_catalogue, connect, query
+from datagen.release.catalogue import COLUMNS, build_catalogue, connect, held_open, query
 from datagen.release.shards import publish
 from datagen.storage import read_json, read_table, write_json
 
@@ -79,7 +79,8 @@ def test_an_out_that_moved_is_catalogued_anew(tmp_path: Path) -> None:
 def test_rows_are_those_of_the_newest_major_version(tmp_path: Path) -> None:
     rows = build_out(tmp_path, 20)
     for version, chosen in (((1, 0), rows), ((2, 0), rows[:5]), ((2, 1), rows[5:9])):
-        publish(tmp_path, chosen, release=RELEASE, name="maths-demo", version=version, facts=facts_of, previous=read_json(tmp_path / "manifest.json"))
+        previous = read_json(tmp_path / "manifest.json")
+        publish(tmp_path, [chosen], release=RELEASE, name="maths-demo", version=version, facts=facts_of, previous=previous)
         wanted = {"(1, 0)": len(rows), "(2, 0)": 5, "(2, 1)": 9}[str(version)]
         assert count(tmp_path, "rows") == wanted, "a stale catalogue would show the release before"
 
@@ -135,3 +136,11 @@ def test_a_1_4_client_reads_it(out: Path) -> None:
     done = subprocess.run([python, "-c", code, str(out / "catalog.duckdb"), *views], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert [int(line) for line in done.stdout.split()] == [count(out, view) for view in views]
+
+
+def test_a_query_that_needs_more_than_a_build_allows_gets_it(out: Path) -> None:
+    """A text of many megabytes must not end a build at its report."""
+    with held_open(out):
+        _, [(limit,)] = query(out, "SELECT current_setting('memory_limit')")
+        _, [(length,)] = query(out, "SELECT length(max(text)) FROM (SELECT string_agg(repeat('x', 1_000_000), '') AS text FROM range(100))")
+    assert length == 100_000_000 and limit.endswith("MiB")

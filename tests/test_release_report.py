@@ -154,7 +154,7 @@ def planted_out(out: Path) -> None:
     write_table(out / "steps" / "calls.parquet", calls, CALL_COLUMNS)
     build_out(out / "other", 10)
     write_json(out / "plan.json", read_json(out / "other" / "plan.json") | {"simulated": True, "release": Release().model_dump(mode="json")})
-    publish(out, of["kept"], release=Release(), name="maths-demo", version=(1, 0), facts=lambda row: Facts(simulated=True))
+    publish(out, [of["kept"]], release=Release(), name="maths-demo", version=(1, 0), facts=lambda row: Facts(simulated=True))
 
 
 def test_planted_caught_and_falsely_dropped(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_nothing_planted_nothing_proved(tmp_path: Path) -> None:
     from out_fixture import CALL_COLUMNS, RELEASE
 
     write_table(tmp_path / "steps" / "calls.parquet", calls, CALL_COLUMNS)
-    publish(tmp_path, rows, release=RELEASE, name="maths-demo", version=(1, 0), facts=lambda row: facts_of(row, True))
+    publish(tmp_path, [rows], release=RELEASE, name="maths-demo", version=(1, 0), facts=lambda row: facts_of(row, True))
     assert proof(account_of(tmp_path)) == ([], [])
 
 
@@ -202,7 +202,7 @@ def test_every_format_has_a_report(tmp_path: Path, form: str, fields: dict[str, 
     build_out(tmp_path / "other", 10)
     plan = read_json(tmp_path / "other" / "plan.json") | {"release": release.model_dump(mode="json"), "teachers": {}, "prompts": {}}
     write_json(tmp_path / "plan.json", plan)
-    publish(tmp_path, [Row.of_seed(fields)], release=release, name="maths-demo", version=(1, 0), facts={})
+    publish(tmp_path, [[Row.of_seed(fields)]], release=release, name="maths-demo", version=(1, 0), facts={})
     page = Page(write_report(tmp_path))
     assert all(str(value) in page.text for value in fields.values() if isinstance(value, str))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datagen.errors import OutputError
-from datagen.release.schema import described, fit, infer
+from datagen.release.schema import Kind, described, fit, holds, infer, widen
 
 
 @pytest.mark.parametrize(
@@ -74,3 +76,45 @@ def test_new_columns_are_named() -> None:
 
 def test_described() -> None:
     assert described({"list": {"struct": {"role": "string", "content": "string"}}}) == "list of struct(role, content)"
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-2, 2) | st.sampled_from(["a", "b"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["a", "b"]), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def seen(values: list[Any]) -> Kind:
+    found: dict[str, Kind] = {}
+    for value in values:
+        widen(found, {"x": value})
+    return found["x"]
+
+
+@given(st.lists(VALUES, min_size=1, max_size=3), st.lists(VALUES, min_size=1, max_size=3))
+def test_what_holds_for_a_type_fits_as_a_value(before: list[Any], after: list[Any]) -> None:
+    """`holds` is asked before anything is paid; `fit` must not say otherwise afterwards."""
+    schema = infer({"x": value} for value in before)
+    if holds(schema["x"], seen(after)):
+        for value in after:
+            fit({"x": value}, schema, "row r")
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "told"),
+    [
+        ("int64", [3, None], True),
+        ("int64", [0.5], False),
+        ("double", [3], True),
+        ("string", [3], False),
+        ("json", [3, "a", {}], True),
+        ({"list": "double"}, [[1], []], True),
+        ({"list": "int64"}, [[0.5]], False),
+        ({"struct": {"a": "int64"}}, [{"a": 1}], True),
+        ({"struct": {"a": "int64"}}, [{"b": 1}], False),
+        ({"struct": {"a": "int64"}}, [["a"]], False),
+    ],
+)
+def test_what_a_column_takes(kind: Kind, values: list[Any], told: bool) -> None:
+    assert holds(kind, seen(values)) is told

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable
+import tracemalloc
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from out_fixture import RELEASE, build_out, facts_of, released_out
 
 from datagen.errors import OutputError, SpecError
 from datagen.records import Row
-from datagen.release.shards import Publication, publish, split_of, split_shares
+from datagen.release import columns
+from datagen.release.columns import split_of, split_shares
+from datagen.release.shards import Publication, publish
 from datagen.spec.models import Release
 from datagen.storage import read_json, read_table, sha256_of, write_json
 
@@ -28,7 +31,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def send(out: Path, rows: Iterable[Row], version: tuple[int, int] = (1, 0), release: Release = RELEASE, name: str = "maths-demo") -> Publication:
     previous = read_json(out / "manifest.json")
-    return publish(out, rows, release=release, name=name, version=version, facts=facts_of, previous=previous)
+    return publish(out, [list(rows)], release=release, name=name, version=version, facts=facts_of, previous=previous)
 
 
 def facts_free(row: Row) -> Any:
@@ -74,6 +77,38 @@ def test_shards_are_in_order_and_bounded(out: Path) -> None:
         assert {row["split"] for row in itertools.chain(*shards)} == {split}
 
 
+def test_the_order_of_parts_stays_and_within_one_ids_decide(tmp_path: Path) -> None:
+    rows = [Row.of_seed({"text": f"{number}"}) for number in range(2_500)]
+    parts = [rows[:900], rows[900:1000], [], rows[1000:]]
+    made = publish(tmp_path, parts, release=Release(rows_per_shard=1_700), name="parts", version=(1, 0), facts=facts_free)
+    assert [row["id"] for row in released(tmp_path)] == [row.id for part in parts for row in sorted(part, key=lambda row: row.id)]
+    assert [file["rows"] for file in made.files] == [1_700, 800]
+    groups = [pq.read_metadata(tmp_path / file["path"]) for file in made.files]
+    assert [[each.row_group(number).num_rows for number in range(each.num_row_groups)] for each in groups] == [[1_000, 700], [800]]
+
+
+def test_memory_holds_a_part_and_not_the_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "HELD", 1_000)
+
+    class Parts:
+        def __init__(self, count: int) -> None:
+            self.count = count
+
+        def __iter__(self) -> Iterator[list[Row]]:
+            for part in range(self.count):
+                yield [Row.of_seed({"text": f"{part} {number} " + "x" * 500}) for number in range(100)]
+
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        publish(tmp_path / str(count), Parts(count), release=Release(), name="many", version=(1, 0), facts=facts_free)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(1)  # what is imported on the way
+    assert peak(80) < 1.3 * peak(20)
+
+
 def test_same_rows_same_bytes_in_any_order_and_chunks(out: Path, tmp_path: Path) -> None:
     rows = build_out(tmp_path / "again")
     backwards = (row for chunk in (rows[7::-1], rows[:7:-1]) for row in chunk)
@@ -88,6 +123,7 @@ def test_building_again_changes_nothing(tmp_path: Path) -> None:
     before = data(tmp_path), (tmp_path / "manifest.json").read_bytes()
     next((tmp_path / "data").glob("train*")).unlink()
     (tmp_path / "data" / "train-v0001-00009.parquet").write_bytes(b"left by a build that was killed")
+    (tmp_path / "data" / ".train-v0001-00009.parquet.tmp").write_bytes(b"left by a build that was killed")
     assert send(tmp_path, rows) == first
     assert (data(tmp_path), (tmp_path / "manifest.json").read_bytes()) == before
 
@@ -98,7 +134,7 @@ def test_other_rows_under_the_same_version_are_refused_and_nothing_is_touched(tm
     before = data(tmp_path)
     with pytest.raises(OutputError, match=r"1\.0 is out with other rows"):
         send(tmp_path, rows[1:])
-    assert data(tmp_path) == before
+    assert data(tmp_path) == before and not list((tmp_path / "data").glob(".*"))
 
 
 @pytest.mark.parametrize("only_new", [True, False])
@@ -163,19 +199,19 @@ def test_a_folder_belongs_to_one_spec_and_one_kind(tmp_path: Path) -> None:
 
 def test_fields_that_clash_keep_their_value_under_another_name(tmp_path: Path) -> None:
     row = Row.of_seed({"text": "shown", "id": 7, "task": "t", "draft": "gone", "write_reasoning": "apart", "split": "x"})
-    publish(tmp_path, [row], release=Release(drop=["draft"]), name="clash", version=(1, 0), facts=facts_free)
+    publish(tmp_path, [[row]], release=Release(drop=["draft"]), name="clash", version=(1, 0), facts=facts_free)
     (found,) = released(tmp_path)
     assert (found["id"], found["source_id"], found["source_task"], found["source_split"]) == (row.id, 7, "t", "x")
     assert found["text"] == "shown" and "draft" not in found and "write_reasoning" not in found
     with pytest.raises(OutputError, match="would be the same column"):
         two = Row.of_seed({"text": "x", "id": 1, "source_id": 2})
-        publish(tmp_path / "two", [two], release=Release(), name="clash", version=(1, 0), facts=facts_free)
+        publish(tmp_path / "two", [[two]], release=Release(), name="clash", version=(1, 0), facts=facts_free)
 
 
 def test_facts_may_be_a_mapping(tmp_path: Path) -> None:
     rows = [Row.of_seed({"text": text}) for text in ("a", "b")]
     known: Any = {rows[0].id: {"teacher": "m", "reasoning": "why", "scores": {"judge": 3, "none": None}}}
-    publish(tmp_path, rows, release=Release(), name="plain", version=(1, 0), facts=known)
+    publish(tmp_path, [rows], release=Release(), name="plain", version=(1, 0), facts=known)
     found = {row["text"]: row for row in released(tmp_path)}
     assert (found["a"]["teacher"], found["a"]["reasoning"], found["a"]["scores"]) == ("m", "why", {"judge": 3.0, "none": None})
     assert (found["b"]["teacher"], found["b"]["reasoning"], found["b"]["scores"]) == ("", "", None)
@@ -185,7 +221,7 @@ def test_facts_may_be_a_mapping(tmp_path: Path) -> None:
 def test_one_row_can_give_several_records_or_none(tmp_path: Path) -> None:
     release = Release(format="preference")
     rows = [Row.of_seed({"prompt": "p", "chosen": "a", "rejected": rejected}) for rejected in (["b", "c"], [])]
-    made = publish(tmp_path, rows, release=release, name="pairs", version=(1, 0), facts=facts_free)
+    made = publish(tmp_path, [rows], release=release, name="pairs", version=(1, 0), facts=facts_free)
     assert (made.rows, made.without_output) == (2, 1)
     assert [row["id"] for row in released(tmp_path)] == [rows[0].id, f"{rows[0].id}-1"]
 
@@ -193,12 +229,12 @@ def test_one_row_can_give_several_records_or_none(tmp_path: Path) -> None:
 def test_the_same_row_twice_is_an_error(tmp_path: Path) -> None:
     row = Row.of_seed({"text": "x"})
     with pytest.raises(OutputError, match="two released rows have the id"):
-        publish(tmp_path, [row, row], release=Release(), name="twice", version=(1, 0), facts=facts_free)
+        publish(tmp_path, [[row, row]], release=Release(), name="twice", version=(1, 0), facts=facts_free)
 
 
 def test_irregular_fields_become_json(tmp_path: Path) -> None:
     rows = [Row.of_seed({"text": "x", "odd": odd}) for odd in (1, "one", {"a": [1, None]}, None)]
-    publish(tmp_path, rows, release=Release(), name="odd", version=(1, 0), facts=facts_free)
+    publish(tmp_path, [rows], release=Release(), name="odd", version=(1, 0), facts=facts_free)
     assert sorted(json.dumps(json.loads(row["odd"])) for row in released(tmp_path) if row["odd"]) == ['"one"', "1", '{"a": [1, null]}']
 
 

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from datagen.errors import SeedError, SpecError
-from datagen.plan.sow import plain, seed_fields, sow
+from datagen.plan.sow import plain, sow
 from datagen.seeds import SEEDS
 from datagen.seeds.documents import passages
 from datagen.seeds.grid import Grid
 from datagen.spec.load import load_spec
+from datagen.storage import seed_of
 
 
 def rows(kind: str, params: Any, base: Path) -> Iterator[dict[str, Any]]:
@@ -54,7 +55,7 @@ def test_any_take_of_a_grid_is_spread_over_its_axes(tmp_path: Path) -> None:
 
 def test_a_value_that_stands_twice_on_an_axis_counts_once(tmp_path: Path) -> None:
     found = sown(tmp_path, "{grid: {a: [x, x, y], b: [1, 1.0]}}")
-    assert sorted(row.fields["a"] for row in found.rows) == ["x", "y"] and not found.repeated
+    assert sorted(row.fields["a"] for row in found.rows()) == ["x", "y"] and found.read == 2
 
 
 @pytest.mark.parametrize(("params", "told"), [({}, "no axis"), ({"a": []}, "the axis 'a' has no values")])
@@ -182,24 +183,24 @@ def test_more_seeds_are_the_same_ones_and_then_new_ones(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text("".join(f'{{"n": {number}}}\n' for number in range(40)))
     for seeds in ("{grid: {a: [1, 2, 3], b: [x, y]}, take: %d}", "{table: t.jsonl, take: %d}"):
         few, many = (sown(tmp_path, seeds % take) for take in (7, 31))
-        assert len(few.rows) == 7 and [row.id for row in many.rows[:7]] == [row.id for row in few.rows] and len(many.rows) == 31
-        assert sown(tmp_path, seeds % 31, limit=7).digest == few.digest
+        assert len(set(few.lines)) == 7 and set(few.lines) < set(many.lines) and len(set(many.lines)) == 31
+        assert list(sown(tmp_path, seeds % 31, limit=7).lines) == list(few.lines)
 
 
 def test_a_seed_that_stands_twice_is_one_row_and_is_told(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text('{"a": 1, "b": 2}\n{"b": 2, "a": 1}\n{"a": 1, "b": 3}\n')
     found = sown(tmp_path, "{table: t.jsonl}")
-    assert len(found.rows) == 2 and [row.id for row in found.repeated] == [found.rows[0].id]
+    assert found.read == 3 and {seed_of(line).fields["b"]: times for line, times in found.seeds()} == {2: 2, 3: 1}
 
 
 def test_prompts_may_use_what_every_seed_has(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text('{"a": 1, "b": 2}\n{"a": 1}\n')
-    assert seed_fields(sown(tmp_path, "{table: t.jsonl}")) == {"a"}
+    assert sown(tmp_path, "{table: t.jsonl}").fields == {"a"}
 
 
 def test_renaming(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text('{"a": 1, "b": 2}\n')
-    assert dict(sown(tmp_path, "{table: t.jsonl, rename: {a: question}}").rows[0].fields) == {"question": 1, "b": 2}
+    assert dict(next(sown(tmp_path, "{table: t.jsonl, rename: {a: question}}").rows()).fields) == {"question": 1, "b": 2}
     with pytest.raises(SeedError, match="table gives no field 'aa'; did you mean 'a'"):
         sown(tmp_path, "{table: t.jsonl, rename: {aa: question}}")
 
@@ -234,7 +235,7 @@ def test_values_of_foreign_tables_become_plain_json(tmp_path: Path) -> None:
     json.dumps(made, allow_nan=False).encode("utf-8")
     table = pa.table({"when": [datetime.datetime(2024, 1, 2)], "list": [[1, None]], "text": ["x"], "score": [float("nan")]})
     pq.write_table(table, tmp_path / "t.parquet")
-    fields = sown(tmp_path, "{table: t.parquet}").rows[0].fields
+    fields = next(sown(tmp_path, "{table: t.parquet}").rows()).fields
     assert fields == {"when": "2024-01-02T00:00:00", "list": [1, None], "text": "x", "score": None}
 
 
@@ -242,5 +243,5 @@ def test_real_questions_are_read(tmp_path: Path, shared: Path) -> None:
     found = sorted((shared / "data").rglob("*.parquet"))
     assert found, "the shared data holds no Parquet"
     read = sown(tmp_path, json.dumps({"table": str(found[0])}), limit=50)
-    assert len(read.rows) + len(read.repeated) == 50 or len(read.rows) > 0
-    assert len({row.id for row in read.rows}) == len(read.rows)
+    ids = [row.id for row in read.rows()]
+    assert 0 < read.read <= 50 and ids == sorted(set(ids))

@@ -102,8 +102,7 @@ def test_in_order_gives_each_child_the_one_before_it(tmp_path: Path) -> None:
     assert all("previous" not in row for row in mine)
     theirs = sorted(only(found.fields("part"), topic="b"), key=lambda row: row["position"])
     assert [row["text"] for row in theirs] == ["write b 0 b0", "write b 2 b2 after [sum-b0]", "write b 3 b3 after [sum-b2]"]
-    assert found.counts("part")["unanswered"] == {"truncated": 1}
-    assert found.counts("part")["dropped"] == {"each": {"empty_list": 1}} and len(only(found.fields("part"), topic="f")) == 1
+    assert found.counts("part")["dropped"] == {"each": {"empty_list": 1}, "ask": {"truncated": 1}} and len(only(found.fields("part"), topic="f")) == 1
     assert found.counts("part")["in"] == 4 * 4 + 1 + 1 and found.counts("part")["from"] == 6
 
 
@@ -212,7 +211,7 @@ def test_repeat_goes_round_until_it_holds_and_no_more_than_it_may(tmp_path: Path
     assert {letter: row["work_rounds"] for letter, row in rows.items()} == {"a": 1, "b": 2, "c": 3, "e": 3, "f": 3}
     assert {letter: row["good"] for letter, row in rows.items()} == {"a": True, "b": True, "c": True, "e": False, "f": False}
     assert rows["b"]["draft"] == "draft b round=1" and rows["b"]["round_seen"] == 1
-    assert found.counts("work")["unanswered"] == {"truncated": 1} and found.counts("work")["in"] == 6
+    assert found.counts("work")["dropped"] == {"ask": {"truncated": 1}} and found.counts("work")["in"] == 6
     assert len(taught.prompts) == 2 * (1 + 2 + 3 + 2 + 3 + 3) == len(set(taught.prompts))
 
 

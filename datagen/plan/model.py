@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from datagen.operators.recipe import Recipe
 from datagen.records import Row, digest
 from datagen.spec.models import AnyStep, Ask, Spec, Teacher
 from datagen.spec.templates import Prompt
+from datagen.storage import SortedLines, seed_of
 
 Scope = Literal["row", "group", "set"]
 SCOPES: dict[str, Scope] = {
@@ -46,7 +48,9 @@ class Chair:
         return {"max_tokens": self.spec.max_tokens, **temperature, **self.spec.params}
 
     def identity(self) -> dict[str, Any]:
-        return {"provider": self.provider, "label": self.label, "model": self.model, "params": self.params(), "structured": self.spec.structured}
+        """What decides its answers. Not: how it is asked, at what price, within which limits."""
+        who = {"provider": self.provider, "label": self.label, "model": self.model}
+        return {**who, "params": self.params(), "structured": self.spec.structured, "raise_to": self.spec.raise_to}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +152,19 @@ class Plan:
 
 @dataclass(frozen=True)
 class Sown:
-    """The rows a build starts with."""
+    """The seeds a build starts with, read once from their source: lines in the order of their ids, equal ones side by side."""
 
-    rows: tuple[Row, ...]
-    repeated: tuple[Row, ...]
-    """Seeds that stood twice; dropped as `duplicate_seed`."""
+    lines: SortedLines
+    read: int
+    """Seeds that the source gave, repeated ones too."""
+    fields: frozenset[str]
+    """Fields that every seed has; a prompt may use no other."""
 
-    @property
-    def digest(self) -> str:
-        return digest([row.id for row in self.rows])
+    def seeds(self) -> Iterator[tuple[bytes, int]]:
+        """Each different seed's line, and how often it stands."""
+        for line, same in itertools.groupby(self.lines):
+            yield line, sum(1 for _ in same)
+
+    def rows(self) -> Iterator[Row]:
+        """The different seeds as rows, one at a time."""
+        return (seed_of(line) for line, _ in self.seeds())

@@ -1,4 +1,4 @@
-"""Seeds to rows: read, renamed, counted, each with its id; a seed that stands twice is dropped once."""
+"""Seeds to rows: read once, renamed, counted, each with its id, and put in the order of the ids."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import decimal
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -19,28 +20,32 @@ from datagen.seeds.base import SeedSource
 from datagen.seeds.grid import Grid
 from datagen.spec.load import Loaded
 from datagen.spec.reading import validated_by, whole_text
+from datagen.storage import SortedLines, seed_line
 
 DEFAULT_TAKE = 1_000_000
 """Rows read where nobody says how many: a bound, so that a price can be given."""
 
 
-def sow(loaded: Loaded, limit: int | None = None) -> Sown:
-    """The rows of a spec's seeds, at most `take` and at most `limit`. Raises SeedError when there is none."""
+def sow(loaded: Loaded, limit: int | None = None, near: Path | None = None) -> Sown:
+    """The seeds of a spec, at most `take` and at most `limit`, in one pass over their source. Raises SeedError when there is none.
+
+    They are sorted by their ids on the disk of the folder `near`: what decides about prompts, parts and repeats is known when the last
+    seed has been read, and nothing may be paid before.
+    """
     seeds = loaded.spec.seeds
     source = seed_source(loaded)
     take = seeds.take or (_cells(source, loaded) if isinstance(source, Grid) else DEFAULT_TAKE)
     take = min(take, limit) if limit else take
-    rows: dict[str, Row] = {}
-    repeated: list[Row] = []
+    lines, read, common = SortedLines(near or Path()), 0, set[str]()
     for values in itertools.islice(_values(source, loaded), take):
         row = Row.of_seed(_renamed(values, seeds.rename, seeds.source))
-        if row.id in rows:
-            repeated.append(row)
-        else:
-            rows[row.id] = row
-    if not rows:
+        if common != row.fields.keys():
+            common = common & set(row.fields) if read else set(row.fields)
+        lines.add(seed_line(row))
+        read += 1
+    if not read:
         raise SeedError(f"{loaded.written.where(('seeds',))}: the seeds are empty: {seeds.source} {seeds.params!r} gives no row")
-    return Sown(tuple(rows.values()), tuple(repeated))
+    return Sown(lines, read, frozenset(common))
 
 
 def seed_source(loaded: Loaded) -> SeedSource:
@@ -49,14 +54,6 @@ def seed_source(loaded: Loaded) -> SeedSource:
     kind = SEEDS.get(seeds.source, loaded.written.where(("seeds",)))
     source: SeedSource = validated_by(TypeAdapter(kind), seeds.params, loaded.written, ("seeds", seeds.source))
     return source
-
-
-def seed_fields(sown: Sown) -> set[str]:
-    """Fields that every seed has; a prompt may use no other."""
-    common = set(sown.rows[0].fields)
-    for row in sown.rows:
-        common &= set(row.fields)
-    return common
 
 
 def _values(source: SeedSource, loaded: Loaded) -> Iterator[dict[str, Any]]:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from datagen.release import schema as types
+from datagen.release.catalogue import held_open
 from datagen.release.pages import figures
-from datagen.release.pages.render import render
+from datagen.release.pages.render import cell, render
 from datagen.storage import replacing
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
@@ -25,12 +26,17 @@ ABOUT = {
     "scores": "what checks and judges measured",
 }
 """Columns that every release has."""
+LOGPROBS = (
+    "log-probability of each token of the answer `{}`; `top` has the likeliest tokens at its place as far as the provider gives them: top-k, "
+    "hence biased, for what is not among the k is missing and not improbable"
+)
 
 
 def write_card(out: Path, repo: str = "") -> Path:
     """OUT/README.md. `repo`: where it will be found on the Hub. Raises OutputError when nothing has been released."""
     account = figures.account_of(out)
-    spent = figures.costs(out)
+    with held_open(out):
+        spent = figures.costs(out)
     head = "".join(f"{line}\n" for line in _yaml(_head(account)))
     body = render(
         "card.md.j2",
@@ -55,7 +61,9 @@ def _about(account: figures.Account, name: str) -> str:
     if name in account.form.emits():
         source = account.form.field(name) if name in (*account.form.required, *account.form.optional) else name
         words = account.plan["release"]["format"]
-        return f"column of the format `{words}`" + (f", from the field `{source}`" if source != name else "")
+        return f"column of the format `{words}`" + (f", from the field `{cell(source)}`" if source != name else "")
+    if name.endswith("_logprobs") and isinstance(account.manifest["schema"][name], dict):
+        return LOGPROBS.format(cell(name.removesuffix("_logprobs")))
     return "field of the seed or of a step, passed through"
 
 

@@ -23,6 +23,9 @@ FILE = "catalog.duckdb"
 STORAGE = "v1.4.0"
 """The oldest storage version that still gets fixes; DuckDB 2.0 would write one that no 1.x client opens."""
 
+LEAN = "48MB"
+"""Memory of a build's own queries; those of `datagen sql` take what DuckDB takes by default."""
+
 _ROW = dict.fromkeys(("step", *ROW_COLUMNS), "VARCHAR")
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "kept": _ROW,
@@ -31,18 +34,31 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "verdicts": {"row": "VARCHAR", "step": "VARCHAR", "operator": "VARCHAR", "version": "BIGINT", "keep": "BOOLEAN", "reason": "VARCHAR"}
     | {"score": "DOUBLE", "evidence": "VARCHAR"},
     "calls": dict.fromkeys(("key", "step", "row", "teacher", "provider", "model", "outcome"), "VARCHAR")
-    | dict.fromkeys(("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"), "BIGINT")
-    | {"cost_usd": "DOUBLE", "seconds": "DOUBLE", "request_id": "VARCHAR", "simulated": "BOOLEAN", "planted": "VARCHAR", "asked": "BOOLEAN"},
+    | dict.fromkeys(("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"), "BIGINT")
+    | dict.fromkeys(("cost_usd", "saved_usd", "seconds"), "DOUBLE")
+    | dict.fromkeys(("request_id", "stop_reason", "fingerprint"), "VARCHAR")
+    | {"attempt": "BIGINT", "repaired": "VARCHAR", "batch": "VARCHAR", "simulated": "BOOLEAN", "planted": "VARCHAR", "asked": "BOOLEAN"},
     "rows": dict.fromkeys(("id", "seed_id", "group_id", "split", "task"), "VARCHAR") | {"simulated": "BOOLEAN"},
 }
 """The columns of each view when there is nothing of its kind; `rows` has those of the format besides."""
+
+
+def once(by: str, calls: str = "calls") -> str:
+    """SQL for the relation `calls` with each answer once, though rows may share one. `by`: `key`, or `key, step`.
+
+    Only calls whose hash stands twice are compared in full, so memory holds eight bytes a call and not the calls.
+    """
+    again = f"SELECT * REPLACE (bool_or(asked) OVER (PARTITION BY {by}) AS asked) FROM {calls} WHERE hash(key) IN (FROM twice)"
+    return f"""WITH twice AS MATERIALIZED (SELECT hash(key) FROM {calls} GROUP BY 1 HAVING count(*) > 1)
+  SELECT * FROM {calls} WHERE hash(key) NOT IN (FROM twice) UNION ALL (SELECT DISTINCT ON ({by}) * FROM ({again}) ORDER BY row)"""
+
 
 COSTS = """
 SELECT step, teacher, model, count(*) AS answers, count(*) FILTER (WHERE asked) AS asked, count(*) FILTER (WHERE outcome <> 'answered') AS unanswered,
   coalesce(sum(input_tokens), 0)::BIGINT AS input_tokens, coalesce(sum(output_tokens), 0)::BIGINT AS output_tokens,
   coalesce(sum(cached_tokens), 0)::BIGINT AS cached_tokens, coalesce(sum(reasoning_tokens), 0)::BIGINT AS reasoning_tokens,
-  round(coalesce(sum(cost_usd), 0), 9) AS cost_usd, bool_or(simulated) AS simulated
-FROM (SELECT DISTINCT ON (key, step) * FROM ({calls}) ORDER BY row) GROUP BY ALL ORDER BY ALL"""
+  round(coalesce(sum(cost_usd), 0), 9) AS cost_usd, round(coalesce(sum(saved_usd), 0), 9) AS saved_usd, bool_or(simulated) AS simulated
+FROM ({once}) GROUP BY ALL ORDER BY ALL"""
 
 
 def build_catalogue(out: Path) -> Path:
@@ -82,8 +98,9 @@ def load_engine() -> None:
 
 @contextlib.contextmanager
 def held_open(out: Path) -> Iterator[None]:
-    """Keep one connection for all queries of the block: opening costs more than most of them."""
+    """Keep one connection for all queries of the block, as a build makes them: opening costs more than most of them."""
     with connect(out) as con:
+        _lean(con, out)
         token = _HELD.set((out, con))
         try:
             yield
@@ -110,12 +127,17 @@ def query(out: Path, sql: str, parameters: Sequence[Any] = ()) -> tuple[list[str
 
     with _held(out) as con:
         try:
-            done = con.execute(sql, list(parameters))
-            if done is None:
-                raise SpecError("there is no statement in that text")
-            return [column[0] for column in done.description or []], done.fetchall()
+            return (_lean_answer if _HELD.get() else _answer)(con, sql, parameters)
         except duckdb.Error as error:
             raise SpecError(f"{error}\nviews: {', '.join(sorted([*COLUMNS, 'costs']))}; DESCRIBE <view> lists its columns") from error
+
+
+def over_calls(out: Path, sql: str) -> list[tuple[Any, ...]]:
+    """Rows of a statement over `calls`, where there is no catalogue yet."""
+    with _memory() as con:
+        _lean(con, out)
+        con.execute(f"CREATE VIEW calls AS {_calls(out)}")
+        return _lean_answer(con, sql)[1]
 
 
 # --- opening ---
@@ -125,6 +147,32 @@ def _memory() -> duckdb.DuckDBPyConnection:
     import duckdb
 
     return duckdb.connect(config=_CONFIG)
+
+
+def _lean(con: duckdb.DuckDBPyConnection, out: Path) -> None:
+    """What a build asks takes LEAN of memory and one core, and the disk beside the catalogue where that is not enough."""
+    spill = _quoted(f"{out / FILE}.tmp")
+    for setting in (f"memory_limit = '{LEAN}'", "threads = 1", f"temp_directory = {spill}"):
+        con.execute(f"SET {setting}")
+
+
+def _answer(con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Column names and rows."""
+    done = con.execute(sql, list(parameters))
+    if done is None:
+        raise SpecError("there is no statement in that text")
+    return [column[0] for column in done.description or []], done.fetchall()
+
+
+def _lean_answer(con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """What does not fit into LEAN even with the disk (a row of many megabytes) gets what it needs."""
+    import duckdb
+
+    try:
+        return _answer(con, sql, parameters)
+    except duckdb.OutOfMemoryException:
+        con.execute("RESET memory_limit")
+        return _answer(con, sql, parameters)
 
 
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
@@ -174,9 +222,15 @@ def _create(con: duckdb.DuckDBPyConnection, out: Path, prefix: str) -> None:
 
 
 def _views(out: Path) -> dict[str, str]:
-    calls = _scan([_unglobbed(str(out / CALLS))]) if (out / CALLS).is_file() else _empty("calls")
+    calls = _calls(out)
     views = {kind: _of_steps(out, kind) for kind in ("kept", "dropped", "unanswered", "verdicts")}
-    return views | {"rows": _released(out), "calls": calls, "costs": COSTS.format(calls=calls)}
+    return views | {"rows": _released(out), "calls": calls, "costs": COSTS.format(once=once("key, step", f"({calls})"))}
+
+
+def _calls(out: Path) -> str:
+    """With every column, also where an earlier datagen wrote fewer."""
+    empty = _empty("calls")
+    return f"{_scan([_unglobbed(str(out / CALLS))])} UNION ALL BY NAME ({empty})" if (out / CALLS).is_file() else empty
 
 
 def _folders(out: Path) -> list[Path]:
@@ -189,7 +243,7 @@ def _of_steps(out: Path, kind: str) -> str:
     scans = []
     for folder in (path for path in _folders(out) if path.name == kind):
         step = _quoted(folder.parent.name.partition("-")[2])
-        scan = _scan([_unglobbed(str(folder)) + "/*.parquet"])
+        scan = _scan([_unglobbed(str(folder)) + "/*.parquet"], alike=True)
         scans.append(scan if kind == "verdicts" else f"SELECT {step} AS step, * FROM ({scan})")
     return " UNION ALL BY NAME ".join(scans) or _empty(kind)
 
@@ -207,9 +261,11 @@ def current(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [entry for entry in releases if entry["version"].split(".")[0] == newest]
 
 
-def _scan(patterns: Sequence[str]) -> str:
-    """hive_partitioning is off: a folder of the user's called `run=3` is no column."""
-    return f"SELECT * FROM read_parquet([{', '.join(_quoted(name) for name in patterns)}], union_by_name=true, hive_partitioning=false)"
+def _scan(patterns: Sequence[str], alike: bool = False) -> str:
+    """`alike`: the first file speaks for all, so that not thousands are opened to learn their columns. hive_partitioning is off: a folder
+    of the user's called `run=3` is no column."""
+    names = ", ".join(_quoted(name) for name in patterns)
+    return f"SELECT * FROM read_parquet([{names}], union_by_name={'false' if alike else 'true'}, hive_partitioning=false)"
 
 
 def _empty(kind: str) -> str:

@@ -29,6 +29,7 @@ def _page(out: Path) -> str:
         account=account,
         flows=figures.funnel(account.manifest["steps"]),
         costs=spent,
+        receipts=figures.receipts(out),
         teachers=figures.teachers(account, spent),
         coverage=figures.coverage(account),
         diversity=figures.diversity(figures.texts_of(account)),

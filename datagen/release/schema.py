@@ -22,10 +22,28 @@ def infer(records: Iterable[Mapping[str, Any]]) -> dict[str, Kind]:
     """Column -> type over all records. Columns come in the order of first sight."""
     found: dict[str, Kind] = {}
     for record in records:
-        for name, value in record.items():
-            if _SCALARS.get(type(value)) != found.get(name, ""):  # nearly always equal: text in a column of text
-                found[name] = _join(found.get(name, "null"), _kind(value))
+        widen(found, record)
     return {name: _settled(kind) for name, kind in found.items()}
+
+
+def widen(found: dict[str, Kind], record: Mapping[str, Any]) -> None:
+    """Make the types in `found` wide enough for one more record."""
+    for name, value in record.items():
+        if _SCALARS.get(type(value)) != found.get(name, ""):  # nearly always equal: text in a column of text
+            found[name] = _join(found.get(name, "null"), _kind(value))
+
+
+def holds(kind: Kind, seen: Kind) -> bool:
+    """True where a column of type `kind` takes every value of type `seen`: what `fit` would say, before there is a record."""
+    if kind in ("json", "null") or seen == "null":
+        return True
+    if isinstance(kind, str) or isinstance(seen, str):
+        return _join(kind, seen) == kind
+    if "list" in kind and "list" in seen:
+        return holds(kind["list"], seen["list"])
+    if "struct" in kind and "struct" in seen:
+        return all(name in kind["struct"] and holds(kind["struct"][name], inner) for name, inner in seen["struct"].items())
+    return False
 
 
 _SCALARS: dict[type, str] = {str: "string", bool: "bool"}

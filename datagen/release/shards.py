@@ -1,42 +1,32 @@
 """The one writer of released rows: it fixes order, types, chunks and row groups, so that the same rows give the same bytes.
 
 `data/<split>-v0001-00000.parquet`: the number counts releases up. A minor release adds files and touches none that is out; a major
-one stands beside the older. The manifest is written last and names every file with its digest. All rows of one release are held in
-memory once (about 1.5 times their text).
+one stands beside the older. The manifest is written last and names every file with its digest. Rows come part by part and go
+row group by row group, so memory holds no more of them however many there are.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import itertools
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
-from datagen.errors import OutputError, SpecError
-from datagen.records import Row, canonical_json, digest
+from datagen.errors import OutputError
+from datagen.records import NANO, Row, canonical_json
 from datagen.release import schema as types
+from datagen.release.catalogue import once, over_calls
+from datagen.release.columns import FIXED, Facts, Records, split_shares
 from datagen.release.formats import FORMATS
 from datagen.release.formats.base import Format
 from datagen.spec.models import Release
-from datagen.storage import read_json, read_table, replacing, sha256_of, write_json
+from datagen.storage import each_record, load_parquet, read_json, sha256_of, write_json, writing
 
-FIXED = ("id", "seed_id", "group_id", "split", "task", "simulated", "reasoning", "teacher", "scores")
-"""Columns of every release; a row field of such a name is released as `source_<name>`."""
 ROW_GROUP = 1_000
 """Rows per row group: the Hub's viewer and streaming readers fetch whole groups."""
-
-
-class Facts(TypedDict, total=False):
-    """What the build knows of a row beside its fields."""
-
-    teacher: str
-    simulated: bool
-    group_id: str
-    reasoning: str
-    scores: Mapping[str, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,127 +48,49 @@ class Publication:
 
 def publish(
     out: Path,
-    rows: Iterable[Row],
+    parts: Iterable[Sequence[Row]],
     *,
     release: Release,
     name: str,
     version: tuple[int, int],
     facts: Mapping[str, Facts] | Callable[[Row], Facts],
     previous: Mapping[str, Any] | None = None,
+    cohorts: Sequence[Mapping[str, Any]] = (),
 ) -> Publication:
     """Write one release under OUT/data and the manifest. Rows that are out under the same major version are passed over.
 
-    `facts`: by row id, or a function of the row. `previous`: OUT/manifest.json as it was. Raises OutputError when OUT belongs to
-    another spec, when a released row has changed, when this version is out with other rows, or when a column changes its type.
+    `parts`: the rows in an order that hangs on nothing but their seeds; within a part they are put in the order of their ids. They are
+    gone through twice. `facts`: by row id, or a function of the row. `previous`: OUT/manifest.json as it was. Raises OutputError when OUT
+    belongs to another spec, when a released row has changed, when this version is out with other rows, or when a column changes its type.
     """
     plan = read_json(out / "plan.json") or {}
+    _check_owner(previous, name)
     older = _older(previous, version)
     form: Format = FORMATS.get(release.format)(columns=release.columns)
-    records, without = _records(rows, form, release, facts, release.task or name, bool(plan.get("simulated")))
-    simulated = bool(plan.get("simulated")) or any(record["simulated"] for record in records)
-    _check_owner(previous, name, simulated)
+    records = Records(parts, form, release, facts, split_shares(release.split), release.task or name, bool(plan.get("simulated")))
     known = [entry for entry in older if _number(entry["version"])[0] == version[0]]
     schema = _schema(previous) if previous and known and previous["columns"] else _ordered(types.infer(records), form)
-    fitted = [types.fit(record, schema, f"row {record['id']}") for record in records]
-    fresh = _not_yet_out(out, fitted, known)
-    if known and not fresh:
-        publication = Publication(**known[-1])
-        older = older[:-1]
-    else:
-        label = f"{version[0]}.{version[1]}"
-        rows_sha256 = _rows_sha256(fresh)
-        _check_same(previous, label, rows_sha256)
-        files = _write_all(out, fresh, schema, len(older) + 1, release.rows_per_shard)
-        splits = dict(sorted(Counter(record["split"] for record in fresh).items()))
-        publication = Publication(label, len(fresh), splits, files, rows_sha256, plan.get("fingerprint", ""), without)
-    _write_manifest(out, name, plan, [*older, asdict(publication)], schema, simulated)
+    label, shards = f"{version[0]}.{version[1]}", _Shards(out / "data", schema, len(older) + 1, release.rows_per_shard)
+    with contextlib.closing(shards):
+        _write_fresh(records, shards, schema, _Out(out, known))
+        _check_kind(previous, records.simulated)
+        if known and not shards.rows:
+            publication = Publication(**known[-1])
+            older = older[:-1]
+        else:
+            _check_same(previous, label, shards.digest)
+            files = shards.finish()
+            splits = dict(sorted(shards.splits.items()))
+            publication = Publication(label, shards.rows, splits, files, shards.digest, plan.get("fingerprint", ""), records.without)
+    _write_manifest(out, name, plan, [*older, asdict(publication)], schema, records.simulated, cohorts)
     return publication
 
 
-# --- rows become records ---
-
-
-def _records(
-    rows: Iterable[Row], form: Format, release: Release, facts: Mapping[str, Facts] | Callable[[Row], Facts], task: str, simulated: bool
-) -> tuple[list[dict[str, Any]], int]:
-    shares = split_shares(release.split)
-    records: list[dict[str, Any]] = []
-    without = 0
-    for row in rows:
-        known = Facts(simulated=simulated) | (facts(row) if callable(facts) else facts.get(row.id, Facts()))
-        made = list(_released(row, form, release, known, task, split_of(row.seed, shares)))
-        records += made
-        without += not made
-    records.sort(key=lambda record: str(record["id"]))
-    _check_ids(records)
-    return records, without
-
-
-def _released(row: Row, form: Format, release: Release, facts: Facts, task: str, split: str) -> Iterator[dict[str, Any]]:
-    for index, columns in enumerate(form.rows(row.fields)):
-        head = {
-            "id": f"{row.id}-{index}" if index else row.id,
-            "seed_id": row.seed,
-            "group_id": facts.get("group_id") or row.parent or row.seed,
-            "split": split,
-            "task": task,
-            "simulated": bool(facts.get("simulated", False)),
-        }
-        tail = {"reasoning": facts.get("reasoning", ""), "teacher": facts.get("teacher", "")}
-        scores = {name: None if value is None else float(value) for name, value in sorted(facts.get("scores", {}).items())}
-        yield head | columns | tail | ({"scores": scores} if scores else {}) | _rest(row.fields, form, columns, release.drop)
-
-
-def _rest(fields: Mapping[str, Any], form: Format, columns: Mapping[str, Any], drop: Sequence[str]) -> dict[str, Any]:
-    """All other fields by name; those that would hide a column of the release get `source_` in front."""
-    taken = {*FIXED, *columns}
-    left_out = {*drop, *form.uses()}
-    rest: dict[str, Any] = {}
-    for name in sorted(fields):
-        if name in left_out or name.endswith("_reasoning"):
-            continue
-        column = f"source_{name}" if name in taken else name
-        if column in rest or (column != name and column in fields and column not in left_out):
-            raise OutputError(f"the fields {name!r} and {column!r} would be the same column of the release: name one of them in release.drop")
-        rest[column] = fields[name]
-    return rest
-
-
-def _check_ids(records: Sequence[Mapping[str, Any]]) -> None:
-    for one, two in itertools.pairwise(records):
-        if one["id"] == two["id"]:
-            raise OutputError(f"two released rows have the id {one['id']}: the last step hands on the same row twice")
-
-
-# --- splits ---
-
-
-def split_shares(split: Mapping[str, str | float]) -> dict[str, float]:
-    """`{validation: 1%}` as `{validation: 0.01}`. Raises SpecError on what is no share."""
-    shares = {name: _share(name, value) for name, value in sorted(split.items()) if name != "train"}
-    if sum(shares.values()) >= 1:
-        raise SpecError(f"release.split leaves nothing for train: {dict(split)}; the shares beside train must sum to less than 100%")
-    return shares
-
-
-def _share(name: str, value: str | float) -> float:
-    try:
-        share = float(value.rstrip("% ")) / 100 if isinstance(value, str) and value.rstrip().endswith("%") else float(value)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share < 1:
-        raise SpecError(f"release.split.{name} must be a share such as 1% or 0.01, found {value!r}")
-    return share
-
-
-def split_of(seed_id: str, shares: Mapping[str, float]) -> str:
-    """By digest of the seed's id alone: a group never straddles splits, and growth moves no row."""
-    point = int(digest(["split", seed_id], size=8), 16) / 2**64
-    for name, share in shares.items():
-        if point < share:
-            return name
-        point -= share
-    return "train"
+def _write_fresh(records: Records, shards: _Shards, schema: Mapping[str, types.Kind], released: _Out) -> None:
+    for record in records:
+        fitted = types.fit(record, schema, f"row {record['id']}")
+        if not released.holds(fitted):
+            shards.add(fitted)
 
 
 # --- what is out already ---
@@ -198,12 +110,13 @@ def _older(previous: Mapping[str, Any] | None, version: tuple[int, int]) -> list
     return [entry for entry in entries if _number(entry["version"]) < version]
 
 
-def _check_owner(previous: Mapping[str, Any] | None, name: str, simulated: bool) -> None:
-    if not previous:
-        return
-    if previous["name"] != name:
+def _check_owner(previous: Mapping[str, Any] | None, name: str) -> None:
+    if previous and previous["name"] != name:
         raise OutputError(f"this folder holds the releases of {previous['name']!r}, not of {name!r}: give another --out")
-    if bool(previous["simulated"]) != simulated:
+
+
+def _check_kind(previous: Mapping[str, Any] | None, simulated: bool) -> None:
+    if previous and bool(previous["simulated"]) != simulated:
         kinds = ("simulated", "real") if simulated else ("real", "simulated")
         raise OutputError(f"{kinds[0]} rows cannot join the {kinds[1]} releases in this folder: give another --out")
 
@@ -219,13 +132,35 @@ def _ordered(schema: Mapping[str, types.Kind], form: Format) -> dict[str, types.
     return {name: schema[name] for name in (*first, *sorted(set(schema) - set(first))) if name in schema}
 
 
-def _not_yet_out(out: Path, records: list[dict[str, Any]], known: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows that no earlier release of this major version holds. Raises OutputError when one of those has changed."""
-    released = {row["id"]: digest(row) for entry in known for file in entry["files"] for row in read_table(out / file["path"])}
-    for record in records:
-        if record["id"] in released and released[record["id"]] != digest(record):
+class _Out:
+    """The rows that earlier releases of this major version hold: sixteen bytes a row, looked up by the beginning of its seed's id."""
+
+    def __init__(self, out: Path, known: Sequence[Mapping[str, Any]]) -> None:
+        self._marks: dict[str, bytearray] = defaultdict(bytearray)
+        for record in (record for entry in known for file in entry["files"] for record in each_record(out / file["path"])):
+            self._marks[_drawer(record)] += _mark(record["id"]) + _mark(record)
+        self._open, self._here = "", dict[bytes, bytes]()
+
+    def holds(self, record: Mapping[str, Any]) -> bool:
+        """Raises OutputError when the row is out as another one."""
+        if not self._marks:
+            return False
+        drawer = _drawer(record)
+        if drawer != self._open:
+            marks = self._marks[drawer]
+            self._open, self._here = drawer, {bytes(marks[at : at + 8]): bytes(marks[at + 8 : at + 16]) for at in range(0, len(marks), 16)}
+        before = self._here.get(_mark(record["id"]))
+        if before is not None and before != _mark(record):
             raise OutputError(f"row {record['id']} is released and would change: that needs a new major release (--yes)")
-    return [record for record in records if record["id"] not in released]
+        return before is not None
+
+
+def _drawer(record: Mapping[str, Any]) -> str:
+    return str(record["seed_id"])[3:5]
+
+
+def _mark(value: Any) -> bytes:
+    return hashlib.blake2b(canonical_json(value), digest_size=8).digest()
 
 
 def _check_same(previous: Mapping[str, Any] | None, label: str, rows_sha256: str) -> None:
@@ -237,29 +172,87 @@ def _check_same(previous: Mapping[str, Any] | None, label: str, rows_sha256: str
 # --- bytes ---
 
 
-def _write_all(out: Path, records: Sequence[Mapping[str, Any]], schema: Mapping[str, types.Kind], number: int, size: int) -> list[dict[str, Any]]:
-    files = []
-    for split in sorted({record["split"] for record in records}):
-        chosen = [record for record in records if record["split"] == split]
-        for index, start in enumerate(range(0, len(chosen), size)):
-            relative = f"data/{split}-v{number:04d}-{index:05d}.parquet"
-            shard = chosen[start : start + size]
-            _write_shard(out / relative, shard, schema)
-            path = out / relative
-            files.append({"path": relative, "rows": len(shard), "bytes": path.stat().st_size, "sha256": sha256_of(path)})
-    _remove_strays(out, number, files)
-    return files
+@dataclass
+class _Shards:
+    """The shards of one release while they grow: a row group of each split is in memory. They take their names when all are whole."""
 
+    folder: Path
+    schema: Mapping[str, types.Kind]
+    number: int
+    size: int
+    """Rows per shard."""
+    rows: int = 0
+    splits: Counter[str] = field(default_factory=Counter)
+    _digest: Any = field(default_factory=hashlib.sha256)
+    _waiting: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    _writers: dict[str, Any] = field(default_factory=dict)
+    _written: dict[str, int] = field(default_factory=dict)
+    """Shard -> its rows so far."""
 
-def _write_shard(path: Path, records: Sequence[Mapping[str, Any]], schema: Mapping[str, types.Kind]) -> None:
-    """One table of one chunk: pyarrow's bytes follow the chunking of what it is given."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    @property
+    def digest(self) -> str:
+        return str(self._digest.hexdigest())
 
-    arrow = pa.schema([(name, _arrow(kind)) for name, kind in schema.items()])
-    arrays = [pa.array([record[name] for record in records], type=field.type) for name, field in zip(schema, arrow, strict=True)]
-    with replacing(path) as beside:
-        pq.write_table(pa.Table.from_arrays(arrays, schema=arrow), beside, compression="zstd", row_group_size=ROW_GROUP, version="2.6")
+    def add(self, record: Mapping[str, Any]) -> None:
+        split = record["split"]
+        waiting = self._waiting.setdefault(split, [])
+        waiting.append(record)
+        self._digest.update(canonical_json(record) + b"\n")
+        self.rows += 1
+        self.splits[split] += 1
+        if len(waiting) == ROW_GROUP or self.splits[split] % self.size == 0:
+            self._write(split)
+
+    def finish(self) -> list[dict[str, Any]]:
+        """The files as the manifest names them. Shards that a killed build left, and no manifest will name, go."""
+        for split in list(self._waiting):
+            self._write(split)
+        self._end()
+        files = []
+        for name, rows in sorted(self._written.items()):
+            path = self._beside(name).replace(self.folder / name)
+            files.append({"path": f"data/{name}", "rows": rows, "bytes": path.stat().st_size, "sha256": sha256_of(path)})
+        later = (path for path in self.folder.glob("*-v*-*.parquet") if int(path.name.split("-v")[1][:4]) >= self.number)
+        for path in (*(path for path in later if path.name not in self._written), *self.folder.glob(".*.parquet.tmp")):
+            path.unlink()
+        return files
+
+    def close(self) -> None:
+        """Also in the middle: what has no name yet goes."""
+        self._end()
+        for name in self._written:
+            self._beside(name).unlink(missing_ok=True)
+
+    def _write(self, split: str) -> None:
+        """What waits becomes one row group of one chunk: pyarrow's bytes follow the chunking of what it is given."""
+        import pyarrow as pa
+
+        load_parquet()
+        records = self._waiting.pop(split)
+        name = f"{split}-v{self.number:04d}-{(self.splits[split] - 1) // self.size:05d}.parquet"
+        schema = pa.schema([(column, _arrow(kind)) for column, kind in self.schema.items()])
+        arrays = [pa.array([record[column] for record in records], type=part.type) for column, part in zip(self.schema, schema, strict=True)]
+        with writing(self.folder / name):
+            if name not in self._writers:
+                self._writers[name] = self._started(name, schema)
+            self._writers[name].write_table(pa.Table.from_arrays(arrays, schema=schema))
+            self._written[name] = self._written.get(name, 0) + len(records)
+            if self._written[name] == self.size:
+                self._writers.pop(name).close()
+
+    def _started(self, name: str, schema: Any) -> Any:
+        import pyarrow.parquet as pq
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._written[name] = 0
+        return pq.ParquetWriter(self._beside(name), schema, compression="zstd", version="2.6")
+
+    def _end(self) -> None:
+        for name in list(self._writers):
+            self._writers.pop(name).close()
+
+    def _beside(self, name: str) -> Path:
+        return self.folder / f".{name}.tmp"
 
 
 def _arrow(kind: types.Kind) -> Any:
@@ -272,26 +265,17 @@ def _arrow(kind: types.Kind) -> Any:
     return pa.struct([(name, _arrow(inner)) for name, inner in kind["struct"].items()])
 
 
-def _rows_sha256(records: Iterable[Mapping[str, Any]]) -> str:
-    total = hashlib.sha256()
-    for record in records:
-        total.update(canonical_json(record) + b"\n")
-    return total.hexdigest()
-
-
-def _remove_strays(out: Path, number: int, files: Sequence[Mapping[str, Any]]) -> None:
-    """Shards of this number or later that no manifest will name: a build that was killed left them."""
-    named = {Path(file["path"]).name for file in files}
-    for path in (out / "data").glob("*-v[0-9][0-9][0-9][0-9]-*.parquet"):
-        if path.name not in named and int(path.name.split("-v")[1][:4]) >= number:
-            path.unlink()
-
-
 # --- the manifest ---
 
 
 def _write_manifest(
-    out: Path, name: str, plan: Mapping[str, Any], releases: Sequence[Mapping[str, Any]], schema: Mapping[str, types.Kind], simulated: bool
+    out: Path,
+    name: str,
+    plan: Mapping[str, Any],
+    releases: Sequence[Mapping[str, Any]],
+    schema: Mapping[str, types.Kind],
+    simulated: bool,
+    cohorts: Sequence[Mapping[str, Any]],
 ) -> None:
     value = {
         "name": name,
@@ -301,7 +285,7 @@ def _write_manifest(
         "columns": list(schema),
         "steps": step_manifests(out),
         "plan_fingerprint": plan.get("fingerprint", ""),
-        "cohorts": plan.get("cohorts", []),
+        "cohorts": cohorts,
         "cost": _cost(out, plan),
         "versions": plan.get("versions", {}),
     }
@@ -315,10 +299,9 @@ def step_manifests(out: Path) -> list[dict[str, Any]]:
 
 
 def _cost(out: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
-    path = out / "steps" / "calls.parquet"
-    calls = list({call["key"]: call for call in (read_table(path) if path.exists() else [])}.values())  # rows may share an answer
-    by_teacher: dict[str, float] = {}
-    for call in calls:
-        by_teacher[call["teacher"]] = by_teacher.get(call["teacher"], 0.0) + (call["cost_usd"] or 0.0)
-    usd = {teacher: round(cost, 9) for teacher, cost in sorted(by_teacher.items())}
-    return {"usd": round(sum(usd.values()), 9), "would_cost_usd": plan.get("would_cost_usd"), "answers": len(calls), "by_teacher": usd}
+    """Summed in whole nano-dollars, so that the sum hangs on no order."""
+    nano = f"sum(round(cost_usd * {NANO})::HUGEINT)"
+    found = over_calls(out, f"SELECT teacher, count(*), {nano} FROM ({once('key')}) GROUP BY teacher ORDER BY teacher")
+    usd = {teacher: int(sum_ or 0) / NANO for teacher, _, sum_ in found}
+    answers = sum(count for _, count, _ in found)
+    return {"usd": round(sum(usd.values()), 9), "would_cost_usd": plan.get("would_cost_usd"), "answers": answers, "by_teacher": usd}

@@ -19,12 +19,12 @@ def close(plan: Plan, stretch: Stretch, cohort: Cohort, earlier: Sequence[Cohort
     """Run the closing step of a stretch; returns its manifest, made now or found. Rows stay in the parts they came in."""
     step = stretch.closing
     assert step is not None
-    incoming = _rows(root / part_folder(plan, stretch.number) / "kept", [*cohort.parts()])
-    settled = _rows(root / step.folder / "kept", [name for each in earlier for name in each.parts()])
+    incoming = _rows(root / part_folder(plan, stretch.number) / "kept", [*cohort.parts])
+    settled = _rows(root / step.folder / "kept", [name for each in earlier for name in each.parts])
     fingerprint = digest([step.fingerprint, _digest(incoming), _digest(settled)])
     stays: set[str] = set()
     if cohort.released:  # what this step kept before stays kept; only newcomers are judged
-        stays = {row.id for row in _rows(root / step.folder / "kept", [*cohort.parts()])} & {row.id for row in incoming}
+        stays = {row.id for row in _rows(root / step.folder / "kept", [*cohort.parts])} & {row.id for row in incoming}
         settled += [row for row in incoming if row.id in stays]
     path = root / step.folder / "parts" / f"{stretch.number}-c{cohort.number}.json"
     found = read_json(path)
@@ -39,8 +39,10 @@ def close(plan: Plan, stretch: Stretch, cohort: Cohort, earlier: Sequence[Cohort
     kept = [*(row for row in incoming if row.id in stays), *judged]
     journal.keep(step, len(kept))
     files = journal.write(root, f"c{cohort.number}", {step.number: step.folder})
-    for name in cohort.parts():
-        mine = sorted((row for row in kept if cohort.part_of(row.seed) == name), key=lambda row: row.id)
+    parts: dict[str, list[Row]] = {name: [] for name in cohort.parts}
+    for row in sorted(kept, key=lambda row: row.id):
+        parts[cohort.part_of(row.seed)].append(row)
+    for name, mine in parts.items():
         write_rows(root / step.folder / "kept" / f"{name}.parquet", [row_record(row) for row in mine])
     manifest = {
         "part": f"c{cohort.number}",

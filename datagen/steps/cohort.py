@@ -2,42 +2,81 @@
 
 from __future__ import annotations
 
+import hashlib
+import heapq
+import itertools
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from datagen.errors import OutputError
 from datagen.plan.model import Plan, Sown
-from datagen.records import Row
-from datagen.storage import read_json, row_record, write_json, write_rows
+from datagen.records import Row, digest
+from datagen.release.columns import seed_columns
+from datagen.release.schema import Kind, described, holds, widen
+from datagen.storage import read_json, replacing, row_record, seed_id, seed_of, sha256_of, write_json, write_rows
 
+SEEDS = "00-seeds"
 PART_ROWS = 256
 LEAST_PARTS = 8
 """Parts are small, so that many are in the air, and never so few that workers go without."""
+CELLS = 1 << 16
+"""Equal ranges of ids, by their first two bytes. A part is a run of them, so its size is known before a seed has been put anywhere."""
+ID_BYTES = 10
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """The seeds that one release saw first."""
+    """The seeds that one release saw first. Their ids lie in a file under OUT/seeds, which the manifest names."""
 
     number: int
-    buckets: int
-    rows: tuple[Row, ...]
+    cells: Mapping[int, int]
+    """Range of ids -> its seeds, in the order of the ids."""
+    sha256: str
+    """Of the ids' bytes, one after another in their order."""
     released: bool
     """True when a release with these seeds is out: what it kept stays."""
 
-    def part_of(self, seed: str) -> str:
-        """`c0-0007`, by the seed's id alone."""
-        return f"c{self.number}-{int(seed.removeprefix('r1:'), 16) % self.buckets:04d}"
+    @cached_property
+    def seeds(self) -> int:
+        return sum(self.cells.values())
 
-    def parts(self) -> dict[str, tuple[Row, ...]]:
-        """Part -> its seeds' rows, in the order of the parts; parts without a seed are left out."""
-        found: dict[str, list[Row]] = {}
-        for row in self.rows:
-            found.setdefault(self.part_of(row.seed), []).append(row)
-        return {name: tuple(found[name]) for name in sorted(found)}
+    @property
+    def buckets(self) -> int:
+        """How many parts there may be: by the number of seeds alone, so that it is the same in every run."""
+        return min(CELLS, max(LEAST_PARTS, -(-self.seeds // PART_ROWS)))
+
+    @property
+    def path(self) -> str:
+        """Under OUT; named by its content, so that no release ever overwrites what another one's manifest names."""
+        return f"seeds/c{self.number}-{self.sha256[:12]}.ids"
+
+    def part_of(self, seed: str) -> str:
+        """`c0-00007`, by the first digits of the seed's id alone."""
+        return self._part(int(seed.removeprefix("r1:")[:4], 16))
+
+    def part_of_line(self, line: bytes) -> str:
+        """The part of a seed as it stands in a file."""
+        return self.part_of(seed_id(line).hex())
+
+    def _part(self, cell: int) -> str:
+        return f"c{self.number}-{cell * self.buckets // CELLS:05d}"
+
+    @cached_property
+    def parts(self) -> dict[str, int]:
+        """Part -> its seeds, in the order of the ids; parts without a seed are left out."""
+        found: dict[str, int] = {}
+        for cell, seeds in self.cells.items():
+            name = self._part(cell)
+            found[name] = found.get(name, 0) + seeds
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """What the manifest says of it once it is released."""
+        return {"number": self.number, "seeds": self.seeds, "path": self.path, "bytes": self.seeds * ID_BYTES, "sha256": self.sha256}
 
 
 @dataclass(frozen=True)
@@ -48,33 +87,48 @@ class Season:
     cohorts: tuple[Cohort, ...]
     fresh: bool
     """True when nothing of an earlier plan may stay under steps/."""
+    read: int
+    """Seeds as their source gave them, repeated ones too."""
 
     @property
     def label(self) -> str:
         return f"{self.version[0]}.{self.version[1]}"
 
+    @property
+    def seeds(self) -> int:
+        """Different seeds."""
+        return sum(cohort.seeds for cohort in self.cohorts)
+
+    @property
+    def digest(self) -> str:
+        """Of all seeds."""
+        return digest([cohort.sha256 for cohort in self.cohorts])
+
 
 def season(plan: Plan, sown: Sown, out: Path, yes: bool) -> Season:
     """Compare the plan with what OUT holds. Raises OutputError for another spec's folder, and for a change of released rows without `yes`.
 
-    What is out, and which seeds it saw, stands in manifest.json, written in one piece; steps/cohorts.json is the season in progress.
+    What is out, and which seeds it saw, stands in manifest.json and the files it names; steps/cohorts.json is the season in progress.
     """
     manifest = read_json(out / "manifest.json")
     running = read_json(out / "steps" / "cohorts.json") or {}
     _check_owner(plan, out, manifest, running)
     same_steps = running.get("fingerprint") == plan.fingerprint
     if not manifest or not manifest["releases"]:
-        return Season((1, 0), (_cohort(0, sown.rows, released=False),), fresh=not same_steps)
-    _check_shards(out, manifest)
+        return Season((1, 0), (_first(sown),), not same_steps, sown.read)
+    _check_files(out, manifest)
     last = _version(manifest["releases"][-1]["version"])
-    changed = _change(plan, sown, manifest)
+    tallies = _tallied(sown, [out / cohort["path"] for cohort in manifest["cohorts"]])
+    changed = _change(plan, tallies, manifest)
     if changed:
         agreed = same_steps and running["version"] == [last[0] + 1, 0]  # with --yes, in a run that was stopped
         if not yes and not agreed:
             beside = manifest["releases"][-1]["version"]
             raise OutputError(f"{changed}; that makes a new major release beside {beside}: look at `datagen plan`, then build with --yes")
-        return Season((last[0] + 1, 0), (_cohort(0, sown.rows, released=False),), fresh=not agreed)
-    return _grown(sown, manifest["cohorts"], last, fresh=not same_steps or running["version"][0] != last[0])
+        return Season((last[0] + 1, 0), (_first(sown),), not agreed, sown.read)
+    *_, new = cohorts = [tally.cohort(released=number < len(tallies) - 1) for number, tally in enumerate(tallies)]
+    fresh = not same_steps or running["version"][0] != last[0]
+    return Season((last[0], last[1] + bool(new.seeds)), tuple(cohorts if new.seeds else cohorts[:-1]), fresh, sown.read)
 
 
 def _version(text: str) -> tuple[int, int]:
@@ -91,40 +145,116 @@ def _check_owner(plan: Plan, out: Path, manifest: Mapping[str, Any] | None, runn
         raise OutputError(f"{out} holds {kinds[1]} rows, which {kinds[0]} ones cannot join; give this build another --out")
 
 
-def _check_shards(out: Path, manifest: Mapping[str, Any]) -> None:
-    """Raises OutputError for a released file that is gone or has another size, before anything is asked."""
-    for file in (file for entry in manifest["releases"] for file in entry["files"]):
+def _check_files(out: Path, manifest: Mapping[str, Any]) -> None:
+    """Raises OutputError for a released file that is gone or was changed, before anything is asked. Ids are few bytes, so they are read."""
+    shards = [file for entry in manifest["releases"] for file in entry["files"]]
+    for file in (*shards, *manifest["cohorts"]):
         path = out / file["path"]
-        if not path.is_file() or path.stat().st_size != file["bytes"]:
+        whole = path.is_file() and path.stat().st_size == file["bytes"] and (file in shards or sha256_of(path) == file["sha256"])
+        if not whole:
             raise OutputError(
                 f"{path} is missing or was changed after its release; put it back, or delete {out / 'manifest.json'} "
                 "and build again: the rows come from the ledger, and nothing is paid again"
             )
 
 
-def _change(plan: Plan, sown: Sown, manifest: Mapping[str, Any]) -> str:
-    """In words, what of the released rows would not hold any more; empty when they stand."""
+# --- which cohort a seed belongs to ---
+
+
+@dataclass
+class _Tally:
+    """One cohort while the seeds go by."""
+
+    number: int
+    cells: dict[int, int] = field(default_factory=dict)
+    ids: Any = field(default_factory=hashlib.sha256)
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    """The types of its fields; only where they are to be held against those of a release."""
+
+    def add(self, line: bytes) -> None:
+        identity = seed_id(line)
+        cell = identity[0] << 8 | identity[1]
+        self.cells[cell] = self.cells.get(cell, 0) + 1
+        self.ids.update(identity)
+
+    def cohort(self, released: bool) -> Cohort:
+        return Cohort(self.number, self.cells, self.ids.hexdigest(), released)
+
+
+def cohort_of(lines: Iterable[bytes]) -> Cohort:
+    """Seeds that no release has seen as one cohort."""
+    tally = _Tally(0)
+    for line in lines:
+        tally.add(line)
+    return tally.cohort(released=False)
+
+
+def _first(sown: Sown) -> Cohort:
+    """All seeds as the cohort of a first release."""
+    return cohort_of(line for line, _ in sown.seeds())
+
+
+def _tallied(sown: Sown, known: Sequence[Path]) -> list[_Tally]:
+    """One tally for each cohort that is out, by the files of its ids, and one for the seeds that none of them has."""
+    tallies = [_Tally(number) for number in range(len(known) + 1)]
+    for line, _, number in _placed(sown, known):
+        tallies[number].add(line)
+        if number == len(known):
+            widen(tallies[number].kinds, seed_of(line).fields)
+    return tallies
+
+
+def new_and_gone(sown: Sown, out: Path) -> tuple[int, int]:
+    """(seeds that no release has seen, released seeds that are no longer there)."""
+    known = read_json(out / "manifest.json")["cohorts"]
+    _check_files(out, {"releases": [], "cohorts": known})
+    *there, new = (sum(tally.cells.values()) for tally in _tallied(sown, [out / cohort["path"] for cohort in known]))
+    return new, sum(cohort["seeds"] for cohort in known) - sum(there)
+
+
+def _placed(sown: Sown, known: Sequence[Path]) -> Iterator[tuple[bytes, int, int]]:
+    """(line, how often it stands, number of its cohort) of each seed, in the order of the ids: two sorted streams side by side."""
+    released = heapq.merge(*map(_numbered, known, range(len(known))))
+    identity, number = next(released, (b"", -1))
+    for line, times in sown.seeds():
+        mine = seed_id(line)
+        while number >= 0 and identity < mine:
+            identity, number = next(released, (b"", -1))
+        yield line, times, number if identity == mine else len(known)
+
+
+def _numbered(path: Path, number: int) -> Iterator[tuple[bytes, int]]:
+    with path.open("rb") as file:
+        while identity := file.read(ID_BYTES):
+            yield identity, number
+
+
+def _change(plan: Plan, tallies: Sequence[_Tally], manifest: Mapping[str, Any]) -> str:
+    """In words, what of the released rows would not hold any more, or what could not join them; empty when all is well."""
     if manifest["plan_fingerprint"] != plan.fingerprint:
         return "the plan has changed since the last release: released rows or their verdicts may change"
-    here = {row.id for row in sown.rows}
-    gone = sum(1 for cohort in manifest["cohorts"] for seed in cohort["seeds"] if seed not in here)
-    return f"{gone} released seeds are no longer among the seeds" if gone else ""
+    gone = sum(cohort["seeds"] for cohort in manifest["cohorts"]) - sum(sum(tally.cells.values()) for tally in tallies[:-1])
+    return f"{gone} released seeds are no longer among the seeds" if gone else _misfit(plan, tallies[-1].kinds, manifest)
 
 
-def _grown(sown: Sown, released: Sequence[Mapping[str, Any]], last: tuple[int, int], fresh: bool) -> Season:
-    """Cohorts that are out as they were, and one more for seeds that none of them has."""
-    by_id = {row.id: row for row in sown.rows}
-    cohorts = [Cohort(entry["number"], entry["buckets"], tuple(by_id.pop(seed) for seed in entry["seeds"]), released=True) for entry in released]
-    if by_id:
-        cohorts.append(_cohort(len(cohorts), tuple(by_id.values()), released=False))
-    return Season((last[0], last[1] + bool(by_id)), tuple(cohorts), fresh)
+def _misfit(plan: Plan, kinds: Mapping[str, Kind], manifest: Mapping[str, Any]) -> str:
+    """What the new seeds hold that no column of the release takes; found here, it costs nothing."""
+    if not manifest["columns"]:  # no row is out yet, so no type is
+        return ""
+    written = {name for step in plan.steps for name in step.writes}
+    for name, column in seed_columns(plan.spec.release, set(kinds) - written).items():
+        if column not in manifest["schema"]:
+            return f"the new seeds have the field {name!r}, for which the release has no column"
+        if not holds(manifest["schema"][column], kinds[name]):
+            now, before = described(kinds[name]), described(manifest["schema"][column])
+            return f"the field {name!r} of the new seeds is {now} where the release has {before}"
+    return ""
 
 
-def _cohort(number: int, rows: tuple[Row, ...], released: bool) -> Cohort:
-    return Cohort(number, max(LEAST_PARTS, -(-len(rows) // PART_ROWS)), rows, released)
+# --- on disk ---
 
 
-def claim(plan: Plan, this: Season, out: Path) -> None:
+def claim(plan: Plan, this: Season, sown: Sown, out: Path) -> None:
     """Make OUT ready for the season: what belongs to no cohort goes, and the seeds are on record before anything is asked."""
     root = out / "steps"
     if this.fresh and root.exists():
@@ -132,47 +262,100 @@ def claim(plan: Plan, this: Season, out: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
         root.rename(aside)
         shutil.rmtree(aside)
-    known = {name for cohort in this.cohorts for name in (*cohort.parts(), f"c{cohort.number}")}
-    for path in root.glob("*/*/c*.parquet"):
+    known = {name for cohort in this.cohorts for name in (*cohort.parts, f"c{cohort.number}")}
+    for path in root.glob("[0-9]*/*/c[0-9]*"):
         if path.stem not in known:
             path.unlink()
-    for path in root.glob("*/parts/*.json"):  # named `<stretch>-<part>`
+    for path in root.glob("[0-9]*/parts/*.json"):  # named `<stretch>-<part>`
         if path.stem.split("-", 1)[1] not in known:
             path.unlink()
+    _put_parts(sown, this, out)
+    for cohort in this.cohorts:
+        if not cohort.released:
+            _put_ids(cohort, out)
     record = {"name": plan.name, "fingerprint": plan.fingerprint, "version": list(this.version), "cohorts": cohort_records(this)}
     write_json(root / "cohorts.json", record)
 
 
 def cohort_records(this: Season) -> list[dict[str, Any]]:
     """Which seeds each cohort has: for the manifest, once they are released."""
-    return [{"number": cohort.number, "buckets": cohort.buckets, "seeds": [row.id for row in cohort.rows]} for cohort in this.cohorts]
+    return [cohort.record() for cohort in this.cohorts]
 
 
-def write_seeds(sown: Sown, this: Season, root: Path, in_parts: bool) -> None:
-    """Seeds are the first line of the funnel. `in_parts`: they lie there already, part by part, for a line that begins with a set-wise step."""
-    folder = root / "00-seeds"
-    for cohort in () if in_parts else this.cohorts:
-        write_rows(folder / "kept" / f"c{cohort.number}.parquet", [row_record(row) for row in cohort.rows])
-    repeated = [
-        row_record(row, operator="seeds", reason="duplicate_seed", score=None, evidence="the same seed stands earlier") for row in sown.repeated
-    ]
-    if repeated:
-        more = {"operator": "string", "reason": "string", "score": "float64", "evidence": "string"}
-        write_rows(folder / "dropped" / "c0.parquet", repeated, **more)
-    entered = len(sown.rows) + len(sown.repeated)
-    dropped = {"seeds": {"duplicate_seed": len(repeated)}} if repeated else {}
-    counts = {"in": entered, "from": entered, "kept": len(sown.rows), "dropped": dropped, "unanswered": {}}
-    write_json(
-        folder / "manifest.json", {"number": 0, "name": "seeds", "verb": "seeds", "scope": "row", "about": "", "fingerprint": sown.digest, **counts}
-    )
+def _put_parts(sown: Sown, this: Season, out: Path) -> None:
+    """Every part's seeds, under steps/. Of each cohort one part is in memory."""
+    known = [out / cohort.path for cohort in this.cohorts if cohort.released]
+    held: dict[int, tuple[str, list[bytes]]] = {}
+    for line, times, number in _placed(sown, known):
+        name = this.cohorts[number].part_of_line(line)
+        before, lines = held.setdefault(number, (name, []))
+        if before != name:
+            put_part(out / "steps", before, lines)
+            held[number] = name, lines = name, []
+        lines.extend([line] * times)
+    for name, lines in held.values():
+        put_part(out / "steps", name, lines)
+
+
+def _put_ids(cohort: Cohort, out: Path) -> None:
+    with replacing(out / cohort.path) as beside, beside.open("wb") as file:
+        for part in cohort.parts:
+            file.writelines(seed_id(line) for line, _ in itertools.groupby(part_lines(out / "steps", part)))
+
+
+def put_part(root: Path, part: str, lines: Sequence[bytes]) -> None:
+    """Write the seeds of a part under `root`."""
+    with replacing(_sown(root, part)) as beside:
+        beside.write_bytes(b"".join(lines))
+
+
+def _sown(root: Path, part: str) -> Path:
+    return root / SEEDS / "sown" / f"{part}.jsonl"
+
+
+def part_lines(root: Path, part: str) -> list[bytes]:
+    """The seeds of a part; equal lines are repeats of one seed."""
+    return _sown(root, part).read_bytes().splitlines(keepends=True)
+
+
+def write_part_seeds(root: Path, part: str, rows: Iterable[Row], kept: bool) -> None:
+    """The seeds of a part as the first line of the funnel; a repeat is dropped where it meets its twin. `kept`: write those kept, too."""
+    folder, twins, first = root / SEEDS, [], dict[str, Row]()
+    for row in rows:
+        if first.setdefault(row.id, row) is not row:
+            twins.append(row_record(row, operator="seeds", reason="duplicate_seed", score=None, evidence="the same seed stands earlier"))
+    if kept:
+        write_rows(folder / "kept" / f"{part}.parquet", map(row_record, first.values()))
+    path = folder / "dropped" / f"{part}.parquet"
+    path.unlink(missing_ok=True)
+    if twins:
+        write_rows(path, twins, operator="string", reason="string", score="float64", evidence="string")
+
+
+def remove_strays(out: Path) -> None:
+    """Ids that no manifest names: of a season whose seeds have changed before it was released."""
+    named = {cohort["path"] for cohort in read_json(out / "manifest.json")["cohorts"]}
+    for path in (out / "seeds").glob("*.ids"):
+        if f"seeds/{path.name}" not in named:
+            path.unlink()
+
+
+def write_seed_counts(this: Season, root: Path) -> None:
+    """The manifest of the seeds, as of any step."""
+    repeats = this.read - this.seeds
+    dropped = {"seeds": {"duplicate_seed": repeats}} if repeats else {}
+    counts = {"in": this.read, "from": this.read, "kept": this.seeds, "dropped": dropped, "unanswered": {}}
+    head = {"number": 0, "name": "seeds", "verb": "seeds", "scope": "row", "about": "", "fingerprint": this.digest}
+    write_json(root / SEEDS / "manifest.json", head | counts)
 
 
 def add_up(manifests: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Counts of many parts as one."""
-    total: dict[str, Any] = {"in": 0, "from": 0, "kept": 0, "dropped": {}, "unanswered": {}}
+    total: dict[str, Any] = {"in": 0, "from": 0, "kept": 0, "dropped": {}, "unanswered": {}, "waiting": 0}
     for counts in manifests:
         for name in ("in", "from", "kept"):
             total[name] += counts[name]
+        total["waiting"] += counts.get("waiting", 0)
         for operator, reasons in counts["dropped"].items():
             mine = total["dropped"].setdefault(operator, {})
             for reason, number in reasons.items():

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from datagen.asking.ask import Asker, Seat
-from datagen.asking.governor import Books, Gate
-from datagen.asking.ledger import Ledger
+from datagen.asking.gate import Books, Gate
+from datagen.asking.ledger.book import Ledger
 from datagen.asking.teachers.base import Endpoint
 from datagen.asking.teachers.late import LateTeacher
 from datagen.plan.model import Chair, Plan, Stretch
 from datagen.plan.resolve import api_key
-from datagen.records import Outcome, Row, digest
+from datagen.records import Outcome, Request, Row, digest
 from datagen.runtime.pool import ProcessPool
+from datagen.steps.cohort import SEEDS, part_lines, write_part_seeds
 from datagen.steps.journal import CALL_COLUMNS, Journal
 from datagen.steps.walk import walk
 from datagen.steps.work import Work
-from datagen.storage import read_json, read_rows, row_record, write_json, write_rows, write_table
+from datagen.storage import read_json, read_rows, replacing, row_record, seed_of, write_json, write_rows, write_table
 
 UNPUBLISHED = "unpublished"
 """A file under steps/ that stands from the first part made anew until a release holds it: a build that dies in between publishes next time."""
@@ -31,14 +35,19 @@ SLICE = 32
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One part of one stretch: its rows, or where they lie."""
+    """One part of one stretch; its rows lie under steps/."""
 
     stretch: int
     part: str
-    """`c0-0007`: cohort and bucket."""
-    rows: tuple[Row, ...] | None = None
+    """`c0-00007`: cohort and bucket."""
     settled: bool = False
     """True where a late answer may not change what is out: a released cohort whose line votes or selects."""
+    under: str = ""
+    """A folder of the root where all is read and written instead."""
+    round: int = 0
+    """Rounds of paid batches that have come back: what they brought is in the ledger, in the driver's segment."""
+    failed: tuple[tuple[str, str], ...] = ()
+    """(key, why) of requests that no batch answered; not asked again in this run."""
 
 
 @dataclass
@@ -50,31 +59,38 @@ class PartWorker:
     """OUT/steps."""
     ledger: Ledger
     books: Books
+    number: int = 0
+    """Tells workers of one build apart."""
     paying: bool = True
     _finished: int = 0
-    _answered: int = 0
-    _workers: dict[str, Any] = field(default_factory=dict)
+    _round: int = 0
 
     def __post_init__(self) -> None:
         self.gate = Gate(self.books)
-        seats = {name: seat(chair) for name, chair in self.plan.chairs.items()} if self.paying else {}
-        self._seats = seats
-        self.asker = Asker(self.ledger, self.gate, seats, self.paying)
+        self._seats = {name: seat(chair) for name, chair in self.plan.chairs.items()} if self.paying else {}
+        ranks = {inner.name: step.number for step in self.plan.steps for inner in (step, *step.inner)}
+        self.asker = Asker(self.ledger, self.gate, self._seats, self.paying, ranks, self.number)
         self.pool = ProcessPool()
 
     async def run(self, unit: Unit) -> dict[str, Any]:
         """Returns the part's manifest, made now or found."""
-        stretch = self.plan.stretches[unit.stretch]
-        rows = unit.rows if unit.rows is not None else tuple(read_rows(self._input(unit)))
-        fingerprint = part_fingerprint(stretch, rows)
-        found = read_json(manifest_path(self.root, self.plan, unit))
+        self._catch_up(unit)
+        stretch, root = self.plan.stretches[unit.stretch], self.root / unit.under
+        came: Sequence[Any] = part_lines(root, unit.part) if unit.stretch == 0 else read_rows(self._input(unit))
+        fingerprint = part_fingerprint(stretch, came)
+        found = read_json(manifest_path(root, self.plan, unit))
         if found and found["fingerprint"] == fingerprint and (unit.settled or not found["open"]):
-            return {**found, "made": False}
+            return {**found, "made": False, "waiting": 0}
+        if unit.stretch == 0:
+            came = [seed_of(line) for line in came]
+        rows = list({row.id: row for row in came}.values())
         journal = Journal(stretch.steps)
         work = Work(self.plan, self.asker, self.pool, journal)
         kept = await self.walk(rows, stretch, work)
         self._finished += len(rows)
-        return await asyncio.to_thread(self._write, unit, stretch, fingerprint, kept, journal)
+        if journal.requests:
+            return await asyncio.to_thread(_suspend, root, unit.part, journal)
+        return await asyncio.to_thread(self._write, unit, stretch, fingerprint, came, kept, journal)
 
     async def walk(self, rows: Sequence[Row], stretch: Stretch, work: Work) -> list[Row]:
         """Rows of one parent walk together, for the group steps to find them."""
@@ -98,7 +114,7 @@ class PartWorker:
         self.gate.close()
 
     def status(self) -> dict[str, int]:
-        return {"rows": self._finished, "asked": len(self.asker.asked)}
+        return {"rows": self._finished, "asked": self.asker.asked}
 
     async def close(self) -> None:
         self.pool.close()
@@ -108,13 +124,23 @@ class PartWorker:
     def _input(self, unit: Unit) -> Path:
         closing = self.plan.stretches[unit.stretch - 1].closing
         assert closing is not None
-        return self.root / closing.folder / "kept" / f"{unit.part}.parquet"
+        return self.root / unit.under / closing.folder / "kept" / f"{unit.part}.parquet"
 
-    def _write(self, unit: Unit, stretch: Stretch, fingerprint: str, kept: Sequence[Row], journal: Journal) -> dict[str, Any]:
-        folder = self.root / part_folder(self.plan, unit.stretch)
-        self.root.mkdir(parents=True, exist_ok=True)
-        (self.root / UNPUBLISHED).touch()
-        files = journal.write(self.root, unit.part, {step.number: step.folder for step in stretch.steps})
+    def _catch_up(self, unit: Unit) -> None:
+        """See what the rounds since the last unit brought."""
+        if unit.round > self._round:
+            self._round = unit.round
+            self.ledger.refresh()
+            self.asker.given_up |= dict(unit.failed)
+
+    def _write(self, unit: Unit, stretch: Stretch, fingerprint: str, came: Sequence[Row], kept: Sequence[Row], journal: Journal) -> dict[str, Any]:
+        root = self.root / unit.under
+        folder = root / part_folder(self.plan, unit.stretch)
+        root.mkdir(parents=True, exist_ok=True)
+        (root / UNPUBLISHED).touch()
+        if unit.stretch == 0:
+            write_part_seeds(root, unit.part, came, kept=bool(stretch.steps))
+        files = journal.write(root, unit.part, {step.number: step.folder for step in stretch.steps})
         write_rows(folder / "kept" / f"{unit.part}.parquet", [row_record(row) for row in kept])
         calls = folder / "calls" / f"{unit.part}.parquet"
         calls.unlink(missing_ok=True)
@@ -123,8 +149,28 @@ class PartWorker:
         counts = {str(number): book.counts() for number, book in journal.books.items()}
         again = sum(count["unanswered"].get(Outcome.FAILED, 0) for count in counts.values())
         manifest = {"part": unit.part, "fingerprint": fingerprint, "counts": counts, "files": files, "open": again}
-        write_json(manifest_path(self.root, self.plan, unit), manifest)
-        return {**manifest, "made": True}
+        write_json(manifest_path(root, self.plan, unit), manifest)
+        _waiting_path(root, unit.part).unlink(missing_ok=True)
+        return {**manifest, "made": True, "waiting": 0}
+
+
+def _suspend(root: Path, part: str, journal: Journal) -> dict[str, Any]:
+    """Rows wait for a round of paid batches: nothing of the part is written but what it asks. Walked again, it replays from the ledger."""
+    lines = [orjson.dumps({"teacher": teacher, "head": request.head, "request": request.identity()}) for teacher, request in journal.requests]
+    with replacing(_waiting_path(root, part)) as beside:
+        beside.write_bytes(b"\n".join(lines))
+    return {"part": part, "counts": {}, "made": False, "waiting": len(lines)}
+
+
+def _waiting_path(root: Path, part: str) -> Path:
+    return root / "waiting" / f"{part}.jsonl"
+
+
+def waiting_requests(root: Path, part: str) -> Iterator[tuple[str, Request]]:
+    """(teacher, request) of what a part waits for."""
+    for line in _waiting_path(root, part).read_bytes().splitlines():
+        entry = orjson.loads(line)
+        yield entry["teacher"], replace(Request.of(entry["request"]), head=entry["head"])
 
 
 def _call_order(call: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -141,13 +187,16 @@ def seat(chair: Chair) -> Seat:
         connections=chair.spec.max_in_flight,
         simulated=chair.simulated,
         native_schema=chair.spec.structured == "native",
+        client=chair.spec.client,
+        cache=chair.spec.cache,
     )
-    return Seat(chair.name, LateTeacher(endpoint), chair.price, chair.spec.attempts)
+    return Seat(chair.name, LateTeacher(endpoint), chair.price, chair.spec.attempts, batch=chair.spec.mode == "batch")
 
 
-def part_fingerprint(stretch: Stretch, rows: Sequence[Row]) -> str:
-    """Of the stretch's steps and of what came in."""
-    return digest([stretch.fingerprint, sorted(digest([row.id, row.parent, dict(row.fields)]) for row in rows)])
+def part_fingerprint(stretch: Stretch, came: Sequence[bytes] | Sequence[Row]) -> str:
+    """Of the stretch's steps and of what came in: lines of seeds, or rows."""
+    marks = [digest([each.id, each.parent, dict(each.fields)]) if isinstance(each, Row) else hashlib.sha256(each).hexdigest() for each in came]
+    return digest([stretch.fingerprint, sorted(marks)])
 
 
 def part_folder(plan: Plan, stretch: int) -> str:
@@ -156,7 +205,7 @@ def part_folder(plan: Plan, stretch: int) -> str:
     if steps:
         return steps[-1].folder
     before = plan.stretches[stretch - 1].closing if stretch else None
-    return before.folder if before else "00-seeds"
+    return before.folder if before else SEEDS
 
 
 def manifest_path(root: Path, plan: Plan, unit: Unit) -> Path:
