@@ -76,9 +76,9 @@ def build(options: Options, watch: Watch) -> Summary:
     with planned(loaded, options) as (plan, sown):
         for chair in plan.chairs.values():
             api_key(chair)
-        this = season(plan, sown, options.out, options.yes)
-        _make(options.out)
         folder = options.ledger or options.out / "ledger"
+        this = season(plan, sown, options.out, folder, options.yes)
+        _make(options.out)
         with lock(folder), _advising(folder):
             compact(folder)  # what a killed build left is read once, not by every worker
             claim(plan, this, sown, options.out)

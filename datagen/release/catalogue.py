@@ -23,7 +23,7 @@ FILE = "catalog.duckdb"
 STORAGE = "v1.4.0"
 """The oldest storage version that still gets fixes; DuckDB 2.0 would write one that no 1.x client opens."""
 
-LEAN = "48MB"
+LEAN = "32MB"
 """Memory of a build's own queries; those of `datagen sql` take what DuckDB takes by default."""
 
 _ROW = dict.fromkeys(("step", *ROW_COLUMNS), "VARCHAR")

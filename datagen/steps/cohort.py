@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from datagen.asking.ledger.care import taken_down
 from datagen.errors import OutputError
 from datagen.plan.model import Plan, Sown
 from datagen.records import Row, digest
@@ -105,7 +106,7 @@ class Season:
         return digest([cohort.sha256 for cohort in self.cohorts])
 
 
-def season(plan: Plan, sown: Sown, out: Path, yes: bool) -> Season:
+def season(plan: Plan, sown: Sown, out: Path, ledger: Path, yes: bool) -> Season:
     """Compare the plan with what OUT holds. Raises OutputError for another spec's folder, and for a change of released rows without `yes`.
 
     What is out, and which seeds it saw, stands in manifest.json and the files it names; steps/cohorts.json is the season in progress.
@@ -116,10 +117,11 @@ def season(plan: Plan, sown: Sown, out: Path, yes: bool) -> Season:
     same_steps = running.get("fingerprint") == plan.fingerprint
     if not manifest or not manifest["releases"]:
         return Season((1, 0), (_first(sown),), not same_steps, sown.read)
-    _check_files(out, manifest)
+    _check_files(out, _standing(plan, ledger, manifest), manifest["cohorts"])
     last = _version(manifest["releases"][-1]["version"])
     tallies = _tallied(sown, [out / cohort["path"] for cohort in manifest["cohorts"]])
-    changed = _change(plan, tallies, manifest)
+    down = len(taken_down(ledger, plan.name, last[0]))
+    changed = f"{down} released rows were taken down" if down else _change(plan, tallies, manifest)
     if changed:
         agreed = same_steps and running["version"] == [last[0] + 1, 0]  # with --yes, in a run that was stopped
         if not yes and not agreed:
@@ -145,10 +147,15 @@ def _check_owner(plan: Plan, out: Path, manifest: Mapping[str, Any] | None, runn
         raise OutputError(f"{out} holds {kinds[1]} rows, which {kinds[0]} ones cannot join; give this build another --out")
 
 
-def _check_files(out: Path, manifest: Mapping[str, Any]) -> None:
+def _standing(plan: Plan, ledger: Path, manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The shards that must be there: all but those of a major version from which a row was taken down."""
+    down = {major for major in {_version(entry["version"])[0] for entry in manifest["releases"]} if taken_down(ledger, plan.name, major)}
+    return [file for entry in manifest["releases"] if _version(entry["version"])[0] not in down for file in entry["files"]]
+
+
+def _check_files(out: Path, shards: Sequence[Mapping[str, Any]], ids: Sequence[Mapping[str, Any]]) -> None:
     """Raises OutputError for a released file that is gone or was changed, before anything is asked. Ids are few bytes, so they are read."""
-    shards = [file for entry in manifest["releases"] for file in entry["files"]]
-    for file in (*shards, *manifest["cohorts"]):
+    for file in (*shards, *ids):
         path = out / file["path"]
         whole = path.is_file() and path.stat().st_size == file["bytes"] and (file in shards or sha256_of(path) == file["sha256"])
         if not whole:
@@ -207,7 +214,7 @@ def _tallied(sown: Sown, known: Sequence[Path]) -> list[_Tally]:
 def new_and_gone(sown: Sown, out: Path) -> tuple[int, int]:
     """(seeds that no release has seen, released seeds that are no longer there)."""
     known = read_json(out / "manifest.json")["cohorts"]
-    _check_files(out, {"releases": [], "cohorts": known})
+    _check_files(out, [], known)
     *there, new = (sum(tally.cells.values()) for tally in _tallied(sown, [out / cohort["path"] for cohort in known]))
     return new, sum(cohort["seeds"] for cohort in known) - sum(there)
 

@@ -1,0 +1,136 @@
+"""When a build stops paying although nothing is broken: the pilot, error shares, caps; and what is taken down stays down."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from teaching import project, teacher
+from wire_server import Reply, chat, encoded, error
+
+from datagen.build import Options, Summary, build
+from datagen.cli import cli
+from datagen.errors import LowYield, OutputError, TeacherPaused, TooManyFailures
+from datagen.running.show import Snapshot
+from datagen.storage import read_json, read_table
+
+SEEDS = "{grid: {topic: [" + ", ".join(str(number) for number in range(240)) + "]}}"
+STEPS = """\
+  - {name: text, ask: t/say, of: w}
+  - {name: right, filter: [{length: {on: text, min_words: 5}}]}
+  - {name: unique, dedup: {on: text}}"""
+PROMPTS = {"say": "Say something about {{ topic }}"}
+
+
+def say(prompt: str) -> str:
+    """Every third answer is too short to keep."""
+    number = int(re.findall(r"\d+", prompt)[0])
+    return "too short" if number % 3 == 0 else f"Number {number} is a number of which much could be said, were there time."
+
+
+def spec_at(folder: Path, url: str, guard: str, more: str = "") -> Path:
+    return project(folder, STEPS, PROMPTS, SEEDS, f"release: {{format: text{more}}}\nguard: {guard}", url)
+
+
+def run(spec: Path, out: Path, news: list[str], **more: object) -> Summary:
+    def watch(snapshot: Snapshot) -> None:
+        if snapshot.news and snapshot.news not in news:
+            news.append(snapshot.news)
+
+    return build(Options(str(spec), out, **more), watch)  # type: ignore[arg-type]
+
+
+def test_the_pilot_forecasts_rows_and_dollars_and_costs_nothing_more(tmp_path: Path) -> None:
+    with teacher(say) as taught:
+        spec = spec_at(tmp_path, taught.url, "{pilot: 30}")
+        summary = run(spec, tmp_path / "out", [])
+        assert len(taught.prompts) == 240  # the pilot's answers are the build's
+        forecast = next(note for note in summary.notes if note.startswith("pilot: 30 seeds gave"))
+        kept, share, each = re.findall(r"gave (\d+) curated rows \(yield (\d+)%\), \$([\d.]+) a curated row", forecast)[0]
+        assert round(100 * int(kept) / 30) == int(share) and 45 <= int(share) <= 85 and summary.rows == 160
+        found = read_json(tmp_path / "out" / "steps" / "pilot.json")
+        assert found["forecast"]["rows"] == int(kept) and float(each) == pytest.approx(found["forecast"]["spent"] / int(kept), abs=1e-4)
+        assert not (tmp_path / "out" / "steps" / "pilot").exists()
+        run(spec, tmp_path / "out", [])
+        assert len(taught.prompts) == 240
+
+
+def test_below_min_yield_the_build_stops_at_the_pilot_and_a_new_number_goes_on(tmp_path: Path) -> None:
+    with teacher(say) as taught:
+        news: list[str] = []
+        with pytest.raises(LowYield, match=r"below min_yield 95%") as stopped:
+            run(spec_at(tmp_path, taught.url, "{pilot: 30, min_yield: 0.95}"), tmp_path / "out", news)
+        assert len(taught.prompts) == 30 and "30 answers are in" in str(stopped.value) and stopped.value.exit_code == 12
+        with pytest.raises(LowYield):
+            run(spec_at(tmp_path, taught.url, "{pilot: 30, min_yield: 0.95}"), tmp_path / "out", news)
+        assert len(taught.prompts) == 30
+        summary = run(spec_at(tmp_path, taught.url, "{pilot: 30, min_yield: 0.3}"), tmp_path / "out", news)
+        assert summary.rows == 160 and len(taught.prompts) == 240
+
+
+def test_a_small_build_has_no_pilot(tmp_path: Path) -> None:
+    with teacher(say) as taught:
+        summary = run(spec_at(tmp_path, taught.url, "{pilot: 61}"), tmp_path / "out", [])
+        assert not any(note.startswith("pilot") for note in summary.notes)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "finish", "message"),
+    [
+        ("truncated", "length", {"content": "half a"}),
+        ("refused", "stop", {"content": None, "refusal": "no"}),
+        ("filtered", "content_filter", {"content": ""}),
+    ],
+)
+def test_a_share_of_bad_answers_stops_the_build_and_says_which(tmp_path: Path, outcome: str, finish: str, message: dict[str, str]) -> None:
+    def script(prompt: str) -> str | Reply:
+        number = int(re.findall(r"\d+", prompt)[0])
+        return Reply(encoded(chat(message, finish=finish))) if number % 3 == 0 else say(prompt)
+
+    with teacher(script) as taught:
+        with pytest.raises(TooManyFailures, match=rf"of the last 50 answers of teacher 'w' were {outcome}") as stopped:
+            run(spec_at(tmp_path, taught.url, "{pilot: 0}"), tmp_path / "out", [])
+        assert 50 <= len(taught.prompts) < 240 and "answers are in" in str(stopped.value)
+        summary = run(spec_at(tmp_path, taught.url, f"{{pilot: 0, error_share: {{{outcome}: 0.5}}}}"), tmp_path / "out", [])
+        assert len(taught.prompts) == 240 and summary.rows > 0
+
+
+def test_a_used_up_quota_pauses_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    spent: list[int] = []
+
+    def script(prompt: str) -> str | Reply:
+        if len(spent) == 0 and int(re.findall(r"\d+", prompt)[0]) == 77:
+            return Reply(error("openai", "insufficient_quota", "You exceeded your current quota"), 429)
+        return say(prompt)
+
+    with teacher(script) as taught:
+        spec = spec_at(tmp_path, taught.url, "{pilot: 0}")
+        with pytest.raises(TeacherPaused) as paused:
+            run(spec, tmp_path / "out", [])
+        assert paused.value.exit_code == 11 and "The same command goes on" in str(paused.value)
+        spent.append(1)
+        assert run(spec, tmp_path / "out", []).rows == 160
+        assert len(taught.prompts) == 241
+
+
+def test_a_row_taken_down_leaves_ledger_and_next_release(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    with teacher(say) as taught:
+        spec, out = spec_at(tmp_path, taught.url, "{pilot: 0}", ", allow_unanswered: 1.0"), tmp_path / "out"
+        row = run(spec, out, []).example
+        (text,) = [released["text"] for path in (out / "data").iterdir() for released in read_table(path) if released["id"] == row]
+        down = CliRunner().invoke(cli, ["ledger", "forget", str(out), row, "--yes"])
+        assert down.exit_code == 0, down.output
+        assert not any(text.encode() in path.read_bytes() for path in (out / "ledger").rglob("*") if path.is_file())
+        with pytest.raises(OutputError, match="1 released rows were taken down"):
+            run(spec, out, [])
+        for path in (out / "data").iterdir():
+            path.unlink()
+        summary = run(spec, out, [], yes=True)
+        assert summary.version == "2.0" and summary.rows == 159 and summary.unanswered == 1 and len(taught.prompts) == 240
+        assert row not in {released["id"] for path in (out / "data").iterdir() for released in read_table(path)}
+        assert run(spec, out, []).version == "2.0"  # nothing to do, although the files of 1.0 are gone
+        assert json.dumps(text) not in (out / "report.html").read_text()
