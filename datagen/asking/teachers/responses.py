@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from datagen.asking.teachers import wire
-from datagen.asking.teachers.adapter import About, Adapter, Said, Schemas, known, refuse
-from datagen.asking.teachers.base import Endpoint
-from datagen.asking.teachers.openai import ONE, cache_key, client_of, logprobs_of, split_thought, strict, usage_of
+from datagen.asking.teachers.adapter import About, Said, known, refuse
+from datagen.asking.teachers.openai import ONE, OpenAITeacher, cache_key, logprobs_of, split_thought, usage_of
 from datagen.errors import TeacherFault
 from datagen.records import Outcome, Request
-
-if TYPE_CHECKING:
-    from datagen.asking.teachers.base import Batches
 
 _NOT_HERE = "the Responses API has no such parameter"
 RESERVED = {
@@ -37,21 +33,11 @@ def refused_params(model: str, params: Mapping[str, Any]) -> dict[str, str]:
     return known(RESERVED, params)
 
 
-class ResponsesTeacher(Adapter):
+class ResponsesTeacher(OpenAITeacher):
     """A provider of its own in request keys: the same model and words are another question here."""
 
     about = About(key="OPENAI_API_KEY", refused=refused_params)
     path = "/responses"
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__(endpoint, *client_of(endpoint))
-        self._own = endpoint.base_url is None
-        self._strict = Schemas(strict)
-
-    def batches(self) -> Batches:
-        from datagen.asking.teachers.openai_batch import OpenAIBatches
-
-        return OpenAIBatches(self._client, self)
 
     def body(self, request: Request) -> dict[str, Any]:
         """Nothing is stored at the provider unless the spec says so: whoever asks keeps the answers here."""
