@@ -114,8 +114,7 @@ def _simulator(loaded: Loaded, everything: bool, run: int) -> Iterator[Rehearsin
 
 async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: Watch) -> Summary:
     """Every stretch in order, every part in the air, then the release."""
-    gc.freeze()  # what is loaded now stays: no collection needs to walk through it while answers wait
-    gc.set_threshold(50_000, 20, 50)
+    gc.freeze()  # no collection needs to walk through what is loaded while answers wait
     runtime, name = _runtime(options), build_name(plan, this)
     driver = Ledger(folder, name, DRIVER)
     rounds = rounds_of(plan, driver, runtime)

@@ -29,7 +29,7 @@ from datagen.storage import read_json, read_rows, replacing, row_record, seed_of
 
 UNPUBLISHED = "unpublished"
 """A file under steps/ that stands from the first part made anew until a release holds it: a build that dies in between publishes next time."""
-SLICE = 32
+SLICE = 8
 """Families set off between two looks at the network: a part replayed from the ledger has no pause of its own, and answers must not wait for it."""
 
 

@@ -154,7 +154,7 @@ def client_of(endpoint: Endpoint) -> tuple[Any, wire.Line]:
     import anthropic
 
     timeout = wire.timeouts(endpoint)
-    http = anthropic.DefaultAioHttpClient(timeout=timeout, limits=wire.limits(endpoint))
+    http = anthropic.DefaultAioHttpClient(timeout=timeout, limits=wire.limits(endpoint), verify=wire.secured(endpoint))
     words: dict[str, Any] = {"max_retries": 0, "timeout": timeout, "http_client": http, "open_telemetry": False}
     key, address = endpoint.api_key, endpoint.base_url
     client: Any

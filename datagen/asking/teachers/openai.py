@@ -130,7 +130,7 @@ def client_of(endpoint: Endpoint) -> tuple[Any, wire.Line]:
     import openai
 
     timeout = wire.timeouts(endpoint)
-    http = openai.DefaultAioHttpClient(timeout=timeout, limits=wire.limits(endpoint))
+    http = openai.DefaultAioHttpClient(timeout=timeout, limits=wire.limits(endpoint), verify=wire.secured(endpoint))
     common: dict[str, Any] = {"api_key": endpoint.api_key or "none", "max_retries": 0, "timeout": timeout, "http_client": http}
     client: Any
     if endpoint.provider != "azure":
