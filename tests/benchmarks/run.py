@@ -206,8 +206,8 @@ def scenario_e(bench: Bench, repeat: int, rows: int = 5120, in_flight: int = 256
         print(f"e again after success: {again.stats['total']} requests, {again.wall:.2f} s", flush=True)
 
 
-def scenario_limits(bench: Bench, repeat: int, seconds: int = 90) -> None:
-    """The built-in simulator enforces both limits; its statement tells what it admitted and refused."""
+def scenario_limits(bench: Bench, repeat: int, seconds: int = 60) -> None:
+    """The built-in simulator enforces both limits, and charges max_tokens on admission; its statement tells what it admitted and refused."""
     limits = "rehearsal: {latency: '1', limits: {requests_per_minute: 3000, tokens_per_minute: 1000000}}\n"
     for _ in range(repeat):
         bench.seeds(50 * seconds)
@@ -216,7 +216,7 @@ def scenario_limits(bench: Bench, repeat: int, seconds: int = 90) -> None:
         with simulator(spec) as address:
             more = ", requests_per_minute: 3000, tokens_per_minute: 1000000"
             text = bench.spec(256, more, "simulator/any", address)
-            text.write_text(text.read_text() + limits)
+            text.write_text(text.read_text().replace("max_tokens: 800", "max_tokens: 330") + limits)
             began = time.monotonic()
             out = Path(tempfile.mkdtemp(dir=bench.work))
             subprocess.run([sys.executable, *bench.ours(out, text)], capture_output=True, text=True, check=True)
