@@ -53,6 +53,7 @@ class Connection(asyncio.Protocol):
     def _route(self, request: HttpRequest) -> None:
         self._closing = request.headers.get("connection", "").lower() == "close"
         if (outage := self._house.outage()) and request.path.startswith("/v1/"):
+            self._house.statement.faults["outage"] += 1
             self._down(wire_of(request), outage)
             return
         protocol = PROTOCOLS.get(request.path)
