@@ -103,10 +103,14 @@ def _simulator(loaded: Loaded, everything: bool, run: int) -> Iterator[Rehearsin
         yield None
         return
     from datagen.rehearsal.companion import companion, label_at  # what a paid build never loads
+    from datagen.rehearsal.settings import checked
+
+    checked(loaded.spec.rehearsal)
 
     standing = next((teacher.base_url for teacher in simulated if teacher.model.startswith("simulator/") and teacher.base_url), None)
     if standing:
-        yield Rehearsing(standing.rstrip("/"), label_at(standing.rstrip("/")))
+        address = standing.rstrip("/").removesuffix("/v1")
+        yield Rehearsing(address, label_at(address))
     else:
         with companion(loaded.spec.rehearsal, loaded.base, run) as url:
             yield Rehearsing(url, label_at(url))
@@ -143,7 +147,12 @@ async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: 
     summary = Summary(
         options.out, publication.version, publication.rows, publication.total, unanswered, asked, spent / NANO, plan.simulated, publication.example
     )
-    summary.notes += [*plan.warnings, *(f"ledger: {torn}" for torn in driver.torn), *notes, *(rounds.report.notes if rounds else [])]
+    summary.notes += [
+        *plan.warnings,
+        *(f"ledger: {torn}" for torn in dict.fromkeys([*map(str, driver.torn), *crew.torn])),
+        *notes,
+        *(rounds.report.notes if rounds else []),
+    ]
     return summary
 
 

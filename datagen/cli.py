@@ -208,6 +208,16 @@ def forget(out: Path, row_id: str, ledger: Path | None, yes: bool) -> None:
         click.echo(line)
 
 
+@ledger.command()
+@click.argument("folder", type=FOLDER)
+@click.argument("tag")
+def release(folder: Path, tag: str) -> None:
+    """Give up a paid batch that its provider no longer knows: what is open of it counts no more and is asked again."""
+    from datagen.inspect import release as run
+
+    click.echo(run(folder, tag))
+
+
 @cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535))

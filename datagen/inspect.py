@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from datagen.asking.ledger.book import Ledger, segments
+from datagen.asking.ledger.book import Ledger, lock, segments
 from datagen.asking.ledger.book import verify as verify_ledger
 from datagen.errors import LedgerError, OutputError, nearest
 from datagen.records import NANO, Spend
@@ -144,14 +144,28 @@ def push_target(out: Path, repo: str | None) -> tuple[str, bool]:
 
 def verify(folder: Path) -> Iterator[str]:
     """The state of a ledger in words. Raises LedgerError when something does not hold, after saying what."""
-    place = folder / "ledger" if segments(folder / "ledger") else folder
-    if not segments(place):
+    place = folder / "ledger" if (folder / "ledger").is_dir() else folder
+    if not segments(place) and not (place / "index").exists():
         raise LedgerError(f"{folder} holds no ledger")
     good, problems = verify_ledger(place)
     yield from problems
     yield f"{good:,} records hold, {len(problems)} do not"
     if problems:
         raise LedgerError("what does not hold is skipped, and asked again by the next build")
+
+
+def release(folder: Path, tag: str) -> str:
+    """Close a standing batch by name. Raises LedgerError where there is none of that name, or a build has the ledger."""
+    place = folder / "ledger" if (folder / "ledger").is_dir() else folder
+    with lock(place):
+        ledger = Ledger(place, "")
+        standing = {job.tag: job for job in ledger.standing()}
+        if tag not in standing:
+            raise LedgerError(f"no batch {tag!r} is under way{nearest(tag, standing)}")
+        ledger.closed(tag, "released by name")
+        ledger.close()
+    job = standing[tag]
+    return f"batch {tag} of teacher {job.teacher!r} is given up: {job.requests - job.answered:,} requests are asked again by the next build"
 
 
 def table(columns: list[str], rows: list[tuple[Any, ...]]) -> Iterator[str]:

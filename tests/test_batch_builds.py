@@ -90,7 +90,7 @@ def test_no_wait_leaves_and_the_same_command_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("writer", ["openai", "anthropic"])
 def test_killed_at_random_moments_no_batch_is_submitted_twice(tmp_path: Path, writer: str) -> None:
     """Expiry, errors, lost replies, late listing, garbled results; killed in between. The simulator's books are the judge."""
-    again(tmp_path, kills=5, seed=7, writer=writer)
+    again(tmp_path, kills=3, seed=7, writer=writer)
 
 
 def again(folder: Path, kills: int, seed: int, writer: str) -> int:
@@ -99,7 +99,7 @@ def again(folder: Path, kills: int, seed: int, writer: str) -> int:
     rehearse = ("--teacher", "simulator")  # the writer keeps its own wire, and is asked where the grader's simulator stands
     with standing_simulator(spec) as url:
         spec.write_text(spec.read_text().replace("simulator/g", f"simulator/g, base_url: '{url}'"))
-        found = kill_while_building(spec, folder / "out", url, kills, 3.0, seed, *rehearse)
+        found = kill_while_building(spec, folder / "out", url, kills, 2.2, seed, *rehearse)
         build(spec, folder / "out", *rehearse)
         final = {entry["key"]: entry["count"] for entry in statement(url)}
         books = jobs(url)
@@ -133,6 +133,25 @@ def test_batches_under_way_are_not_asked_online(tmp_path: Path) -> None:
         done = datagen("build", "--spec", spec, "--out", tmp_path / "out")
         assert done.returncode == 4 and "are under way" in done.stderr
         assert all(entry["count"] == entry["batched"] for entry in statement(url))
+
+
+def test_a_rehearsal_killed_in_mid_batch_goes_on_although_its_simulator_is_gone(tmp_path: Path) -> None:
+    spec, out = project(tmp_path, batches="{seconds: 2.0}"), tmp_path / "out"
+    assert datagen("build", "--spec", spec, "--out", out, "--teacher", "simulator", "--no-wait").returncode == 13
+    done = datagen("build", "--spec", spec, "--out", out, "--teacher", "simulator")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_batch_that_the_provider_forgot_is_given_up_by_name(tmp_path: Path) -> None:
+    spec, out = project(tmp_path, batches="{seconds: 60}"), tmp_path / "out"
+    assert datagen("build", "--spec", spec, "--out", out, "--teacher", "simulator", "--no-wait").returncode == 13
+    tags = [word for line in datagen("status", out).stdout.splitlines() if line.strip().startswith("batch") for word in line.split()[1:2]]
+    assert len(tags) == 3
+    wrong = datagen("ledger", "release", out, "b-nothing")
+    assert wrong.returncode == 5 and "no batch 'b-nothing' is under way" in wrong.stderr
+    for tag in tags:
+        assert "are asked again by the next build" in datagen("ledger", "release", out, tag).stdout
+    assert "batch b-" not in datagen("status", out).stdout
 
 
 def test_ctrl_c_while_waiting_for_batches_leaves_at_once(tmp_path: Path) -> None:

@@ -113,8 +113,8 @@ class Governor:
         for outcome, number in Counter(recent).items():
             if number >= self._caution.shares.get(outcome, 2.0) * len(recent):
                 self._stop = TooManyFailures(
-                    f"{number} of the last {len(recent)} answers of teacher {teacher!r} were {outcome}: nothing more is sent. Look at "
-                    f'some (`datagen sql OUT "SELECT * FROM unanswered"`), mend the prompt or the teacher, or allow it: guard.error_share'
+                    f"{number} of the last {len(recent)} answers of teacher {teacher!r} were {outcome}: nothing more is sent. Mend the "
+                    f"prompt or the teacher (`datagen preview --ask` shows answers), or allow more of them: guard.error_share"
                 )
 
     def stopped(self) -> DatagenError | None:

@@ -127,13 +127,10 @@ class Rounds:
                 queue.close()
         return self.report
 
-    @property
-    def busy(self) -> bool:
-        """True while a job stands."""
-        return bool(self._works)
-
     def under_way(self) -> str:
-        """The jobs that stand, in words."""
+        """The jobs that stand, in words; empty where there is none."""
+        if not self._works:
+            return ""
         oldest = max(0.0, self._clock() - min(work.at for work in self._works))
         hours, minutes = divmod(int(oldest) // 60, 60)
         count = sum(work.requests for work in self._works)
@@ -150,7 +147,7 @@ class Rounds:
                 self._reject(by_name[name], request, fault)
 
     async def _passes(self, queues: Sequence[Queue], wait: bool, number: int) -> None:
-        """Look at every job, send what may be sent, again and again until nothing wanted is open."""
+        """Look at every job and send what may be sent, until nothing wanted is open."""
         while True:
             await _all(self._tend(queue, number) for queue in queues)
             if self._reason:
@@ -176,7 +173,7 @@ class Rounds:
 
     async def _look(self, queue: Queue, work: Work) -> None:
         """Find or poll one job, and take in what it says if it has ended."""
-        job = await (self._polled(work) if work.id else self._found(queue, work))
+        job = await (self._polled(queue, work) if work.id else self._found(queue, work))
         if job is None or job.state == "validating":
             return
         if job.state == "failed":
@@ -186,14 +183,18 @@ class Rounds:
         if job.state == "ended":
             await self._harvest(queue, work, job)
 
-    async def _polled(self, work: Work) -> Job:
+    async def _polled(self, queue: Queue, work: Work) -> Job | None:
         try:
             return await work.desk.batches().job(work.id)
         except TeacherFault as fault:
             if fault.status != 404:
                 raise
             said = str(fault)
-        gone = f"batch {work.id} is not known to this account: was it deleted, or does the key belong to another account? ({said})"
+        if work.desk.simulated:  # a simulator of an earlier run took its jobs with it
+            queue.back(await self._works.close(work, "lost: its simulator has ended"))
+            return None
+        give_up = f"`datagen ledger release {self._ledger.folder} {work.tag}` gives it up"
+        gone = f"batch {work.id} is not known: was it deleted, or does the key belong to another account? {give_up} ({said})"
         raise TeacherFault("stopped", gone, status=404)
 
     async def _found(self, queue: Queue, work: Work) -> Job | None:

@@ -88,6 +88,8 @@ def _check(loaded: Loaded, name: str, teacher: Teacher, about: About, model: str
         return loaded.written.where(("teachers", name, *place))
 
     params: dict[str, Any] = {**({} if teacher.temperature is None else {"temperature": teacher.temperature}), **teacher.params}
+    if "max_tokens" in teacher.params:
+        raise SpecError(f"{where('params', 'max_tokens')}: write max_tokens on the teacher, beside params: the budget counts with it")
     for word, why in about.refused(model, params).items():
         place = ("params", word) if word in teacher.params else (word,)
         raise SpecError(f"{where(*place)}: {teacher.model} cannot be given {word!r}: {why}")

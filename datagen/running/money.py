@@ -13,7 +13,7 @@ from datagen.asking.ledger.accounts import Account
 from datagen.asking.ledger.book import Ledger
 from datagen.asking.rounds import Rounds
 from datagen.errors import OUTCOMES, SetupError
-from datagen.plan.model import Plan
+from datagen.plan.model import Chair, Plan
 from datagen.records import NANO, Spend
 from datagen.runtime.base import Runtime
 from datagen.spec.models import Budget, Teacher
@@ -29,10 +29,12 @@ def rounds_of(plan: Plan, driver: Ledger, runtime: Runtime) -> Rounds | None:
             raise SetupError(f"paid batches of teacher {chair.name!r} are under way: build with its `mode: batch` until they have come back")
     if not chairs:
         return None
-    desks = {
-        name: Desk(seat(chair), chair.provider, chair.label, chair.model, chair.spec.batch, chair.spec.patience) for name, chair in chairs.items()
-    }
-    return Rounds(driver, desks, _Money(runtime))
+    return Rounds(driver, {name: _desk(chair) for name, chair in chairs.items()}, _Money(runtime))
+
+
+def _desk(chair: Chair) -> Desk:
+    spec = chair.spec
+    return Desk(seat(chair), chair.provider, chair.label, chair.model, spec.batch, spec.patience, chair.simulated)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def governing(plan: Plan, budget: float | None, accounts: Mapping[str, Account])
     caps = _caps(plan.spec.release.budget, budget)
     guard = plan.spec.guard
     bad = [name for name, ending in OUTCOMES.items() if ending.counts]
-    shares = guard.error_share if isinstance(guard.error_share, dict) else dict.fromkeys(bad, guard.error_share)
+    given = guard.error_share
+    shares = {str(name): share for name, share in given.items()} if isinstance(given, dict) else dict.fromkeys(bad, given)
     limits = {name: _limits(chair.spec) for name, chair in plan.chairs.items()}
     committed = {name: account.committed for name, account in accounts.items()}
     return functools.partial(Governor, limits, Purse(*caps), committed, Caution(shares, guard.window))

@@ -61,7 +61,7 @@ class Show:
         flying = await runtime.shared("in_flight")
         asked = (await runtime.status()).get("asked", 0)
         rounds = self._crew.rounds
-        trouble = [*(await runtime.shared("trouble")), *([rounds.under_way()] if rounds and rounds.busy else [])]
+        trouble = [*(await runtime.shared("trouble")), *([rounds.under_way()] if rounds and rounds.under_way() else [])]
         spent = (settled + reserved) / NANO
         stopping = self.stopping.is_set()
         words = "; ".join(trouble)

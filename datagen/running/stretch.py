@@ -37,6 +37,8 @@ class Crew:
     """Wait for paid batches to come back; else raise Waiting when they are under way."""
     round: int = 0
     """Rounds of paid batches so far."""
+    torn: dict[str, None] = field(default_factory=dict)
+    """What of the ledger workers found damaged, in words; each once."""
 
 
 @dataclass
@@ -89,6 +91,7 @@ async def _walk(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], progres
     async for manifest in _parts(crew, stretch, cohorts, under):
         progress.done += 0 if manifest["waiting"] else sizes[manifest["part"]]
         progress.add(manifest)
+        crew.torn |= dict.fromkeys(manifest["torn"])
         if manifest["waiting"]:
             waiting.append(manifest["part"])
     return sorted(waiting)

@@ -33,22 +33,20 @@ class Budget(Words):
     tokens: PositiveInt | None = None
     """Input and output together."""
     requests: PositiveInt | None = None
-    """Requests sent, failed ones that may have been billed included."""
+    """Sent ones; failed ones that may have been billed too."""
 
 
 class Batch(Words):
     """How a teacher with `mode: batch` is asked. The provider's own limits hold besides."""
 
     at_once: PositiveInt = 8
-    """Jobs under way at once."""
     requests: PositiveInt = 50_000
-    """Requests a job, at most."""
     megabytes: PositiveFloat = 200
-    """Size of a job's file, at most."""
+    """Jobs under way at once; requests of a job and size of its file, at most."""
     poll: PositiveFloat = 30
     """Seconds between two looks at the jobs."""
     settling: PositiveFloat = 300
-    """Seconds within which the provider's list shows a job that it accepted; a submission whose answer was lost is made again only after."""
+    """Seconds within which the provider's list shows a job that it accepted; only after is a lost submission made again."""
 
 
 class Teacher(Words):
@@ -310,11 +308,14 @@ class Bank(Words):
     answer: str = "answer"
 
 
+BadEnd = Literal["truncated", "refused", "filtered", "malformed", "rejected", "failed"]
+
+
 class Guard(Words):
     """When to stop paying although nothing is broken."""
 
-    error_share: Annotated[float, Field(gt=0, le=1)] | dict[str, Annotated[float, Field(gt=0, le=1)]] = 0.2
-    """Share of a teacher's last answers with one outcome from which the build stops asking; for all outcomes, or {refused: 0.5, ...}."""
+    error_share: Annotated[float, Field(gt=0, le=1)] | dict[BadEnd, Annotated[float, Field(gt=0, le=1)]] = 0.2
+    """Share of a teacher's last answers with one outcome from which the build stops; for all, or {refused: 0.5, ...}."""
     window: int = Field(default=50, ge=50)
     """How many of the last answers are looked at."""
     pilot: int = Field(default=50, ge=0)
@@ -324,7 +325,7 @@ class Guard(Words):
 
 
 class SimulatedLimits(Words):
-    """What the simulated server enforces, in buckets that refill evenly; None: nothing."""
+    """What the simulated server enforces; None: nothing."""
 
     requests_per_minute: PositiveInt | None = None
     tokens_per_minute: PositiveInt | None = None
@@ -335,13 +336,12 @@ class SimulatedLimits(Words):
 
 
 class SimulatedBatches(Words):
-    """How the simulated batch APIs behave. Times are in seconds."""
+    """How the simulated batch APIs behave. Times are in seconds; `seconds`: from the end of validation to the results."""
 
     seconds: PositiveFloat = 0.5
-    """From the end of validation to the results."""
     validation: float = Field(default=0.0, ge=0)
     listing: float = Field(default=0.0, ge=0)
-    """After which the list of jobs shows an accepted one."""
+    """Until the list of jobs shows an accepted one."""
     expire: float = Field(default=0.0, ge=0, le=1)
     """Share of jobs that expire with half of their results."""
     fail: float = Field(default=0.0, ge=0, le=1)
@@ -351,7 +351,7 @@ class SimulatedBatches(Words):
     lost: float = Field(default=0.0, ge=0, le=1)
     """Share of submissions that are accepted and whose reply is lost."""
     garbled: float = Field(default=0.0, ge=0, le=1)
-    """Share of jobs whose results hold a duplicate, an unknown and a missing custom id."""
+    """Share of jobs with a duplicate, an unknown and a missing custom id in their results."""
 
 
 class Rehearsal(Words):

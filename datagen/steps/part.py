@@ -64,6 +64,7 @@ class PartWorker:
     paying: bool = True
     _finished: int = 0
     _round: int = 0
+    _told: int = 0
 
     def __post_init__(self) -> None:
         self.gate = Gate(self.books)
@@ -73,7 +74,12 @@ class PartWorker:
         self.pool = ProcessPool()
 
     async def run(self, unit: Unit) -> dict[str, Any]:
-        """Returns the part's manifest, made now or found."""
+        """Returns the part's manifest, made now or found; with what of the ledger turned out to be damaged."""
+        manifest = await self._run(unit)
+        torn, self._told = self.ledger.torn[self._told :], len(self.ledger.torn)
+        return {**manifest, "torn": [str(each) for each in torn]}
+
+    async def _run(self, unit: Unit) -> dict[str, Any]:
         self._catch_up(unit)
         stretch, root = self.plan.stretches[unit.stretch], self.root / unit.under
         came: Sequence[Any] = part_lines(root, unit.part) if unit.stretch == 0 else read_rows(self._input(unit))

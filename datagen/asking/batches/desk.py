@@ -23,6 +23,7 @@ class Desk:
     terms: Batch
     patience: float = 900.0
     """Seconds that the batch API may be out of service."""
+    simulated: bool = False
 
     @property
     def name(self) -> str:

@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from datagen.asking.ledger.book import Ledger, compact, lock
 from datagen.asking.ledger.index import Index, raw
+from datagen.asking.ledger.segments import segments
 from datagen.asking.teachers import TEACHERS
 from datagen.asking.teachers.base import Endpoint, key_of
 from datagen.asking.teachers.batch_wire import Reader
@@ -89,8 +90,8 @@ def take(folder: Path, files: Sequence[Path], requests: Path | None, label: str,
 
 
 def place(folder: Path) -> Path:
-    """The ledger that is meant: the folder itself, or the one in an OUT."""
-    return folder / "ledger" if (folder / "ledger").is_dir() or (folder / "manifest.json").exists() else folder
+    """The ledger that is meant: the folder itself where it is one or is called so, else the one in an OUT, which may be to come."""
+    return folder if segments(folder) or folder.name == "ledger" else folder / "ledger"
 
 
 def told(done: Imported) -> Iterator[str]:

@@ -31,8 +31,9 @@ EXHAUSTED_CODES = re.compile(r"insufficient_quota|billing|spend_limit|credit")
 """In `code`, `type` or `details.error_code` of an error: the account's money is used up. OpenAI: insufficient_quota, billing_not_active,
 billing_hard_limit_reached. Anthropic: billing_error, *_spend_limit_reached, linked_organization_billing_unavailable. Anthropic's
 `ramp_limit_exceeded` and Google's RESOURCE_EXHAUSTED are true rate limits and are not among them."""
-EXHAUSTED_WORDS = "credit balance is too low"
-"""Anthropic's 400 for an empty account, which has no code of its own."""
+EXHAUSTED_WORDS = ("credit balance is too low", "api usage limits")
+"""Anthropic's 400 (or 429) for an empty account and for a spend limit of one's own ("You have reached your specified API usage limits"),
+which have no code of their own."""
 STOPPED_CODES = re.compile(r"account_deactivated|access_terminated")
 TOO_LARGE_WORDS = "request too large"
 """OpenAI's 429 for one request above the whole limit per minute: waiting would never end."""
@@ -282,7 +283,7 @@ def _ancestry(error: BaseException) -> Iterator[str]:
 
 
 def _kind(status: int, codes: str, words: str) -> FaultKind:
-    if 400 <= status < 500 and (EXHAUSTED_CODES.search(codes) or (status == 400 and EXHAUSTED_WORDS in words)):
+    if 400 <= status < 500 and (EXHAUSTED_CODES.search(codes) or (status in (400, 429) and any(said in words for said in EXHAUSTED_WORDS))):
         return "exhausted"
     if 400 <= status < 500 and STOPPED_CODES.search(codes):
         return "stopped"

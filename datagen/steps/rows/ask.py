@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from datagen.asking.ledger.book import FORGOTTEN
 from datagen.errors import OUTCOMES
 from datagen.plan.model import Plan, PlannedStep
 from datagen.records import Outcome, Request, Response, Row
@@ -61,6 +62,8 @@ async def run(step: PlannedStep, row: Row, work: Work, round_: int = 0) -> Row |
             return row.having({**drawn, **_fields(step, row, read)}, {step.name: request.key})
         case "dropped":  # with the answer among its calls: what it said can be looked up
             work.journal.drop(step, row.having({}, {step.name: request.key}), step.verb, str(read.response.outcome), _evidence(request, read))
+        case "unanswered" if read.response.error == FORGOTTEN.error:
+            work.journal.drop(step, row, step.verb, "taken_down")
         case "unanswered":
             work.journal.unanswered(step, row, read.response, request.key)
     return None
