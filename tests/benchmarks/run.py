@@ -179,7 +179,7 @@ def scenario_d(bench: Bench, repeat: int, rows: int = 2048, in_flight: int = 256
         bench.post("/reset")
         out = bench.work / f"d{number}"
         process = subprocess.Popen([sys.executable, *bench.ours(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        while bench.stats()["completed"] < rows // 2:
+        while bench.stats()["ok"] < rows // 2:
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
