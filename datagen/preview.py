@@ -163,7 +163,7 @@ def _table(lines: Sequence[Line], plan: Plan, rounds: Rounds) -> Iterator[str]:
         yield f"{line.step:<16}{line.teacher:<12}{numbers}{_money(line.expected):>12}{_money(line.worst):>12}{time:>10}"
     yield from _totals(lines, plan)
     if rounds.worst:
-        yield f"batches: {rounds.expected:,} rounds; at worst {rounds.worst:,}, and {rounds.days:,} days, a day for each"
+        yield f"batches: {rounds.expected:,} round{'s' * (rounds.expected != 1)}; at worst {rounds.worst:,}, and {rounds.days:,} days, a day for each"
 
 
 def _totals(lines: Sequence[Line], plan: Plan) -> Iterator[str]:

@@ -12,7 +12,7 @@ from wire_server import Reply, chat, encoded, error
 
 from datagen.build import Options, Summary, build
 from datagen.cli import cli
-from datagen.errors import LowYield, OutputError, TeacherPaused, TooManyFailures
+from datagen.errors import LowYield, OutputError, SpecError, TeacherPaused, TooManyFailures
 from datagen.running.show import Snapshot
 from datagen.storage import read_json, read_table
 
@@ -68,6 +68,11 @@ def test_below_min_yield_the_build_stops_at_the_pilot_and_a_new_number_goes_on(t
         assert len(taught.prompts) == 30
         summary = run(spec_at(tmp_path, taught.url, "{pilot: 30, min_yield: 0.3}"), tmp_path / "out", news)
         assert summary.rows == 160 and len(taught.prompts) == 240
+
+
+def test_a_yield_without_a_pilot_is_a_mistake_in_the_spec(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"s\.yaml:\d+: min_yield is judged by the pilot"):
+        run(spec_at(tmp_path, "http://127.0.0.1:9/v1", "{pilot: 0, min_yield: 0.5}"), tmp_path / "out", [])
 
 
 def test_a_small_build_has_no_pilot(tmp_path: Path) -> None:

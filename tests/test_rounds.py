@@ -383,6 +383,12 @@ def test_jobs_that_fail_validation_go_again_but_not_for_ever(tmp_path: Path) -> 
     assert isinstance(done.error, TeacherStopped) and "model_not_found" in str(done.error) and len(sides.submissions) == 3
 
 
+def test_a_job_that_fails_for_money_pauses_at_once(tmp_path: Path) -> None:
+    sides = Provider("openai", made=lambda job: setattr(job, "state", "billing_hard_limit_reached"))
+    done = run(sides, tmp_path, requests("openai", 5))
+    assert isinstance(done.error, TeacherPaused) and "billing_hard_limit_reached" in str(done.error) and len(sides.submissions) == 1
+
+
 def test_too_many_queued_tokens_wait_for_a_job_to_end(tmp_path: Path) -> None:
     def made(job: Handed) -> None:
         job.state = "token_limit_exceeded" if any(each.state == "running" for each in sides.jobs) else "running"

@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from datagen.asking.gate import Gate
 from datagen.asking.lanes import Ended, Need
@@ -115,7 +116,7 @@ class Asker:
         while True:
             need = replace(need_of(request, seat.price), rank=rank, ticket=next(self._tickets), tried=attempts)
             probe = await self._gate.admit(seat.name, need)
-            self._written(lambda need=need: self._ledger.reserve(request, seat.name, need.worst))  # type: ignore[misc]
+            self._written(partial(self._ledger.reserve, request, seat.name, need.worst))
             response, used = await self._attempt(request, seat, need)
             if isinstance(response, Response):
                 break
@@ -129,7 +130,7 @@ class Asker:
                 response, used = _given_up(response), Spend()
                 break
             await self._gate.rest(_delay(response, attempts or waits))
-        self._written(lambda: self._ledger.record(request, seat.name, response, used))
+        self._written(partial(self._ledger.record, request, seat.name, response, used))
         self.asked += 1
         return response
 

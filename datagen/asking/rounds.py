@@ -41,10 +41,9 @@ from datagen.records import Outcome, Request, Response, Spend
 BACKOFF_FIRST, BACKOFF_MOST = 1.0, 60.0
 """Seconds before a submission that was certainly not accepted is made again, doubled up to the most."""
 TURNED_DOWN = 40
-"""Jobs in a row that the provider refuses as malformed or too much, halved each time, after which it is not their requests that are at
-fault: 16 halvings find one bad request among 50,000."""
-TOKEN_LIMIT = "token_limit_exceeded"
-"""OpenAI's word in a job that failed since too many tokens are queued for the account."""
+"""Jobs refused in a row, halved each time, after which their requests are not at fault: 16 halvings find one among 50,000."""
+TOKEN_LIMIT, SPENT = "token_limit_exceeded", ("billing", "quota")
+"""OpenAI's words in a job that failed: too many tokens are queued for the account; its money is used up."""
 
 
 @dataclass
@@ -244,8 +243,9 @@ class Rounds:
             queue.refused += not queue.full
         else:
             self._tries.update(keys)
-        if queue.refused > TURNED_DOWN or max((self._tries[key] for key in keys), default=0) >= queue.desk.seat.attempts:
-            raise TeacherFault("exhausted" if limited else "stopped", f"its batches fail before they begin: {job.error or 'no reason given'}")
+        spent = any(word in job.error for word in SPENT)
+        if spent or queue.refused > TURNED_DOWN or max((self._tries[key] for key in keys), default=0) >= queue.desk.seat.attempts:
+            raise TeacherFault("exhausted" if limited or spent else "stopped", f"its batches fail before they begin: {job.error or 'no reason'}")
 
     async def _send(self, queue: Queue, number: int) -> None:
         """Submit what may be submitted now: where jobs carry tags all at once, else one after another, each known before the next."""

@@ -236,6 +236,8 @@ def resolve(loaded: Loaded, fields: set[str], rehearsing: Rehearsing | None, eve
     resolver = _Resolver(loaded, chairs, set(fields))
     steps = tuple(resolver.step(step, index + 1, ("steps", index)) for index, step in enumerate(spec.steps))
     _check_release(loaded, resolver.fields)
+    if spec.guard.min_yield is not None and not spec.guard.pilot:
+        raise SpecError(f"{loaded.written.where(('guard', 'min_yield'))}: min_yield is judged by the pilot, which `pilot: 0` takes away")
     used = {step.spec.of for step in _flat(steps) if isinstance(step.spec, Ask)}
     simulated = any(chair.simulated for name, chair in chairs.items() if name in used)
     return Plan(spec, loaded.written.text, steps, {name: chairs[name] for name in sorted(used)}, simulated, tuple(resolver.warnings))

@@ -40,7 +40,7 @@ class Intent:
     label: str
     model: str
     at: float
-    """Unix seconds: what the provider's creation times are compared with. Nothing in the ledger depends on it."""
+    """Unix seconds. The ledger depends on it nowhere; a search that has lost its spool begins a day before."""
     round: int
     sent: tuple[tuple[str, Spend], ...]
     """Key and worst case of each request."""
