@@ -22,6 +22,8 @@ def work(tool: str, argument: Any) -> Any:
         case "spin":
             while True:
                 pass
+        case "slow":
+            time.sleep(1.0)
         case "die":
             os._exit(7)
         case "raise":

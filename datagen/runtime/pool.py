@@ -1,7 +1,7 @@
 """Killable processes for what must not run on the event loop: operators and checks, in small batches, each with a deadline.
 
 Processes are spawned, never forked. A batch that passes its deadline is ended with its process and tried again item by item, so that
-only the item that hangs is lost; its result is None.
+only the item that hangs is lost; its result is None. While this process is stopped no deadline runs.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
+
+from datagen.runtime import awake
 
 BATCH = 32
 """Items sent at once: a process wakes rarely and no row waits long."""
@@ -157,7 +159,8 @@ class _Process:
         ready: asyncio.Future[None] = loop.create_future()
         loop.add_reader(self._pipe.fileno(), _set, ready)
         try:
-            await asyncio.wait_for(ready, seconds)
+            async with awake.timeout(seconds):
+                await ready
             return self._pipe.recv_bytes()
         finally:
             loop.remove_reader(self._pipe.fileno())

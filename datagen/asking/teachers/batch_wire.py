@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from datagen.asking.teachers import wire
 from datagen.asking.teachers.base import Endpoint, Job
 from datagen.errors import TeacherFault
 from datagen.records import Request, Response
+from datagen.runtime import awake
 
 SLOWEST_UPLOAD = 250_000
 """Bytes a second: what a job's upload may take beyond the endpoint's timeout, since the timeout is meant for one answer."""
@@ -115,12 +115,11 @@ async def streamed(endpoint: Endpoint, call: Awaitable[Any]) -> AsyncGenerator[t
     Marks are the headers by which a simulator makes itself known. Each line must come within the endpoint's timeout. Raises
     TeacherFault for whatever breaks it off, a last line without its end included: what came before it stands.
     """
-    loop = asyncio.get_running_loop()
     reply = await wire.send(endpoint, call)
     try:
         marks = {name: value for name, value in reply.headers.items() if name.startswith("x-datagen-")}
         chunks, rest = aiter(reply.aiter_bytes()), bytearray()
-        deadline = loop.time() + endpoint.timeout
+        deadline = awake.now() + endpoint.timeout
         while (chunk := await wire.send(endpoint, _next(chunks, deadline))) is not None:
             start = len(rest)
             rest += chunk
@@ -132,7 +131,7 @@ async def streamed(endpoint: Endpoint, call: Awaitable[Any]) -> AsyncGenerator[t
             for line in whole.split(b"\n"):
                 if line.strip():
                     yield line, marks
-            deadline = loop.time() + endpoint.timeout
+            deadline = awake.now() + endpoint.timeout
         if rest.strip():
             yield _whole(endpoint, bytes(rest)), marks
     finally:
@@ -141,7 +140,7 @@ async def streamed(endpoint: Endpoint, call: Awaitable[Any]) -> AsyncGenerator[t
 
 async def _next(chunks: AsyncIterator[bytes], deadline: float) -> bytes | None:
     """The next piece, or None at the end. Raises TimeoutError where a server drips a line for longer than an answer may take."""
-    async with asyncio.timeout_at(deadline):
+    async with awake.timeout(deadline - awake.now()):
         return await anext(chunks, None)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Awaitable, Iterator, Mapping
@@ -14,6 +13,7 @@ from datagen.asking.teachers.base import Endpoint
 from datagen.asking.teachers.headers import retry_after_of
 from datagen.errors import FaultKind, TeacherFault
 from datagen.records import Request
+from datagen.runtime import awake
 
 if TYPE_CHECKING:
     import httpx2
@@ -174,7 +174,7 @@ async def send(endpoint: Endpoint, call: Awaitable[T]) -> T:
     """What a call brings within the endpoint's timeout. Raises TeacherFault for whatever it raised, free of its chain: that holds the key."""
     try:
         # A server that drips keeps every single read short, so the whole has a bound.
-        async with asyncio.timeout(endpoint.timeout):
+        async with awake.timeout(endpoint.timeout):
             return await call
     except TeacherFault:
         raise
