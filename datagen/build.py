@@ -19,9 +19,11 @@ from datagen.errors import BudgetReached, Interrupted, LowYield, OutputError, Se
 from datagen.plan.model import Plan, Sown
 from datagen.plan.resolve import Rehearsing, api_key, resolve
 from datagen.plan.sow import sow
-from datagen.records import NANO
+from datagen.records import NANO, Outcome
 from datagen.running import pilot
+from datagen.running.guard import guarded
 from datagen.running.money import governing, rounds_of
+from datagen.running.replay import replay
 from datagen.running.show import Show, Watch, ticking
 from datagen.running.stretch import Crew, carry_out
 from datagen.runtime.base import Runtime
@@ -74,16 +76,26 @@ def build(options: Options, watch: Watch) -> Summary:
     """Make or continue a release. Raises a DatagenError whose message says what was saved and how to go on."""
     loaded = load_spec(options.spec, options.library)
     with planned(loaded, options) as (plan, sown):
-        for chair in plan.chairs.values():
-            api_key(chair)
         folder = options.ledger or options.out / "ledger"
+        _require_keys(plan, sown, folder)
         this = season(plan, sown, options.out, folder, options.yes)
         _make(options.out)
-        with lock(folder), _advising(folder):
+        with lock(folder), _advising(folder), guarded(plan, options.out / "steps"):
             compact(folder)  # what a killed build left is read once, not by every worker
             claim(plan, this, sown, options.out)
             sown.lines.close()
             return asyncio.run(_run(plan, this, options, folder, watch))
+
+
+def _require_keys(plan: Plan, sown: Sown, folder: Path) -> None:
+    """Raises SetupError where a teacher has no key, unless the ledger holds every answer."""
+    try:
+        for chair in plan.chairs.values():
+            api_key(chair)
+    except SetupError:
+        counts = replay(plan, sown, folder)[0].values() if segments(folder) else []
+        if not counts or any(count.to_ask for count in counts):
+            raise
 
 
 @contextlib.contextmanager
@@ -261,16 +273,17 @@ def _advising(folder: Path) -> Iterator[None]:
     try:
         yield
     except (Interrupted, BudgetReached, TeacherStopped, TooManyFailures, LowYield) as error:
-        raise type(error)(f"{error}\n{_saved(folder)}") from error
+        same = isinstance(error, Interrupted | BudgetReached | TeacherStopped) or getattr(error, "outcome", "") == Outcome.FAILED
+        raise type(error)(f"{error}\n{_saved(folder)} {'The same command' if same else 'A changed spec'} goes on from here.") from error
     except (asyncio.CancelledError, KeyboardInterrupt):
-        raise Interrupted(f"aborted: what was in flight may be asked again\n{_saved(folder)}") from None
+        raise Interrupted(f"aborted: what was in flight may be asked again\n{_saved(folder)} The same command goes on from here.") from None
 
 
 def _saved(folder: Path) -> str:
     ledger = Ledger(folder, "")
     waiting = sum(len(account.open) for teachers in ledger.accounts.values() for account in teachers.values())
     lost = f" {waiting} requests were in flight and count as spent." if waiting else ""
-    return f"{len(ledger):,} answers are in {folder}; none of them is paid again.{lost} The same command goes on from here."
+    return f"{len(ledger):,} answers are in {folder}; none of them is paid again.{lost}"
 
 
 def require_answers(summary: Summary, plan_share: float) -> None:

@@ -86,6 +86,8 @@ class TooManyFailures(DatagenError):
     """The error share over a real window is too high to go on paying."""
 
     exit_code = 9
+    outcome = ""
+    """Of the answers that were too many."""
 
 
 class Unanswered(DatagenError):

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from datagen.asking.ask import Answer, Asker, NotAsked
-from datagen.asking.gate import Gate
-from datagen.asking.governor import Governor
-from datagen.asking.lanes import Purse
-from datagen.asking.ledger.book import Ledger
 from datagen.build import Options, build, planned
 from datagen.inspect import explain
-from datagen.plan.estimate import AskCount, Line, Rounds, asks_of, expected_later, line_of, rounds_of
+from datagen.plan.estimate import Line, Rounds, expected_later, line_of, rounds_of
 from datagen.plan.model import Plan, PlannedStep, Sown
-from datagen.records import Request, Row, Spend
-from datagen.runtime.pool import ProcessPool
+from datagen.records import Row, Spend
+from datagen.running.replay import replay
 from datagen.spec.load import load_spec
 from datagen.spec.models import Ask, Budget
-from datagen.steps import SETS
 from datagen.steps.cohort import new_and_gone
-from datagen.steps.journal import Journal
 from datagen.steps.rows.ask import compose
-from datagen.steps.walk import walk
-from datagen.steps.work import Work
-from datagen.storage import read_json, read_rows, row_of, row_record
-
-FAMILIES = 1_024
-"""Families of rows that are replayed at once: what they write in the journal need not be kept."""
+from datagen.storage import read_json, read_rows
 
 
 def preview(spec: str, rows: int, ask: bool, library: Path | None, teacher: str | None) -> Iterator[str]:
@@ -79,23 +65,6 @@ def _answers(options: Options, name: str) -> Iterator[str]:
     yield f"\nanswers are kept in {ledger}; a build with --ledger {ledger} does not ask for them again"
 
 
-class _Replay(Asker):
-    """Answers from the ledger only, and counts what is not there."""
-
-    def __init__(self, ledger: Ledger, counts: dict[str, AskCount]) -> None:
-        super().__init__(ledger, Gate(Governor({}, Purse(), {})), {}, paying=False)
-        self._counts = counts
-
-    async def ask(self, request: Request, teacher: str, step: str = "") -> Answer:
-        try:
-            answer = await super().ask(request, teacher, step)
-        except NotAsked:
-            self._counts[step].lacks(request)
-            raise
-        self._counts[step].found(request, answer.response)
-        return answer
-
-
 def plan_lines(spec: str, out: Path | None, limit: int | None, library: Path | None, ledger: Path | None, teacher: str | None) -> Iterator[str]:
     """The plan in words and numbers; nothing is paid."""
     loaded = load_spec(spec, library)
@@ -111,44 +80,6 @@ def plan_lines(spec: str, out: Path | None, limit: int | None, library: Path | N
         yield from _table(lines, plan, rounds_of(plan, counts))
         if out is not None and (out / "manifest.json").exists():
             yield from _changes(plan, sown, out, final, touched)
-
-
-def replay(plan: Plan, sown: Sown, folder: Path | None) -> tuple[dict[str, AskCount], list[Row], set[str]]:
-    """Walk the whole line on recorded answers: (what is recorded and missing per ask, rows at the end, seeds with something missing)."""
-    asks = [inner for step in plan.steps for inner, _ in asks_of(step)]
-    counts = {step.name: AskCount(step) for step in asks}
-    with tempfile.TemporaryDirectory() as empty:
-        ledger = Ledger(folder or Path(empty), "")
-        try:
-            return (counts, *asyncio.run(_replayed(plan, sown, _Replay(ledger, counts))))
-        finally:
-            ledger.close()
-
-
-async def _replayed(plan: Plan, sown: Sown, asker: Asker) -> tuple[list[Row], set[str]]:
-    rows: Iterable[Row] = sown.rows()
-    touched: set[str] = set()
-    pool = ProcessPool()
-    try:
-        for stretch in plan.stretches:
-            left: list[Row] = []
-            families = (list(family) for _, family in itertools.groupby(rows, key=_family))
-            while some := list(itertools.islice(families, FAMILIES)):
-                journal = Journal(stretch.steps)
-                walked = await asyncio.gather(*(walk(family, stretch.steps, Work(plan, asker, pool, journal)) for family in some))
-                left += [row_of(row_record(row)) for family in walked for row in family]  # as a build reads them back
-                touched |= {record["seed_id"] for book in journal.books.values() for record in book.unanswered if record["outcome"] == "not_asked"}
-            if closing := stretch.closing:
-                left = SETS.get(closing.verb)(closing, left, [], Journal((closing,)), plan.steps[: closing.number - 1])
-            rows = left = sorted(left, key=lambda row: (_family(row), row.id))
-    finally:
-        pool.close()
-    return left, touched
-
-
-def _family(row: Row) -> str:
-    """Rows of one parent walk together."""
-    return row.parent or row.id
 
 
 def _table(lines: Sequence[Line], plan: Plan, rounds: Rounds) -> Iterator[str]:

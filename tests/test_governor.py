@@ -483,6 +483,20 @@ def test_a_share_of_errors_over_the_window_stops_everybody() -> None:
     assert isinstance(stop, TooManyFailures) and "10 of the last 50 answers of teacher 't' were refused" in str(stop)
 
 
+def test_a_share_that_is_lower_over_many_is_no_reason_to_stop_when_chance_heaps_them_up() -> None:
+    books = Governor({"t": Limits(9)}, Purse(), {}, Caution({"truncated": 0.2}, 50), Clock())
+    chance, worst = random.Random(4), 0
+    told: list[str] = ["answered"] * 50
+    books.judged("t", told)
+    for _ in range(20_000):
+        told.append("truncated" if chance.random() < 0.13 else "answered")
+        books.judged("t", told[-1:])
+        worst = max(worst, told[-50:].count("truncated"))
+    assert worst >= 12 and books.lease("t", [need()]).stop is None
+    books.judged("t", ["truncated"] * 100)
+    assert isinstance(books.lease("t", [need()]).stop, TooManyFailures)
+
+
 def test_a_share_below_the_bound_goes_on_for_ever() -> None:
     books = Governor({"t": Limits(9)}, Purse(), {}, clock=Clock())
     for _ in range(100):

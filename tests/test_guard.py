@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from killing import recorded_keys
 from teaching import project, teacher
 from wire_server import Reply, chat, encoded, error
 
 from datagen.build import Options, Summary, build
 from datagen.cli import cli
-from datagen.errors import LowYield, OutputError, SpecError, TeacherPaused, TooManyFailures
+from datagen.errors import LowYield, OutputError, SetupError, SpecError, TeacherPaused, TooManyFailures
 from datagen.running.show import Snapshot
 from datagen.storage import read_json, read_table
 
@@ -95,9 +97,13 @@ def test_a_share_of_bad_answers_stops_the_build_and_says_which(tmp_path: Path, o
         return Reply(encoded(chat(message, finish=finish))) if number % 3 == 0 else say(prompt)
 
     with teacher(script) as taught:
-        with pytest.raises(TooManyFailures, match=rf"of the last 50 answers of teacher 'w' were {outcome}") as stopped:
+        with pytest.raises(TooManyFailures, match=rf"of the last \d\d answers of teacher 'w' were {outcome}") as stopped:
             run(spec_at(tmp_path, taught.url, "{pilot: 0}"), tmp_path / "out", [])
-        assert 50 <= len(taught.prompts) < 240 and "answers are in" in str(stopped.value)
+        asked = len(taught.prompts)
+        assert 50 <= asked < 240 and "answers are in" in str(stopped.value)
+        with pytest.raises(TooManyFailures, match=rf"as the last time: .* were {outcome}"):
+            run(spec_at(tmp_path, taught.url, "{pilot: 0}"), tmp_path / "out", [])
+        assert len(taught.prompts) == asked, "typed again, it paid for more of them"
         summary = run(spec_at(tmp_path, taught.url, f"{{pilot: 0, error_share: {{{outcome}: 0.5}}}}"), tmp_path / "out", [])
         assert len(taught.prompts) == 240 and summary.rows > 0
 
@@ -139,3 +145,55 @@ def test_a_row_taken_down_leaves_ledger_and_next_release(tmp_path: Path) -> None
         assert row not in {released["id"] for path in (out / "data").iterdir() for released in read_table(path)}
         assert run(spec, out, []).version == "2.0"  # nothing to do, although the files of 1.0 are gone
         assert json.dumps(text) not in (out / "report.html").read_text()
+
+
+BATCHED = """\
+name: batched
+seeds: {{grid: {{topic: [{topics}]}}}}
+teachers: {{w: {{model: openai/w, mode: batch, max_tokens: {room}, batch: {{poll: 0.1}}, price: {{input: 1, output: 10}}}}}}
+steps:
+  - {{name: first, ask: t/say, of: w}}
+  - {{name: second, ask: t/more, of: w}}
+release: {{format: text, columns: {{text: second}}, allow_unanswered: 1.0}}
+guard: {{pilot: 0, error_share: {{truncated: 0.3}}}}
+rehearsal: {{seed: 3, batches: {{seconds: 0.2}}}}
+"""
+
+
+def batched(folder: Path, room: int) -> Path:
+    project(folder, "  - {name: x, ask: t/say, of: w}", {"say": "Write about {{ topic }}", "more": "Go on: {{ first }}"}, SEEDS)
+    spec = folder / "batched.yaml"
+    spec.write_text(BATCHED.format(topics=", ".join(f"topic {number}" for number in range(120)), room=room))
+    return spec
+
+
+def truncated(out: Path) -> dict[str, int]:
+    """Step -> its truncated answers."""
+    found = Counter(call["step"] for path in (out / "steps").glob("*/calls/*.parquet") for call in read_table(path) if call["outcome"] == "truncated")
+    return dict(found)
+
+
+def test_after_a_round_of_batches_with_too_many_bad_answers_there_is_no_other_and_a_few_are_no_reason(tmp_path: Path) -> None:
+    with pytest.raises(TooManyFailures, match="were truncated"):
+        run(batched(tmp_path, room=200), tmp_path / "bad", [], teacher="simulator")
+    assert len(recorded_keys(tmp_path / "bad" / "ledger")) == 120  # the second step was not asked
+    run(batched(tmp_path, room=565), tmp_path / "good", [], teacher="simulator")
+    assert 6 <= truncated(tmp_path / "good")["first"] <= 30
+
+
+def test_no_key_is_needed_where_the_ledger_holds_every_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with teacher(say) as taught:
+        spec = spec_at(tmp_path, taught.url, "{pilot: 0}")
+        spec.write_text(spec.read_text().replace("label: test", "label: test, api_key_env: TEST_KEY"))
+        with pytest.raises(SetupError, match="set TEST_KEY"):
+            run(spec, tmp_path / "none", [])
+        monkeypatch.setenv("TEST_KEY", "sk-0123456789")
+        first = run(spec, tmp_path / "out", [])
+        monkeypatch.delenv("TEST_KEY")
+        asked = len(taught.prompts)
+        again = run(spec, tmp_path / "again", [], ledger=tmp_path / "out" / "ledger")
+        assert again.rows == first.rows == 160 and again.asked == 0 and len(taught.prompts) == asked
+        spec.write_text(spec.read_text().replace("topic: [0,", "topic: [1000, 0,"))
+        with pytest.raises(SetupError, match="set TEST_KEY"):
+            run(spec, tmp_path / "more", [], ledger=tmp_path / "out" / "ledger")
+        assert len(taught.prompts) == asked

@@ -14,7 +14,7 @@ from datagen.asking.lanes import Ended, Need
 from datagen.asking.ledger.book import Ledger
 from datagen.asking.prices import TokenPrice, cost, input_bound, worst_case
 from datagen.asking.teachers.base import HeaderLimits, Teacher
-from datagen.errors import FAULTS, LedgerError, TeacherFault, TeacherPaused, TeacherStopped
+from datagen.errors import FAULTS, LedgerError, SetupError, TeacherFault, TeacherPaused, TeacherStopped
 from datagen.records import Outcome, Request, Response, Spend, Usage
 
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 30.0
@@ -51,6 +51,8 @@ class Seat:
     attempts: int
     batch: bool = False
     """Asked in paid batches, between two walks of the line."""
+    lacks: SetupError | None = None
+    """What is missing to ask it, such as a key: no matter as long as the ledger has every answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Answer:
     response: Response
     asked: bool
     """A teacher answered in this run; else the ledger did."""
+    counts: bool = True
+    """It says how the teacher answers now: an answer of this run, or of a paid batch; the first of rows that ask alike."""
 
 
 class Asker:
@@ -85,18 +89,20 @@ class Asker:
     async def ask(self, request: Request, teacher: str, step: str = "") -> Answer:
         """The answer `step` needs; a bad one is no error.
 
-        Raises BudgetReached, TeacherStopped, TooManyFailures or Interrupted when nothing more is sent, Deferred where the teacher is
-        asked in batches, NotAsked where nothing may be paid.
+        Raises BudgetReached, TeacherStopped, TooManyFailures or Interrupted when nothing more is sent, SetupError where there is no key
+        for it, Deferred where the teacher is asked in batches, NotAsked where nothing may be paid.
         """
         recorded = self._ledger.get(request.key)
         if recorded is not None:
-            return Answer(recorded, asked=False)
+            return Answer(recorded, asked=False, counts=self._paying and self._seats[teacher].batch)
         pending = self._pending.get(request.key)
         if pending is not None:
-            return Answer(await asyncio.shield(pending), asked=False)
+            return Answer(await asyncio.shield(pending), asked=False, counts=False)
         if not self._paying:
             raise NotAsked(request.key)
         seat = self._seats[teacher]
+        if seat.lacks is not None:
+            raise seat.lacks
         if seat.batch and request.key in self.given_up:
             return Answer(Response(Outcome.FAILED, error=self.given_up[request.key]), asked=False)
         if seat.batch:
@@ -107,7 +113,7 @@ class Asker:
         return Answer(await asyncio.shield(asking), asked=True)
 
     def judged(self, teacher: str, outcome: Outcome) -> None:
-        """Tell how a fresh answer ended once it has been parsed: too many bad ones stop the build."""
+        """Tell how an answer that counts ended once it has been parsed: too many bad ones stop the build."""
         self._gate.judged(teacher, str(outcome))
 
     async def _answered(self, request: Request, seat: Seat, rank: int) -> Response:

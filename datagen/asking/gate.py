@@ -18,6 +18,8 @@ ELSEWHERE = 0.05
 """Seconds after which a worker asks a governor elsewhere again: another worker's end frees a place, and nobody tells this one."""
 OFFER = 16
 """How many waiting requests are shown to the governor at once: more than one, so that a cheap one can pass a dear one."""
+MANY = 64
+"""Answers whose ends are noted here at most before they are told."""
 LONGEST = 30.0
 """Seconds after which a waiting gate looks again, whatever it was told."""
 
@@ -64,6 +66,15 @@ class _Queue:
     def put_back(self, turns: Sequence[_Turn]) -> None:
         for turn in reversed(turns):
             self.waiting[turn[0].rank].appendleft(turn)
+
+    def tell(self, teacher: str, books: Books) -> None:
+        """How answers ended, and then how attempts did."""
+        if self.judged:
+            judged, self.judged = self.judged, []
+            books.judged(teacher, judged)
+        if self.ended:
+            ended, self.ended = self.ended, []
+            books.settle(teacher, ended)
 
     def empty(self) -> list[_Turn]:
         turns = [turn for waiting in self.waiting.values() for turn in waiting]
@@ -113,8 +124,16 @@ class Gate:
                 self._pump(name)
 
     def judged(self, teacher: str, outcome: str) -> None:
-        """Note how a fresh answer ended; told to the governor with the next settlement."""
-        self._queue(teacher).judged.append(outcome)
+        """Note how an answer ended; told to the governor with the next settlement, or when there are many."""
+        queue = self._queue(teacher)
+        queue.judged.append(outcome)
+        if len(queue.judged) >= MANY:
+            queue.tell(teacher, self._books)
+
+    def tell(self) -> None:
+        """Tell the governor all that was noted."""
+        for teacher, queue in self._queues.items():
+            queue.tell(teacher, self._books)
 
     def waiting(self) -> int:
         """Requests that are not admitted yet."""
@@ -137,12 +156,7 @@ class Gate:
         queue = self._queue(teacher)
         if queue.busy:
             return
-        if queue.judged:
-            judged, queue.judged = queue.judged, []
-            self._books.judged(teacher, judged)
-        if queue.ended:
-            ended, queue.ended = queue.ended, []
-            self._books.settle(teacher, ended)
+        queue.tell(teacher, self._books)
         offered = queue.offer()
         if not offered:
             return

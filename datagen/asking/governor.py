@@ -17,6 +17,9 @@ from datagen.asking.lanes import Ended, Lane, Limits, Need, Purse
 from datagen.errors import OUTCOMES, DatagenError, TooManyFailures
 from datagen.records import Spend
 
+LOOK = 10
+"""The share is that of so many windows: of a long build with 12 % truncated answers, some 50 in a row hold 20 %, but no 500."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -40,7 +43,7 @@ class Caution:
     shares: Mapping[str, float] = field(default_factory=lambda: {name: 0.2 for name, ending in OUTCOMES.items() if ending.counts})
     """Outcome -> share of a teacher's last answers from which the build stops."""
     window: int = 50
-    """How many of the last answers are looked at."""
+    """So many answers must have come before they are judged; the last LOOK times as many are."""
 
 
 class Governor:
@@ -62,7 +65,7 @@ class Governor:
         for spend in committed.values():
             purse.settled += spend
         self._caution = caution or Caution()
-        self._recent: dict[str, deque[str]] = {name: deque(maxlen=self._caution.window) for name in limits}
+        self._recent: dict[str, deque[str]] = {name: deque(maxlen=LOOK * self._caution.window) for name in limits}
         self._stop: DatagenError | None = None
 
     def lease(self, teacher: str, needs: Sequence[Need]) -> Grant:
@@ -105,7 +108,7 @@ class Governor:
             lane.end(end, now)
 
     def judged(self, teacher: str, outcomes: Sequence[str]) -> None:
-        """How fresh answers ended. A share of errors over the window that is too high stops the build."""
+        """How answers ended. A share of errors over the last of them that is too high stops the build."""
         recent = self._recent[teacher]
         recent.extend(outcomes)
         if self._stop or len(recent) < self._caution.window:
@@ -116,6 +119,7 @@ class Governor:
                     f"{number} of the last {len(recent)} answers of teacher {teacher!r} were {outcome}: nothing more is sent. Mend the "
                     f"prompt or the teacher (`datagen preview --ask` shows answers), or allow more of them: guard.error_share"
                 )
+                self._stop.outcome = outcome
 
     def stopped(self) -> DatagenError | None:
         """Why nothing more may be sent, if so."""

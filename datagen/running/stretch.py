@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +84,8 @@ async def carry_out(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], tel
 
 
 async def _walk(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], progress: Progress, under: str) -> list[str]:
-    """Every part once. Returns the parts in which rows wait for a batch."""
+    """Every part once. Returns the parts in which rows wait for a batch. Raises TooManyFailures where too much of what batches brought
+    is useless; online, the next request is turned away for that."""
     sizes = {part: seeds for cohort in cohorts for part, seeds in cohort.parts.items()}
     waiting: list[str] = []
     async for manifest in _parts(crew, stretch, cohorts, under):
@@ -94,20 +94,16 @@ async def _walk(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], progres
         crew.torn |= dict.fromkeys(manifest["torn"])
         if manifest["waiting"]:
             waiting.append(manifest["part"])
+    stop = await crew.runtime.shared("stopped") if crew.rounds else None
+    if stop is not None:
+        raise stop
     return sorted(waiting)
 
 
 async def _round(crew: Crew, rounds: Rounds, requests: Iterator[tuple[str, Request]]) -> None:
-    """Ask what rows wait for in paid batches. Raises TooManyFailures where too much of it came back useless."""
-    before = {teacher: counter.copy() for teacher, counter in rounds.report.outcomes.items()}
+    """Ask what rows wait for in paid batches."""
     crew.round += 1
     await rounds.run(requests, crew.wait, crew.round)
-    for teacher, counter in rounds.report.outcomes.items():
-        fresh = list((counter - before.get(teacher, Counter())).elements())
-        await crew.runtime.shared("judged", teacher, fresh)
-    stop = await crew.runtime.shared("stopped")
-    if stop is not None:
-        raise stop
 
 
 def _parts(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], under: str) -> AsyncIterator[dict[str, Any]]:

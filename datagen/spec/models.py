@@ -317,7 +317,7 @@ class Guard(Words):
     error_share: Annotated[float, Field(gt=0, le=1)] | dict[BadEnd, Annotated[float, Field(gt=0, le=1)]] = 0.2
     """Share of a teacher's last answers with one outcome from which the build stops; for all, or {refused: 0.5, ...}."""
     window: int = Field(default=50, ge=50)
-    """How many of the last answers are looked at."""
+    """So many answers must have come before the share counts; it is that of the last ten times as many."""
     pilot: int = Field(default=50, ge=0)
     """So many rows go through the whole line first, to project yield and price; 0: none."""
     min_yield: float | None = Field(default=None, gt=0)

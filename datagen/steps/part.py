@@ -17,6 +17,7 @@ from datagen.asking.gate import Books, Gate
 from datagen.asking.ledger.book import Ledger
 from datagen.asking.teachers.base import Endpoint
 from datagen.asking.teachers.late import LateTeacher
+from datagen.errors import SetupError
 from datagen.plan.model import Chair, Plan, Stretch
 from datagen.plan.resolve import api_key
 from datagen.records import Outcome, Request, Row, digest
@@ -76,6 +77,7 @@ class PartWorker:
     async def run(self, unit: Unit) -> dict[str, Any]:
         """Returns the part's manifest, made now or found; with what of the ledger turned out to be damaged."""
         manifest = await self._run(unit)
+        self.gate.tell()
         torn, self._told = self.ledger.torn[self._told :], len(self.ledger.torn)
         return {**manifest, "torn": [str(each) for each in torn]}
 
@@ -185,10 +187,15 @@ def _call_order(call: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def seat(chair: Chair) -> Seat:
     """A chair with its teacher in it."""
+    key, lacks = "", None
+    try:
+        key = api_key(chair)
+    except SetupError as error:
+        lacks = error
     endpoint = Endpoint(
         provider=chair.provider,
         base_url=chair.base_url,
-        api_key=api_key(chair),
+        api_key=key,
         timeout=chair.spec.timeout,
         connections=chair.spec.max_in_flight,
         simulated=chair.simulated,
@@ -196,7 +203,7 @@ def seat(chair: Chair) -> Seat:
         client=chair.spec.client,
         cache=chair.spec.cache,
     )
-    return Seat(chair.name, LateTeacher(endpoint), chair.price, chair.spec.attempts, batch=chair.spec.mode == "batch")
+    return Seat(chair.name, LateTeacher(endpoint), chair.price, chair.spec.attempts, chair.spec.mode == "batch", lacks)
 
 
 def part_fingerprint(stretch: Stretch, came: Sequence[bytes] | Sequence[Row]) -> str:

@@ -49,7 +49,7 @@ async def run(step: PlannedStep, row: Row, work: Work, round_: int = 0) -> Row |
         answer = await work.asker.ask(request, spec.of, step.name)
         read = _read(step, answer.response)
         work.journal.call(step, row, chair, request, read.response, answer.asked, read.parsed.repaired)
-        if answer.asked:
+        if answer.counts and answer.response.error != FORGOTTEN.error:
             work.asker.judged(spec.of, read.response.outcome)
         ending = OUTCOMES[read.response.outcome]
         way = WAYS.get(ending.asks_again)
