@@ -143,6 +143,7 @@ async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: 
             made, notes = await _carry_out(crew, this, show, together=isinstance(runtime, LocalRuntime))
         asked = (await runtime.status()).get("asked", 0) + (rounds.report.results if rounds else 0)
         spent, _ = await runtime.shared("money")
+        notes += await runtime.shared("surprises")
     finally:
         await runtime.stop()
         if rounds:

@@ -16,7 +16,7 @@ from wire_server import Reply, Seen, WireServer, chat, encoded, error
 
 from datagen.asking import ask as module
 from datagen.asking import lanes
-from datagen.asking.ask import Asker, Deferred, NotAsked, Seat
+from datagen.asking.ask import Asker, Deferred, NotAsked, Seat, need_of
 from datagen.asking.gate import Gate
 from datagen.asking.governor import Governor
 from datagen.asking.lanes import Limits, Purse
@@ -111,6 +111,39 @@ def test_an_answer_is_recorded_before_it_is_handed_on_and_never_asked_for_again(
         assert desk.server.seen == [] and desk.asker.asked == 0
 
     at_desk(tmp_path, [BROKEN], later)
+
+
+GREEDY = Reply(encoded(chat({"content": "42"}, usage={"prompt_tokens": 20, "completion_tokens": 500, "total_tokens": 520})))
+"""Ten times max_tokens: a server that bills what it thinks."""
+
+
+def test_a_server_that_bills_beyond_the_worst_case_is_named_and_reserved_for_from_then_on(tmp_path: Path) -> None:
+    most = need_of(question(), PRICE).worst.cost
+
+    async def work(desk: Desk) -> None:
+        billed = (await desk.ask()).cost
+        assert billed > 5 * most
+        (words,) = desk.governor.surprises()
+        assert "teacher 't' billed 1 answers above the worst case" in words and "480" not in words
+        with pytest.raises(BudgetReached):  # 12 worst cases are left, and not one such bill
+            await desk.ask(1)
+        assert len(desk.server.seen) == 1
+
+    bill = 20 * 1000 + 500 * 10_000
+    at_desk(tmp_path, [GREEDY], work, cap=bill + 4 * most)
+
+
+def test_a_long_retry_after_is_waited_out_aloud(tmp_path: Path) -> None:
+    async def work(desk: Desk) -> None:
+        asking = asyncio.ensure_future(desk.ask())
+        while not desk.ledger.accounts or desk.governor.in_flight()["t"] or not desk.governor.trouble():
+            await asyncio.sleep(0.01)
+        assert re.fullmatch(r"t waits (29\d|300) s, as its server asked", desk.governor.trouble()[0])
+        desk.gate.close()
+        with pytest.raises(Interrupted):
+            await asking
+
+    at_desk(tmp_path, [Reply(error("openai", "rate_limit_exceeded", "later"), 429, {"retry-after": "300"})], work)
 
 
 def test_what_two_rows_ask_alike_is_asked_once(tmp_path: Path) -> None:

@@ -63,6 +63,21 @@ def test_a_batch_build_gives_the_rows_of_an_online_build(tmp_path: Path, provide
     assert digest_of(tmp_path / "batch") == digest_of(tmp_path / "online")
     batched = datagen("sql", tmp_path / "batch", "SELECT step, count(*) n, count(nullif(batch, '')) b FROM calls GROUP BY ALL ORDER BY ALL").stdout
     assert [line.split() for line in batched.splitlines()[2:5]] == [["better", "80", "80"], ["grade", "40", "0"], ["text", "40", "40"]]
+    bought = "SELECT sum(answers), sum(asked) FROM costs"
+    assert datagen("sql", tmp_path / "batch", bought).stdout.splitlines()[2].split() == ["160", "160"]
+    again = datagen(
+        "build",
+        "--spec",
+        project(tmp_path, "batch", writer=f"{provider}/w"),
+        "--out",
+        tmp_path / "again",
+        "--teacher",
+        "simulator",
+        "--ledger",
+        tmp_path / "batch" / "ledger",
+    )
+    assert again.returncode == 0, again.stderr
+    assert datagen("sql", tmp_path / "again", bought).stdout.splitlines()[2].split() == ["160", "0"]
 
 
 def test_no_wait_leaves_and_the_same_command_goes_on(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -61,7 +62,7 @@ class Answer:
 
     response: Response
     asked: bool
-    """A teacher answered in this run; else the ledger did."""
+    """A teacher answered in this run; else in an earlier one."""
     counts: bool = True
     """It says how the teacher answers now: an answer of this run, or of a paid batch; the first of rows that ask alike."""
 
@@ -85,6 +86,8 @@ class Asker:
         self._tickets = itertools.count(worker << 40)
         self._pending: dict[str, asyncio.Future[Response]] = {}
         self._looked: dict[str, float] = {}
+        self._surcharge: dict[str, float] = {}
+        """Teacher -> what its answers cost at most, as a multiple of their requests' worst case: above 1 where a server bills beyond max_tokens."""
 
     async def ask(self, request: Request, teacher: str, step: str = "") -> Answer:
         """The answer `step` needs; a bad one is no error.
@@ -94,7 +97,8 @@ class Asker:
         """
         recorded = self._ledger.get(request.key)
         if recorded is not None:
-            return Answer(recorded, asked=False, counts=self._paying and self._seats[teacher].batch)
+            batch = self._paying and self._seats[teacher].batch
+            return Answer(recorded, self._ledger.is_new(request.key), counts=batch)
         pending = self._pending.get(request.key)
         if pending is not None:
             return Answer(await asyncio.shield(pending), asked=False, counts=False)
@@ -120,7 +124,8 @@ class Asker:
         """Attempt after attempt until there is an outcome; it is in the ledger when this returns."""
         attempts = waits = probes = 0
         while True:
-            need = replace(need_of(request, seat.price), rank=rank, ticket=next(self._tickets), tried=attempts)
+            need = need_of(request, seat.price, self._surcharge.get(seat.name, 1.0))
+            need = replace(need, rank=rank, ticket=next(self._tickets), tried=attempts)
             probe = await self._gate.admit(seat.name, need)
             self._written(partial(self._ledger.reserve, request, seat.name, need.worst))
             response, used = await self._attempt(request, seat, need)
@@ -147,6 +152,8 @@ class Asker:
             response = await seat.teacher.answer(request)
             used = spent(seat.price, response.usage, need.worst)
             usage = response.usage
+            if over := beyond(used, need.worst):
+                self._surcharge[seat.name] = self._surcharge.get(seat.name, 1.0) * over
             ended = Ended(need, used, None, 0.0, usage.input, usage.output, self._headers(seat))
             return replace(response, cost=used.cost), used
         except TeacherFault as fault:
@@ -185,10 +192,12 @@ class Asker:
             self._pending.pop(key, None)  # the ledger answers from now on; a failed one is not asked again in this run
 
 
-def need_of(request: Request, price: TokenPrice | None) -> Need:
+def need_of(request: Request, price: TokenPrice | None, surcharge: float = 1.0) -> Need:
     """What a request may take: its worst case, and what is expected of it."""
     most = int(request.params.get("max_tokens", 0))
     worst = Spend(worst_case(price, request, most) if price else 0, input_bound(request) + most, 1)
+    if surcharge > 1.0:
+        worst = Spend(math.ceil(worst.cost * surcharge), math.ceil(worst.tokens * surcharge), 1)
     return Need(worst, sum([len(text) for _, text in request.messages]), most)
 
 
@@ -197,6 +206,12 @@ def spent(price: TokenPrice | None, usage: Usage, worst: Spend) -> Spend:
     if not (usage.input or usage.output):
         return worst
     return Spend(cost(price, usage) if price else 0, usage.input + usage.output, 1)
+
+
+def beyond(used: Spend, worst: Spend) -> float:
+    """How many times its worst case an answer cost, in dollars or tokens; 0 where it kept below."""
+    times = max(used.cost / worst.cost if worst.cost else 0.0, used.tokens / worst.tokens if worst.tokens else 0.0)
+    return times if times > 1.0 else 0.0
 
 
 def _stop(teacher: str, fault: TeacherFault) -> TeacherStopped:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from datagen.asking.lanes import Ended, Lane, Limits, Need, Purse
 from datagen.errors import OUTCOMES, DatagenError, TooManyFailures
-from datagen.records import Spend
+from datagen.records import NANO, Spend
 
 LOOK = 10
 """The share is that of so many windows: of a long build with 12 % truncated answers, some 50 in a row hold 20 %, but no 500."""
@@ -151,6 +151,15 @@ class Governor:
         """What the person at the terminal should know: which teachers are out of service, and for how long."""
         now = self._clock()
         return [words for lane in self._lanes.values() if (words := lane.trouble(now))]
+
+    def surprises(self) -> list[str]:
+        """What the person at the terminal should know when all is over: bills above what a request could cost at worst."""
+        return [
+            f"teacher {name!r} billed {lane.overs:,} answers above the worst case of their requests, by ${lane.over.cost / NANO:,.4f} and "
+            f"{lane.over.tokens:,} tokens in all: more than the caps could hold back. Does it make more than max_tokens?"
+            for name, lane in self._lanes.items()
+            if lane.overs
+        ]
 
     def _hopeless(self, lane: Lane, needs: Sequence[Need], dear: Sequence[int]) -> tuple[int, ...]:
         """Of those that do not fit, those that nothing in flight can make room for."""

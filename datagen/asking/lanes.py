@@ -24,6 +24,8 @@ PROBE_FIRST, PROBE_MOST = 1.0, 15.0
 """Seconds between two probes of a teacher that is out of service, doubled up to the most."""
 NEVER_THERE = 20.0
 """Seconds after which a teacher that could not be reached once is given up: a wrong address does not heal."""
+SILENCE = 2.0
+"""Seconds of a teacher's wait from which it is said why nothing happens."""
 PRIOR_TOKENS = 2_000
 """Weight of the assumption of four characters a token against what is observed, in tokens."""
 
@@ -162,7 +164,9 @@ class Lane:
         """What a known limit is charged of an expected request: more after 429s, since the provider counts otherwise than we do."""
         self._habits = _Habits()
         self._taken: dict[int, tuple[float, ...]] = {}
-        self._paused_until = 0.0
+        self._paused_until = self._rest_until = 0.0
+        self.overs, self.over = 0, Spend()
+        """Answers that were billed above the worst case of their requests, and by how much in all."""
         self._period = now
         self._sent = self._overloaded = self._streak = 0
         self._failures = 0
@@ -204,7 +208,11 @@ class Lane:
         return None
 
     def trouble(self, now: float) -> str:
-        return f"{self.name} out of service for {now - self._silent_since:.0f} s" if self.down else ""
+        """What it waits for, where that is not answers."""
+        if self.down:
+            return f"{self.name} out of service for {now - self._silent_since:.0f} s"
+        left = self._rest_until - now
+        return f"{self.name} waits {left:.0f} s, as its server asked" if left > SILENCE and not self.in_flight else ""
 
     def rate_wait(self, need: Need, now: float) -> float:
         """Seconds until the limits per minute have room for it."""
@@ -227,14 +235,23 @@ class Lane:
         """Free the place, settle the money, and learn."""
         self.in_flight -= 1
         self.purse.settle(end.need.worst, end.used)
+        self._rest_until = max(self._rest_until, now + end.retry_after)
         if end.fault is None:
             self._habits.learn(end)
+            self._weigh(end)
         if self._limited:
             self._correct(end)
         if end.headers is not None:
             self._heed(end.headers, now)
         self._service(end, now)
         self._adapt(end, now)
+
+    def _weigh(self, end: Ended) -> None:
+        """A server that bills more than it was allowed to passes a cap by that much: it must at least be said."""
+        more = Spend(max(0, end.used.cost - end.need.worst.cost), max(0, end.used.tokens - end.need.worst.tokens))
+        if more != Spend():
+            self.overs += 1
+            self.over += more
 
     def _amounts(self, need: Need) -> tuple[float, ...]:
         """What a request takes of each bucket, as far as can be told: requests, input, output, both."""

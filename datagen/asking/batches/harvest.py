@@ -11,7 +11,7 @@ from collections import Counter
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from datagen.asking.ask import need_of, spent
+from datagen.asking.ask import beyond, need_of, spent
 from datagen.asking.batches.desk import Desk
 from datagen.asking.batches.spool import Spool
 from datagen.asking.ledger.book import Ledger
@@ -44,6 +44,8 @@ class Harvest:
     """Custom ids that no request of the job has."""
     unrecorded: int = 0
     """Answers whose requests were lost with the spool."""
+    dear: int = 0
+    """Answers billed above the worst case of their requests: more than the caps could hold back."""
     used: Spend = field(default_factory=Spend)
     stop: TeacherFault | None = None
     """A result that says that nothing else will be answered either."""
@@ -56,6 +58,7 @@ class Harvest:
             f"{self.duplicates} results came twice: the first counts": self.duplicates,
             f"{strangers} results have custom ids that are none of its own, such as {named}": strangers,
             f"{self.missing} results are missing: asked again": self.missing,
+            f"{self.dear} answers were billed above the worst case of their requests, more than the caps could hold back": self.dear,
             f"{self.unrecorded} answers could not be recorded, since the file of its requests is gone": self.unrecorded,
         }
         return [f"batch {tag}: {words}" for words, number in said.items() if number]
@@ -113,7 +116,9 @@ class Harvester:
             self.crop.unrecorded += 1
 
     def _answered(self, request: Request, response: Response) -> None:
-        used = spent(self._desk.seat.price, response.usage, need_of(request, self._desk.seat.price).worst)
+        worst = need_of(request, self._desk.seat.price).worst
+        used = spent(self._desk.seat.price, response.usage, worst)
+        self.crop.dear += beyond(used, worst) > 0
         self._record(request, replace(response, cost=used.cost, batch=self._tag), used)
 
     def _ended_badly(self, key: str, request: Request | None, fault: TeacherFault, billed: bool) -> None:

@@ -68,6 +68,8 @@ class Ledger:
         self._grown = cache is None
         self.refresh()
         self._name_gaps()
+        self._old = max(self._read_to, default=0)
+        """The last segment of earlier runs."""
 
     @property
     def accounts(self) -> dict[str, dict[str, Account]]:
@@ -81,6 +83,11 @@ class Ledger:
         if not self._bad:
             return self._index.has(raw(key))
         return any(place not in self._bad for place in self._index.find(raw(key)))
+
+    def is_new(self, key: str) -> bool:
+        """Whether the answer was recorded since this ledger was opened, by whatever process of this build."""
+        places = self._index.find(raw(key))
+        return bool(places) and places[0].segment > self._old
 
     def get(self, key: str) -> Response | None:
         """The recorded final answer to a request, or None; also where its record is damaged, which `torn` then names."""
