@@ -134,12 +134,15 @@ async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: 
     runtime, name = _runtime(options), build_name(plan, this)
     driver = Ledger(folder, name, DRIVER)
     rounds = rounds_of(plan, driver, runtime)
-    crew = Crew(plan, options.out / "steps", runtime, rounds, options.wait)
+    fleeting = plan.simulated and not any(chair.simulated and chair.spec.base_url for chair in plan.chairs.values())
+    crew = Crew(plan, options.out / "steps", runtime, rounds, options.wait or fleeting)
     await runtime.start(functools.partial(hire, plan, crew.root, folder, name), governing(plan, options.budget, driver.accounts.get(name, {})))
     warming = asyncio.ensure_future(_warm_later(runtime))
     show = Show(crew, options.budget or plan.spec.release.budget.usd, watch)
     try:
         async with _drain_on_signal(crew, show.stopping), ticking(show.draw):
+            if rounds:
+                crew.round += await rounds.take_in()
             made, notes = await _carry_out(crew, this, show, together=isinstance(runtime, LocalRuntime))
         asked = (await runtime.status()).get("asked", 0) + (rounds.report.results if rounds else 0)
         spent, _ = await runtime.shared("money")

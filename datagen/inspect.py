@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from datagen.asking.batches.spool import unreadable
 from datagen.asking.ledger.book import Ledger, lock, segments
 from datagen.asking.ledger.book import verify as verify_ledger
 from datagen.errors import LedgerError, OutputError, nearest
@@ -148,6 +149,9 @@ def verify(folder: Path) -> Iterator[str]:
     if not segments(place) and not (place / "index").exists():
         raise LedgerError(f"{folder} holds no ledger")
     good, problems = verify_ledger(place)
+    ledger = Ledger(place, "")
+    problems += unreadable(place, ledger.standing())
+    ledger.close()
     yield from problems
     yield f"{good:,} records hold, {len(problems)} do not"
     if problems:

@@ -50,9 +50,9 @@ class Mortal(Ledger):
         super().record(request, teacher, response, spent, job)
         self._here("recorded")
 
-    def fault(self, request: Request, teacher: str, fault: TeacherFault, spent: Spend, job: str = "") -> None:
+    def fault(self, key: str, teacher: str, fault: TeacherFault, spent: Spend, job: str = "") -> None:
         self._here("record")
-        super().fault(request, teacher, fault, spent, job)
+        super().fault(key, teacher, fault, spent, job)
         self._here("recorded")
 
     def closed(self, tag: str, word: str) -> None:

@@ -25,7 +25,9 @@ class Handed:
     names: list[str]
     tag: str
     state: str = "ended"
-    """ended, expired, running, or an error for which it fails validation."""
+    """ended, expired, running, bare (completed, and no word of results), or an error for which it fails validation."""
+    bad: tuple[int, ...] = ()
+    """Lines that its validation names."""
     hidden: int = 0
     """So many lists do not show it."""
     created: int = CREATED
@@ -116,8 +118,9 @@ class Provider:
             moment = datetime.fromtimestamp(job.created, UTC).isoformat()
             counts = {"processing": 0 if ended else count, "succeeded": count if ended else 0}
             return {"id": job.id, "processing_status": "ended" if ended else "in_progress", "created_at": moment, "request_counts": counts}
-        status = {"ended": "completed", "expired": "expired", "running": "in_progress"}.get(job.state, "failed")
-        errors = {"data": [{"code": job.state, "message": "failed"}]} if status == "failed" else None
+        status = {"ended": "completed", "bare": "completed", "expired": "expired", "running": "in_progress"}.get(job.state, "failed")
+        named: list[dict[str, Any]] = [{"line": line} for line in job.bad] or [{}]
+        errors = {"data": [{"code": job.state, "message": "failed", **line} for line in named]} if status == "failed" else None
         files = {"output_file_id": f"{job.id}_out"} if ended else {}
         told = {"id": job.id, "status": status, "created_at": job.created, "metadata": {"datagen": job.tag}, "errors": errors, **files}
         return {**told, "request_counts": {"total": count, "completed": 0, "failed": 0}}

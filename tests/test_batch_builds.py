@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import subprocess
 import time
 import urllib.request
@@ -150,16 +152,32 @@ def test_batches_under_way_are_not_asked_online(tmp_path: Path) -> None:
         assert all(entry["count"] == entry["batched"] for entry in statement(url))
 
 
+def killed_under_way(spec: Path, out: Path, number: int) -> None:
+    """A rehearsal whose process dies when so many batches are under way; its simulator dies with it."""
+    process = subprocess.Popen([*DATAGEN, "build", "--spec", str(spec), "--out", str(out), "--teacher", "simulator"], start_new_session=True)
+    while sum(path.read_bytes().count(b'"kind":"accepted"') for path in out.glob("ledger/*.jsonl")) < number:
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_rehearsal_that_may_not_wait_waits_for_its_own_simulator(tmp_path: Path) -> None:
+    """Its jobs would end with it, and the same command would begin again for ever."""
+    done = datagen("build", "--spec", project(tmp_path), "--out", tmp_path / "out", "--teacher", "simulator", "--no-wait")
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_rehearsal_killed_in_mid_batch_goes_on_although_its_simulator_is_gone(tmp_path: Path) -> None:
     spec, out = project(tmp_path, batches="{seconds: 2.0}"), tmp_path / "out"
-    assert datagen("build", "--spec", spec, "--out", out, "--teacher", "simulator", "--no-wait").returncode == 13
+    killed_under_way(spec, out, 3)
     done = datagen("build", "--spec", spec, "--out", out, "--teacher", "simulator")
     assert done.returncode == 0, done.stderr
 
 
 def test_a_batch_that_the_provider_forgot_is_given_up_by_name(tmp_path: Path) -> None:
     spec, out = project(tmp_path, batches="{seconds: 60}"), tmp_path / "out"
-    assert datagen("build", "--spec", spec, "--out", out, "--teacher", "simulator", "--no-wait").returncode == 13
+    killed_under_way(spec, out, 3)
     tags = [word for line in datagen("status", out).stdout.splitlines() if line.strip().startswith("batch") for word in line.split()[1:2]]
     assert len(tags) == 3
     wrong = datagen("ledger", "release", out, "b-nothing")

@@ -242,10 +242,10 @@ def test_accounts_are_added_up_from_the_records(tmp_path: Path, indexed: bool) -
         book.reserve(asked(number), "t", WORST)
     book.reserve(asked(5), "judge", Spend(3, 2, 1))
     book.record(asked(0), "t", said(cost=7), PAID)
-    book.fault(asked(1), "t", TeacherFault("transient", "reset"), WORST)
+    book.fault(asked(1).key, "t", TeacherFault("transient", "reset"), WORST)
     book.reserve(asked(1), "t", WORST)
     book.record(asked(1), "t", said(cost=9), Spend(9, 20, 1))
-    book.fault(asked(2), "t", TeacherFault("rate_limited", "429", status=429), Spend())
+    book.fault(asked(2).key, "t", TeacherFault("rate_limited", "429", status=429), Spend())
     live = book.accounts
     book.close()
     other = Ledger(tmp_path, "b/2.0")

@@ -30,7 +30,7 @@ def written(folder: Path) -> Path:
         for number in range(4):
             book.reserve(asked(number), "t", Spend(100, 30, 1))
             if number == 1:
-                book.fault(asked(number), "t", TeacherFault("transient", "secret-message", body="secret-body"), Spend(100, 30, 1))
+                book.fault(asked(number).key, "t", TeacherFault("transient", "secret-message", body="secret-body"), Spend(100, 30, 1))
             book.record(asked(number), "t", Response(Outcome.ANSWERED, f"secret-answer-{number}", raw="{}"), PAID)
         book.close()
     compact(folder)

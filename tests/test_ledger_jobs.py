@@ -56,7 +56,7 @@ def test_an_intent_reserves_all_its_requests_in_one_line(tmp_path: Path, reread:
     assert again.accounts["b/1.0"]["t"].committed == times(WORST, 1000)
     job = the_job(again)
     assert (job.tag, job.build, job.id, job.requests, job.answered) == ("j1", "b/1.0", "", 1000, 0)
-    assert set(job.keys()) == {asked(number).key for number in range(1000)}
+    assert set(job.open_keys()) == {asked(number).key for number in range(1000)}
 
 
 def test_answers_and_faults_settle_and_closing_gives_the_rest_back(tmp_path: Path, reread: Reread) -> None:
@@ -64,14 +64,14 @@ def test_answers_and_faults_settle_and_closing_gives_the_rest_back(tmp_path: Pat
     book.intend(intent())
     book.accepted("j1", "batch_9")
     book.record(asked(0), "t", Response(Outcome.ANSWERED, "yes"), PAID, job="j1")
-    book.fault(asked(1), "t", TeacherFault("transient", "expired"), Spend(), job="j1")
+    book.fault(asked(1).key, "t", TeacherFault("transient", "expired"), Spend(), job="j1")
     account = book.accounts["b/1.0"]["t"]
     assert account.committed == PAID + times(WORST, 2) and the_job(book).answered == 1
     book.record(asked(0), "t", Response(Outcome.ANSWERED, "yes"), Spend(), job="j1")  # a duplicate settles nothing more
     assert account.committed == PAID + times(WORST, 2)
     book.close()
     again = reread()
-    assert the_job(again).id == "batch_9" and sorted(the_job(again).keys()) == sorted(asked(number).key for number in (2, 3))
+    assert the_job(again).id == "batch_9" and sorted(the_job(again).open_keys()) == sorted(asked(number).key for number in (2, 3))
     assert again.accounts["b/1.0"]["t"].committed == PAID + times(WORST, 2)
     again.closed("j1", "expired")
     assert again.standing() == [] and again.accounts["b/1.0"]["t"].committed == PAID
@@ -101,12 +101,12 @@ def test_a_record_is_found_before_the_intent_it_belongs_to(tmp_path: Path, rerea
     harvester.refresh()
     assert the_job(harvester).id == "batch_9"
     harvester.record(asked(0), "t", Response(Outcome.ANSWERED, "yes"), PAID, job="j1")
-    harvester.fault(asked(3), "t", TeacherFault("rejected", "no"), Spend(), job="j1")
+    harvester.fault(asked(3).key, "t", TeacherFault("rejected", "no"), Spend(), job="j1")
     harvester.close()
     submitter.close()
     assert segments(tmp_path)[0].name.endswith("-001.jsonl")
     book = reread()
-    assert sorted(the_job(book).keys()) == sorted(asked(number).key for number in (1, 2)) and the_job(book).answered == 1
+    assert sorted(the_job(book).open_keys()) == sorted(asked(number).key for number in (1, 2)) and the_job(book).answered == 1
     assert book.accounts["b"]["t"].committed == PAID + times(WORST, 2)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,12 +18,13 @@ from batching import desk, request, requests, teacher
 from killing import standing_simulator
 from wire_server import Reply
 
+from datagen.asking.batches.spool import unreadable
 from datagen.asking.governor import Governor
 from datagen.asking.lanes import Limits, Purse
 from datagen.asking.ledger.book import Ledger
 from datagen.asking.rounds import Rounds
 from datagen.asking.teachers.base import custom_id
-from datagen.errors import BudgetReached, DatagenError, Interrupted, TeacherPaused, TeacherStopped, Waiting
+from datagen.errors import BudgetReached, DatagenError, Interrupted, TeacherPaused, TeacherStopped, TooManyFailures, Waiting
 from datagen.records import Outcome, Request, Spend
 
 PROVIDERS = ["anthropic", "openai"]
@@ -93,6 +95,13 @@ def keys(wanted: Sequence[tuple[str, Request]]) -> set[str]:
 def standing(folder: Path) -> list[Any]:
     ledger = Ledger(folder, "")
     found = ledger.standing()
+    ledger.close()
+    return found
+
+
+def accounts(folder: Path) -> Any:
+    ledger = Ledger(folder, "")
+    found = ledger.accounts["b/1"]["writer"]
     ledger.close()
     return found
 
@@ -264,6 +273,7 @@ def test_results_that_are_gone_are_asked_again(provider: str, tmp_path: Path) ->
     sides.results = lambda job, number: [sides.good(name) for name in job.names] if job.number else Reply(b"{}", 404)
     done = run(sides, tmp_path, requests(provider, 3))
     assert [len(names) for names in sides.submissions] == [3, 3] and "no longer has its results" in " ".join(done.rounds.report.notes)
+    assert accounts(tmp_path).possible.requests == 3 and accounts(tmp_path).answered.requests == 3, "what was made and is gone was billed"
 
 
 # -- lost replies ---------------------------------------------------------------------------------------------------------------------
@@ -383,6 +393,82 @@ def test_jobs_that_fail_validation_go_again_but_not_for_ever(tmp_path: Path) -> 
     assert isinstance(done.error, TeacherStopped) and "model_not_found" in str(done.error) and len(sides.submissions) == 3
 
 
+def test_a_request_that_fails_validation_is_rejected_alone(tmp_path: Path) -> None:
+    wanted = requests("openai", 6)
+    bad = custom_id(sorted(keys(wanted))[3], 0)
+
+    def made(job: Handed) -> None:
+        job.state, job.bad = ("invalid_request", (job.names.index(bad) + 1,)) if bad in job.names else ("ended", ())
+
+    sides = Provider("openai", made=made)
+    done = run(sides, tmp_path, wanted)
+    assert done.error is None and [len(names) for names in sides.submissions] == [6, 5]
+    assert done.rounds.report.outcomes["writer"] == {Outcome.ANSWERED: 5, Outcome.REJECTED: 1} and not standing(tmp_path)
+    assert accounts(tmp_path).open == {}
+
+
+def test_a_complete_job_without_results_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    sides = Provider("openai", made=lambda job: setattr(job, "state", "bare" if job.number == 0 else "ended"))
+    done = run(sides, tmp_path, requests("openai", 3), settling=0.2)
+    assert done.error is None and done.answered() == 3 and "3 results are missing" in " ".join(done.rounds.report.notes)
+    assert accounts(tmp_path).possible.requests == 3, "a complete job may have been billed"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_submissions_that_never_arrive_are_given_up_after_their_attempts(provider: str, tmp_path: Path) -> None:
+    sides = Provider(provider, taking=lambda number, names: Reply(b"{}", 500))
+    done = run(sides, tmp_path, requests(provider, 3), attempts=3, settling=0.1)
+    assert isinstance(done.error, TeacherStopped) and "3 batches in a row got no reply" in str(done.error) and len(sides.submissions) == 3
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_one_teacher_that_asks_to_wait_does_not_hold_up_another(provider: str, tmp_path: Path) -> None:
+    sides = Provider(provider, taking=lambda number, names: Reply(b"{}", 429, {"retry-after": "600"}) if len(names) == 2 else "takes")
+
+    async def go() -> tuple[Rounds, Ledger]:
+        async with sides.server() as server:
+            ledger, asked = Ledger(tmp_path, "b/1"), teacher(provider, server.url)
+            rounds = Rounds(ledger, {"slow": desk(provider, asked, "slow"), "writer": desk(provider, asked)})
+            wanted = [("slow", request(provider, number)) for number in (1, 2)] + [("writer", request(provider, number)) for number in (3, 4, 5)]
+            for _ in range(20):  # typed again and again, without waiting
+                with pytest.raises(Waiting) as left:
+                    await asyncio.wait_for(rounds.run(wanted, wait=False), 10)
+                if not ledger.standing():
+                    break
+            assert re.search(r"teacher 'slow' takes no batches for another (59\d|600) s", str(left.value))
+            await asked.close()
+            return rounds, ledger
+
+    rounds, ledger = asyncio.run(go())
+    assert rounds.report.outcomes["writer"] == {Outcome.ANSWERED: 3} and not ledger.standing()
+    ledger.close()
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_without_waiting_a_submission_that_never_arrived_is_settled_all_the_same(provider: str, tmp_path: Path) -> None:
+    sides = Provider(provider, taking=lambda number, names: "drops" if number == 0 else "takes", made=lambda job: setattr(job, "state", "running"))
+    done = run(sides, tmp_path, requests(provider, 3), wait=False, settling=0.3)
+    assert isinstance(done.error, Waiting) and len(sides.submissions) == 2 and [job.id for job in standing(tmp_path)] == ["job_0"]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_round_that_is_too_bad_is_taken_in_and_not_gone_on_with(provider: str, tmp_path: Path) -> None:
+    sides = Provider(provider)
+    sides.results = lambda job, number: [sides.bad(name, 400) for name in job.names]
+    done = run(sides, tmp_path, requests(provider, 200), requests=20, at_once=2, books=books(Spend(), tmp_path))
+    assert isinstance(done.error, TooManyFailures) and "were rejected" in str(done.error)
+    assert 3 <= len(sides.submissions) <= 5 and not standing(tmp_path), "what was under way was left, or more was sent"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_few_bad_answers_that_come_last_are_no_reason_to_stop(provider: str, tmp_path: Path) -> None:
+    """OpenAI's error file comes after all answers."""
+    sides = Provider(provider)
+    sides.results = lambda job, number: [*(sides.good(name) for name in job.names[60:]), *(sides.bad(name, 400) for name in job.names[:60])]
+    done = run(sides, tmp_path, requests(provider, 400), books=books(Spend(), tmp_path))
+    assert done.error is None and done.rounds.report.outcomes["writer"][Outcome.REJECTED] == 60
+
+
 def test_a_job_that_fails_for_money_pauses_at_once(tmp_path: Path) -> None:
     sides = Provider("openai", made=lambda job: setattr(job, "state", "billing_hard_limit_reached"))
     done = run(sides, tmp_path, requests("openai", 5))
@@ -491,6 +577,42 @@ def test_a_lost_spool_is_named(provider: str, tmp_path: Path) -> None:
     sides.made = lambda job: None
     done = run(sides, tmp_path, requests(provider, 5))
     assert "could not be recorded" in " ".join(done.rounds.report.notes) and done.answered() == 5
+    account = accounts(tmp_path)
+    assert account.possible == account.answered and account.possible.requests == 5, "what was paid for and is lost counts as spent"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("damage", [b"", b'{"tag":"b-', b'{"custom_id":"k1-'], ids=["empty", "half a head", "half a request"])
+def test_a_damaged_spool_is_named_by_verify_and_loses_no_more_than_its_answers(provider: str, damage: bytes, tmp_path: Path) -> None:
+    sides = Provider(provider, made=lambda job: setattr(job, "state", "running"))
+    run(sides, tmp_path, requests(provider, 5), wait=False)
+    (spool,) = spools(tmp_path)
+    lines = spool.read_bytes().splitlines(keepends=True)
+    spool.write_bytes(damage if not damage.startswith(b'{"c') else b"".join(lines[:3]) + lines[3][: len(damage)])
+    lost = 5 if not damage.startswith(b'{"c') else 3
+    assert [f"{lost} requests of a paid batch under way cannot be read" in line for line in unreadable(tmp_path, standing(tmp_path))] == [True]
+    sides.jobs[0].state = "ended"
+    sides.made = lambda job: None
+    done = run(sides, tmp_path, requests(provider, 5))
+    assert done.error is None and recorded(tmp_path) == keys(requests(provider, 5))
+    assert [len(names) for names in sides.submissions] == [5, lost] and accounts(tmp_path).possible.requests == lost
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("kinds", [(b"intend",), (b"intend", b"accepted")])
+def test_an_intent_that_a_damaged_ledger_lost_is_made_anew_and_its_job_is_found(provider: str, kinds: tuple[bytes, ...], tmp_path: Path) -> None:
+    sides = Provider(provider, made=lambda job: setattr(job, "state", "running"))
+    run(sides, tmp_path, requests(provider, 5), wait=False)
+    (segment,) = tmp_path.glob("*.jsonl")
+    text = segment.read_bytes()
+    for kind in kinds:
+        text = text.replace(b'"kind":"' + kind, b'"kind":"' + kind[:-1] + b"x")
+    segment.write_bytes(text)
+    sides.jobs[0].state = "ended"
+    done = run(sides, tmp_path, requests(provider, 5))
+    assert done.error is None and len(sides.submissions) == 1 and done.answered() == 5
+    assert any("made anew from its spool (5 requests)" in note for note in done.rounds.report.notes)
+    assert accounts(tmp_path).committed.requests == 5 and not standing(tmp_path)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -512,10 +634,12 @@ def test_asked_to_stop_it_leaves_what_is_under_way(provider: str, tmp_path: Path
 def books(cap: Spend, folder: Path) -> Governor:
     """As a build makes them: what the ledger says is committed counts from the start. A cap of 0 is none."""
     ledger = Ledger(folder, "")
-    committed = {name: account.committed for name, account in ledger.accounts.get("b/1", {}).items()}
+    accounts = ledger.accounts.get("b/1", {})
     ledger.close()
     purse = Purse(cost=cap.cost or None, requests=cap.requests or None)
-    return Governor({"writer": Limits(1)}, purse, committed)
+    standing = {name: account.standing for name, account in accounts.items()}
+    committed = {name: account.committed - account.standing for name, account in accounts.items()}
+    return Governor({"writer": Limits(1)}, purse, committed, standing=standing)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -558,6 +682,10 @@ def test_a_governor_over_a_wire_is_awaited(tmp_path: Path) -> None:
         async def give(self, teacher: str, worst: Spend, used: Spend) -> None:
             await asyncio.sleep(0)
             self.local.give(teacher, worst, used)
+
+        async def weigh(self, teacher: str, counts: dict[str, int]) -> DatagenError | None:
+            await asyncio.sleep(0)
+            return self.local.weigh(teacher, counts)
 
     done = run(Provider("openai"), tmp_path, requests("openai", 10), books=Remote())
     assert isinstance(done.error, BudgetReached) and len(recorded(tmp_path)) == 7

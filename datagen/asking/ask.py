@@ -160,7 +160,7 @@ class Asker:
             policy = FAULTS[fault.kind]
             used = need.worst if policy.maybe_billed else Spend()
             ended = Ended(need, used, fault.kind, fault.retry_after or 0.0, heard=fault.status is not None)
-            self._ledger.fault(request, seat.name, fault, used)
+            self._ledger.fault(request.key, seat.name, fault, used)
             if fault.kind in ("stopped", "exhausted"):
                 stop = _stop(seat.name, fault)
                 self._gate.close(stop)

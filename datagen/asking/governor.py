@@ -56,14 +56,20 @@ class Governor:
         committed: Mapping[str, Spend],
         caution: Caution | None = None,
         clock: Callable[[], float] = time.monotonic,
+        standing: Mapping[str, Spend] | None = None,
     ) -> None:
-        """`purse`: the caps of the release; `committed`: what earlier runs of it spent or may have spent, by teacher."""
+        """`purse`: the caps of the release; by teacher, `committed`: what earlier runs of it spent or may have spent, and `standing`: what
+        they reserved for paid batches that are under way."""
         now = clock()
         self._clock = clock
         self._purse = purse
         self._lanes = {name: Lane(name, limit, committed.get(name, Spend()), now) for name, limit in limits.items()}
         for spend in committed.values():
             purse.settled += spend
+        for name, spend in (standing or {}).items():
+            purse.reserved += spend
+            if name in self._lanes:
+                self._lanes[name].purse.reserved += spend
         self._caution = caution or Caution()
         self._recent: dict[str, deque[str]] = {name: deque(maxlen=LOOK * self._caution.window) for name in limits}
         self._stop: DatagenError | None = None
@@ -111,15 +117,20 @@ class Governor:
         """How answers ended. A share of errors over the last of them that is too high stops the build."""
         recent = self._recent[teacher]
         recent.extend(outcomes)
-        if self._stop or len(recent) < self._caution.window:
-            return
-        for outcome, number in Counter(recent).items():
-            if number >= self._caution.shares.get(outcome, 2.0) * len(recent):
-                self._stop = TooManyFailures(
-                    f"{number} of the last {len(recent)} answers of teacher {teacher!r} were {outcome}: nothing more is sent. Mend the "
+        self._stop = self._stop or self.weigh(teacher, Counter(recent))
+
+    def weigh(self, teacher: str, counts: Mapping[str, int]) -> TooManyFailures | None:
+        """Whether so many answers of each outcome are too bad to go on with, and why; fewer than a window say nothing."""
+        of = sum(counts.values())
+        for outcome, number in counts.items():
+            if of >= self._caution.window and number >= self._caution.shares.get(outcome, 2.0) * of:
+                stop = TooManyFailures(
+                    f"{number:,} of the last {of:,} answers of teacher {teacher!r} were {outcome}: nothing more is sent. Mend the "
                     f"prompt or the teacher (`datagen preview --ask` shows answers), or allow more of them: guard.error_share"
                 )
-                self._stop.outcome = outcome
+                stop.outcome = outcome
+                return stop
+        return None
 
     def stopped(self) -> DatagenError | None:
         """Why nothing more may be sent, if so."""

@@ -12,7 +12,7 @@ from datagen.asking.lanes import Limits, Purse
 from datagen.asking.ledger.accounts import Account
 from datagen.asking.ledger.book import Ledger
 from datagen.asking.rounds import Rounds
-from datagen.errors import OUTCOMES, SetupError
+from datagen.errors import OUTCOMES, DatagenError, SetupError
 from datagen.plan.model import Chair, Plan
 from datagen.records import NANO, Spend
 from datagen.runtime.base import Runtime
@@ -21,12 +21,16 @@ from datagen.steps.part import seat
 
 
 def rounds_of(plan: Plan, driver: Ledger, runtime: Runtime) -> Rounds | None:
-    """Who asks in batches. Raises SetupError where batches of a teacher are under way that is asked online now: it would be paid twice."""
+    """Who asks in batches. Raises SetupError where batches of a model are under way that is asked online now: it would be paid twice."""
     chairs = {name: chair for name, chair in plan.chairs.items() if chair.spec.mode == "batch"}
-    for standing in driver.standing():
-        chair = plan.chairs.get(standing.teacher)
-        if chair is not None and chair.spec.mode == "online" and standing.build == driver.build:
-            raise SetupError(f"paid batches of teacher {chair.name!r} are under way: build with its `mode: batch` until they have come back")
+    under_way = {(job.provider, job.label, job.model): job.tag for job in driver.standing()}
+    for chair in plan.chairs.values():
+        tag = under_way.get((chair.provider, chair.label, chair.model))
+        if tag and chair.spec.mode == "online":
+            raise SetupError(
+                f"paid batches of the model of teacher {chair.name!r} are under way: build with its `mode: batch` until they have come back, "
+                f"or give up the oldest with `datagen ledger release {driver.folder} {tag}`"
+            )
     if not chairs:
         return None
     return Rounds(driver, {name: _desk(chair) for name, chair in chairs.items()}, _Money(runtime))
@@ -49,6 +53,10 @@ class _Money:
     async def give(self, teacher: str, worst: Spend, used: Spend) -> None:
         await self.runtime.shared("give", teacher, worst, used)
 
+    async def weigh(self, teacher: str, counts: Mapping[str, int]) -> DatagenError | None:
+        found: DatagenError | None = await self.runtime.shared("weigh", teacher, counts)
+        return found
+
 
 def governing(plan: Plan, budget: float | None, accounts: Mapping[str, Account]) -> Callable[[], Governor]:
     """How to make the governor: limits and caps of the spec, and what earlier runs of this release spent or may have spent."""
@@ -58,8 +66,9 @@ def governing(plan: Plan, budget: float | None, accounts: Mapping[str, Account])
     given = guard.error_share
     shares = {str(name): share for name, share in given.items()} if isinstance(given, dict) else dict.fromkeys(bad, given)
     limits = {name: _limits(chair.spec) for name, chair in plan.chairs.items()}
-    committed = {name: account.committed for name, account in accounts.items()}
-    return functools.partial(Governor, limits, Purse(*caps), committed, Caution(shares, guard.window))
+    standing = {name: account.standing for name, account in accounts.items()}
+    committed = {name: account.committed - standing[name] for name, account in accounts.items()}
+    return functools.partial(Governor, limits, Purse(*caps), committed, Caution(shares, guard.window), standing=standing)
 
 
 def _limits(spec: Teacher) -> Limits:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from datagen.asking.ask import Seat
-from datagen.asking.ledger.book import Standing
 from datagen.asking.teachers.base import Batches
 from datagen.spec.models import Batch
 
@@ -38,6 +37,7 @@ class Desk:
         """Raises SetupError where the provider has no batch API."""
         return self.seat.teacher.batches()
 
-    def serves(self, standing: Standing) -> bool:
-        """Whether a job is this desk's, whatever its teacher was called then: the same model at the same address, so at the same price."""
-        return (standing.provider, standing.label, standing.model) == (self.provider, self.label, self.model)
+    @property
+    def serves(self) -> tuple[str, str, str]:
+        """Whose jobs are this desk's, whatever the teacher was called then: the same model at the same address, so at the same price."""
+        return self.provider, self.label, self.model

@@ -88,11 +88,15 @@ class Harvester:
                 number += 1
                 if number % BREATH == 0:
                     await asyncio.sleep(0)
+        self.miss(spool, job, billed=job.word in WHOLE)
+
+    def miss(self, spool: Spool, job: Job, billed: bool) -> None:
+        """What has no result will get none."""
         gone = TeacherFault("transient", f"the results of batch {job.id} ({job.word}) do not name it")
         for key in sorted(self._open):
             self._open.discard(key)
             self.crop.missing += 1
-            self._ended_badly(key, spool.request(key), gone, billed=job.word in WHOLE)
+            self._ended_badly(key, spool.request(key), gone, billed)
 
     def _take(self, spool: Spool, result: Result) -> None:
         key = key_of(result.custom_id)
@@ -112,8 +116,18 @@ class Harvester:
             self._ended_badly(key, request, result.fault, billed=result.fault.status is not None and result.fault.status < 300)
         elif result.response is not None and request is not None:
             self._answered(request, result.response)
-        else:
-            self.crop.unrecorded += 1
+        elif result.response is not None:
+            self._unrecorded(key, spent(self._desk.seat.price, result.response.usage, self._worst(key)))
+
+    def _worst(self, key: str) -> Spend:
+        return self._ledger.reserved(self._tag, key)
+
+    def _unrecorded(self, key: str, used: Spend) -> None:
+        """An answer to we no longer know what: it cannot be kept, and it was paid for."""
+        fault = TeacherFault("transient", "its request is gone with the file of the batch's requests, so its answer cannot be recorded")
+        self._ledger.fault(key, self._teacher, fault, used, job=self._tag)
+        self.crop.used += used
+        self.crop.unrecorded += 1
 
     def _answered(self, request: Request, response: Response) -> None:
         worst = need_of(request, self._desk.seat.price).worst
@@ -124,13 +138,13 @@ class Harvester:
     def _ended_badly(self, key: str, request: Request | None, fault: TeacherFault, billed: bool) -> None:
         """`rejected` is an outcome; everything else asks again, `attempts` times."""
         if request is None:
-            self.crop.unrecorded += 1
+            self._unrecorded(key, self._worst(key) if billed else Spend())
             return
         if fault.kind == "rejected":
             self._record(request, Response(Outcome.REJECTED, error=str(fault), raw=fault.body, batch=self._tag), Spend())
             return
-        used = need_of(request, self._desk.seat.price).worst if billed else Spend()
-        self._ledger.fault(request, self._teacher, fault, used, job=self._tag)
+        used = self._worst(key) if billed else Spend()
+        self._ledger.fault(key, self._teacher, fault, used, job=self._tag)
         self.crop.used += used
         if not FAULTS[fault.kind].again:
             self.crop.stop = fault

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from datagen.asking.batches.desk import Desk
 from datagen.asking.batches.spool import Entry, Wanted
-from datagen.errors import TeacherFault
+from datagen.errors import DatagenError, TeacherFault
 from datagen.records import Request, Spend
 
 FRAME = 4
@@ -22,6 +22,8 @@ class Books(Protocol):
     def take(self, teacher: str, worst: Spend) -> Awaitable[bool] | bool: ...
 
     def give(self, teacher: str, worst: Spend, used: Spend) -> Awaitable[None] | None: ...
+
+    def weigh(self, teacher: str, counts: Mapping[str, int]) -> Awaitable[DatagenError | None] | DatagenError | None: ...
 
 
 class Till:
@@ -41,6 +43,11 @@ class Till:
         if inspect.isawaitable(given):
             await given
 
+    async def weigh(self, teacher: str, counts: Mapping[str, int]) -> DatagenError | None:
+        """Whether a round of these outcomes is too bad to go on with, and why."""
+        found = None if self._books is None else self._books.weigh(teacher, counts)
+        return await found if inspect.isawaitable(found) else found
+
 
 class Queue:
     """The requests of one teacher in a round."""
@@ -54,10 +61,6 @@ class Queue:
         """Did not fit under a cap."""
         self.groups: list[list[Entry]] = []
         """Halves of jobs that the provider did not take whole; each goes as a job of its own."""
-        self.silent_since: float | None = None
-        """Since when submissions cannot even be prepared."""
-        self.pause = 0.0
-        """Seconds it asked us to stay away."""
         self.refused = 0
         """Jobs turned down in a row."""
         self.full = False

@@ -46,6 +46,8 @@ class Search:
         self._since = since
         self._clock = clock
         self._first: float | None = None
+        self.undecided = False
+        """Candidates run that may be it: only their results will tell."""
         self._others: set[str] = set()
         """Ids of jobs that are proved not to be it."""
 
@@ -61,6 +63,7 @@ class Search:
             candidates = [job for job in listed if job.requests == len(self._keys)]
             found = await self._proved(batches, candidates)
             candidates = [job for job in candidates if job.id not in self._others]
+        self.undecided = bool(candidates)
         if found is not None:
             return found
         return "lost" if not candidates and began - self._first >= settling else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
@@ -12,6 +13,7 @@ from typing import IO, Any
 
 import orjson
 
+from datagen.asking.ledger.accounts import Intent, Standing
 from datagen.asking.ledger.segments import parsed, sync_folder
 from datagen.asking.teachers.base import custom_id, key_of
 from datagen.errors import LedgerError
@@ -22,6 +24,8 @@ FOLDER = "batches"
 _ENTRY = Struct(">16sQIIQQI")
 _NAME = b'{"custom_id":"'
 _HEAD = b'{"tag":"'
+HEAD = ("tag", "teacher", "provider", "label", "model", "at", "round")
+"""Words of an intent that its spool repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +124,23 @@ class Spool:
         """A spool that is not there holds nothing."""
         self.since: float | None = None
         """The provider had no job of ours created before this moment, by its own clock."""
+        self.head: Mapping[str, Any] = {}
+        """The words of the intent; empty where the line is damaged."""
         self._places: dict[str, tuple[int, int]] = {}
         self._file: IO[bytes] | None = path.open("rb") if path.exists() else None
         offset = 0
         for line in self._file or ():
             if line.startswith(_NAME):
-                name = line[len(_NAME) : line.index(b'"', len(_NAME))].decode("ascii", "replace")
+                name = line[len(_NAME) :].partition(b'"')[0].decode("ascii", "replace")
                 self._places[key_of(name)] = offset, len(line)
             elif line.startswith(_HEAD):
-                self.since = float(parsed(line)["since"])
+                self._read_head(line)
             offset += len(line)
+
+    def _read_head(self, line: bytes) -> None:
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # a damaged one: the search then goes by our own clock
+            head = parsed(line)
+            self.since, self.head = float(head["since"]), head
 
     def __enter__(self) -> Spool:
         return self
@@ -138,8 +149,9 @@ class Spool:
         if self._file is not None:
             self._file.close()
 
-    def __len__(self) -> int:
-        return len(self._places)
+    def order(self) -> list[str]:
+        """Its keys in the order in which they stand in the job."""
+        return list(self._places)
 
     def __contains__(self, key: str) -> bool:
         return key in self._places
@@ -161,18 +173,28 @@ def spool_path(folder: Path, tag: str) -> Path:
     return folder / FOLDER / f"{tag}.jsonl"
 
 
-def write_spool(folder: Path, tag: str, since: float, lines: Iterator[bytes]) -> None:
+def write_spool(folder: Path, intent: Intent, since: float, lines: Iterator[bytes]) -> None:
     """On the disk, its name included, when this returns. Raises LedgerError."""
-    path = spool_path(folder, tag)
+    path, head = spool_path(folder, intent.tag), {name: getattr(intent, name) for name in HEAD}
     try:
         with path.open("wb") as file:
-            file.write(orjson.dumps({"tag": tag, "since": since}) + b"\n")
+            file.write(orjson.dumps({**head, "since": since}) + b"\n")
             file.writelines(lines)
             file.flush()
             os.fsync(file.fileno())
         sync_folder(path.parent)
     except OSError as error:
         raise LedgerError(f"{path} cannot be written: {error.strerror}; free some space and run the same command again") from error
+
+
+def unreadable(folder: Path, standing: Sequence[Standing]) -> Iterator[str]:
+    """What of the spools of jobs under way does not hold: answers to those requests could not be recorded."""
+    for job in standing:
+        path = spool_path(folder, job.tag)
+        with Spool(path) as spool:
+            lost = sum(spool.request(key) is None for key in job.open_keys())
+        if lost:
+            yield f"{FOLDER}/{path.name}: {lost:,} requests of a paid batch under way cannot be read; their answers would be paid for again"
 
 
 def sweep(folder: Path, standing: set[str]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from datagen.asking.ask import need_of
 from datagen.asking.batches.desk import Desk
 from datagen.asking.batches.queue import Till, total
 from datagen.asking.batches.search import Search
-from datagen.asking.batches.spool import Entry, spool_path, sweep
-from datagen.asking.ledger.book import Ledger, Standing
+from datagen.asking.batches.spool import FOLDER, HEAD, Entry, Spool, spool_path, sweep
+from datagen.asking.ledger.book import Intent, Ledger
 from datagen.records import Spend, digest
 
 
@@ -32,6 +33,10 @@ class Work:
     search: Search | None = None
     silent_since: float | None = None
     """Since when the provider does not say how it is."""
+    bare_since: float | None = None
+    """Since when it is said to be complete, with no word of its results."""
+    doubt: str = ""
+    """What came in place of a reply to its submission."""
 
 
 class Works:
@@ -62,16 +67,34 @@ class Works:
         """Whether a job of this account may or may not have been accepted: where jobs carry no tag, two of them could not be told apart."""
         return any(not work.id and work.desk.account == desk.account for work in self)
 
-    def take_stock(self) -> None:
-        """What stands in the ledger; spools of what does not are swept, but for a damaged ledger, of which they may be all that is left."""
+    def take_stock(self) -> list[str]:
+        """What stands in the ledger; spools of what does not are swept, but for a damaged ledger, of which they may be all that is left.
+        Returns what a person should know."""
+        whole = all(torn.what == "torn" for torn in self._ledger.torn)  # as every kill may leave it
+        notes = [] if whole else list(self._mended())
         standing = self._ledger.standing()
-        if all(torn.what == "torn" for torn in self._ledger.torn):  # as every kill may leave it
+        if whole:
             sweep(self._ledger.folder, {job.tag for job in standing})
         self._works = {}
         for job in standing:
-            desk = self._desk_of(job)
+            desk = self._desk_of(job.teacher, (job.provider, job.label, job.model))
             if desk is not None:
-                self._works[job.tag] = Work(desk, job.tag, job.teacher, job.build, job.at, set(job.keys()), job.requests, job.id)
+                self._works[job.tag] = Work(desk, job.tag, job.teacher, job.build, job.at, set(job.open_keys()), job.requests, job.id)
+        return notes
+
+    def _mended(self) -> Iterator[str]:
+        """Intents that a damaged ledger lost, made anew from their spools: their jobs may run, and must not be submitted twice."""
+        known = self._ledger.intended()
+        for path in sorted((self._ledger.folder / FOLDER).glob("*.jsonl")):
+            with Spool(path) as spool:
+                head = spool.head if set(HEAD) <= set(spool.head) and path.stem not in known else {}
+                desk = self._desk_of(head["teacher"], (head["provider"], head["label"], head["model"])) if head else None
+                if desk is None:
+                    continue
+                asked = [request for key in spool.order() if (request := spool.request(key))]
+                sent = tuple((request.key, need_of(request, desk.seat.price).worst) for request in asked)
+            self._ledger.intend(Intent(**{name: head[name] for name in HEAD}, sent=sent))
+            yield f"batch {path.stem}: its intent was lost with a damaged ledger, and is made anew from its spool ({len(sent):,} requests)"
 
     def claim(self, desk: Desk, keys: list[str], at: float) -> Work:
         """A job to be; nobody else sends these requests from here on.
@@ -112,8 +135,8 @@ class Works:
         if work.build == self._ledger.build and work.teacher in self._desks:
             await self._till.give(work.teacher, worst, used)
 
-    def _desk_of(self, standing: Standing) -> Desk | None:
+    def _desk_of(self, teacher: str, model: tuple[str, str, str]) -> Desk | None:
         """The desk that serves a job, the one of its own name first. None where no teacher of this spec is that model there."""
-        named = self._desks.get(standing.teacher)
+        named = self._desks.get(teacher)
         desks = [*([named] if named else []), *self._desks.values()]
-        return next((desk for desk in desks if desk.serves(standing)), None)
+        return next((desk for desk in desks if desk.serves == model), None)

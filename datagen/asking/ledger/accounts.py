@@ -25,6 +25,11 @@ class Account:
     key, in a segment of its own, does not settle it: the first request may have been billed too. (tag, "") -> what is open of a job."""
 
     @property
+    def standing(self) -> Spend:
+        """Of that: what is reserved for paid batches under way."""
+        return sum((spend for (_, key), spend in self.open.items() if not key), Spend())
+
+    @property
     def committed(self) -> Spend:
         """What counts against a cap: spent, possibly spent, and in flight."""
         return sum(self.open.values(), self.answered + self.possible)
@@ -65,7 +70,7 @@ class Standing:
     answered: int
     _open: bytes = field(repr=False)
 
-    def keys(self) -> list[str]:
+    def open_keys(self) -> list[str]:
         """Requests without an answer or a fault."""
         return ["k1:" + self._open[at : at + KEY].hex() for at in range(0, len(self._open), KEY)]
 
@@ -88,12 +93,17 @@ class _Sent:
 
     def end(self, key: bytes) -> bool:
         """Settle a request; False where it is none of this job's, or was settled before."""
-        at = bisect_left(range(len(self)), key, key=lambda place: self._key(place))
-        if at == len(self) or self._key(at) != key or self._ended[at]:
+        at = self._find(key)
+        if at is None or self._ended[at]:
             return False
         self._ended[at] = 1
         self.open -= self._spend(at)
         return True
+
+    def worst(self, key: bytes) -> Spend:
+        """Of one request, ended or not; nothing where it is none of this job's."""
+        at = self._find(key)
+        return Spend() if at is None else self._spend(at)
 
     def open_keys(self) -> bytes:
         return b"".join(self._key(at) for at in range(len(self)) if not self._ended[at])
@@ -110,6 +120,10 @@ class _Sent:
             if ended:
                 sent.end(raw(key))
         return sent
+
+    def _find(self, key: bytes) -> int | None:
+        at = bisect_left(range(len(self)), key, key=self._key)
+        return at if at < len(self) and self._key(at) == key else None
 
     def _key(self, at: int) -> bytes:
         return self._keys[KEY * at : KEY * at + KEY]

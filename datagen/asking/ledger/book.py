@@ -107,10 +107,10 @@ class Ledger:
         """Note that a request is about to be sent and what it may take at most."""
         self._append({"kind": "reserve", "key": request.key, "build": self.build, "teacher": teacher, **_money(worst)})
 
-    def fault(self, request: Request, teacher: str, fault: TeacherFault, spent: Spend, job: str = "") -> None:
+    def fault(self, key: str, teacher: str, fault: TeacherFault, spent: Spend, job: str = "") -> None:
         """Note that an attempt failed; `spent` is its worst case where it may have been billed, else nothing."""
         said = {"fault": fault.kind, "status": fault.status, "message": str(fault)[:500], "body": fault.body}
-        self._append({"kind": "fault", "key": request.key, **self._payer(teacher, job), **_money(spent), **said})
+        self._append({"kind": "fault", "key": key, **self._payer(teacher, job), **_money(spent), **said})
 
     def record(self, request: Request, teacher: str, response: Response, spent: Spend, job: str = "") -> None:
         """Write an answer down. After this returns the answer survives the death of the process."""
@@ -139,6 +139,15 @@ class Ledger:
     def batches(self) -> dict[str, str]:
         """Tag -> what the provider calls it, of every batch of this ledger, the closed ones too; '' where it is not known to be accepted."""
         return {tag: job.id for tag, job in self._tally.jobs.items()}
+
+    def intended(self) -> set[str]:
+        """Tags of batches whose intent is on record, or that are closed in any case."""
+        return {tag for tag, job in self._tally.jobs.items() if job.intent is not None or job.closed}
+
+    def reserved(self, tag: str, key: str) -> Spend:
+        """The worst case of one request of a batch under way; nothing where it is none of its own."""
+        job = self._tally.jobs.get(tag)
+        return job.sent.worst(raw(key)) if job else Spend()
 
     def refresh(self) -> None:
         """See what other writers have appended since."""

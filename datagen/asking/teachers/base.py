@@ -94,6 +94,8 @@ class Job:
     """Ended so far, well or badly."""
     error: str = ""
     """Why it failed."""
+    bad: tuple[int, ...] = ()
+    """Requests that made it fail, by their number in the job, from 1; empty where the provider does not name any."""
     files: tuple[str, ...] = ()
     """Where its results lie, as far as they are there: OpenAI's output and error files."""
 

@@ -120,7 +120,8 @@ def _id(payload: Mapping[str, Any], what: str) -> str:
 
 def _job(payload: Mapping[str, Any]) -> Job:
     counts, word = wire.part(payload, "request_counts"), wire.word(payload.get("status"))
-    errors = [f"{wire.word(error.get('code'))}: {wire.word(error.get('message'))}" for error in wire.parts(wire.part(payload, "errors").get("data"))]
+    said = wire.parts(wire.part(payload, "errors").get("data"))
+    errors = [f"{wire.word(error.get('code'))}: {wire.word(error.get('message'))}" for error in said]
     files = tuple(filter(None, (wire.word(payload.get("output_file_id")), wire.word(payload.get("error_file_id")))))
     return Job(
         id=_id(payload, "batch"),
@@ -131,5 +132,6 @@ def _job(payload: Mapping[str, Any]) -> Job:
         tag=wire.word(wire.part(payload, "metadata").get(TAG)),
         done=wire.count(counts, "completed") + wire.count(counts, "failed"),
         error="; ".join(errors[:3]),
+        bad=tuple(line for error in said if (line := wire.count(error, "line"))),
         files=files,
     )
