@@ -52,7 +52,7 @@ def drawn(snapshot: Snapshot, rate: float, seconds: float) -> str:
     share = snapshot.rows / snapshot.of if snapshot.of else 1.0
     filled = int(share * 20)
     money = f"${snapshot.spent:,.4f}" + (f" of ${snapshot.cap:,.2f}" if snapshot.cap else "")
-    left = f"  about {seconds / share - seconds:,.0f} s left" if 0 < share < 1 and seconds > 2 else ""
+    left = f"  about {seconds / share - seconds:,.0f} s left" if 0 < share < 1 and seconds > 2 and not snapshot.trouble else ""
     answers = f"  {rate:,.0f} answers/s  {snapshot.in_flight} in flight" if snapshot.asked and share < 1 else ""
     bar = "#" * filled + "-" * (20 - filled)
     if snapshot.stopping:

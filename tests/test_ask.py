@@ -263,11 +263,11 @@ def test_the_cap_holds_and_every_answer_that_was_paid_is_kept(tmp_path: Path) ->
 
 
 def test_a_drain_lands_what_is_in_flight_and_does_not_wait_for_a_long_retry_after(tmp_path: Path) -> None:
-    """One is in flight, one was told to wait an hour, the others stand at the gate."""
+    """One is in flight, one was told to wait ten minutes, the others stand at the gate."""
 
     def script(seen: Seen) -> Reply:
         if b"question 0" in seen.body:
-            return Reply(error("openai", "rate_limit_error"), 429, {"retry-after": "3600"})
+            return Reply(error("openai", "rate_limit_error"), 429, {"retry-after": "600"})
         return FINE
 
     async def work(desk: Desk) -> None:
@@ -290,6 +290,31 @@ def test_a_drain_lands_what_is_in_flight_and_does_not_wait_for_a_long_retry_afte
         assert len(answered) == len(desk.server.seen) - 1 == len(Ledger(tmp_path, "")) and desk.governor.in_flight() == {"t": 0}
 
     at_desk(tmp_path, script, work, in_flight=2)
+
+
+def test_a_wait_beyond_all_patience_pauses_the_build(tmp_path: Path) -> None:
+    async def work(desk: Desk) -> None:
+        with pytest.raises(TeacherPaused, match="asks to wait 86,400 s, longer than its `patience` of 900 s"):
+            await desk.ask()
+        assert desk.account().committed == Spend()
+
+    at_desk(tmp_path, [Reply(error("openai", "rate_limit_exceeded", "tomorrow"), 429, {"retry-after": "86400"})], work)
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [({"prompt_tokens": 20}, 20 + 50), ({"completion_tokens": 7}, None), ({"prompt_tokens": 20, "completion_tokens": "9"}, 20 + 50), ({}, None)],
+)
+def test_what_a_server_does_not_count_is_counted_at_its_worst(tmp_path: Path, usage: dict[str, Any], tokens: int | None) -> None:
+    body = {"model": "m", "choices": [{"finish_reason": "stop", "message": {"content": "fine"}}], "usage": usage}
+
+    async def work(desk: Desk) -> None:
+        await desk.ask()
+        worst = need_of(question(), PRICE).worst
+        expected = tokens or (worst.tokens - 50 + 7 if usage else worst.tokens)
+        assert desk.account().answered.tokens == expected and desk.account().answered.cost > 0
+
+    at_desk(tmp_path, [Reply(encoded(body))], work)
 
 
 def test_a_replay_asks_nobody(tmp_path: Path) -> None:

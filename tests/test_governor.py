@@ -469,6 +469,29 @@ def test_random_errors_are_no_outage() -> None:
             clock.now += 0.01
 
 
+def test_a_teacher_that_is_only_ever_busy_is_named_and_given_up_after_its_patience() -> None:
+    clock = Clock()
+    books = governor(clock, patience=60.0)
+    for _ in range(120):
+        grant = books.lease("t", [need()])
+        if grant.stop:
+            break
+        books.settle("t", [ended(need(), 0, "overloaded") for _ in grant.admitted])
+        clock.now += 1.0
+        assert (books.trouble() != []) == (clock.now - 1000.0 > 10)
+    assert isinstance(grant.stop, TeacherStopped) and "overloaded for 6" in str(grant.stop)
+
+
+def test_an_answer_now_and_then_is_no_overload_for_ever() -> None:
+    clock = Clock()
+    books = governor(clock, patience=60.0)
+    for second in range(600):
+        grant = books.lease("t", [need()])
+        assert grant.stop is None
+        books.settle("t", [ended(need(), 0, None if second % 50 == 0 else "rate_limited") for _ in grant.admitted])
+        clock.now += 1.0
+
+
 # --- answers that are too bad to go on ---
 
 

@@ -142,7 +142,7 @@ class Line:
                     if fault.kind != "rejected":
                         continue
                     response = Response(Outcome.REJECTED, error=str(fault))
-                used = spent(price, response.usage, Spend())
+                used = spent(price, request, response, Spend())
                 ledger.record(request, name, replace(response, cost=used.cost, batch="dg-1"), used)
             await teacher.close()
             ledger.close()
@@ -197,7 +197,7 @@ def test_every_end_is_recorded_has_its_row_in_the_table_and_is_never_bought_agai
     asks = 2 if outcome == "malformed" else 1
     assert [call["outcome"] for call in first.journal.calls] == [outcome] * asks and len({call["key"] for call in first.journal.calls}) == asks
     assert [call["batch"] for call in first.journal.calls] == [("dg-1" if mode else "")] * asks
-    assert first.judgements == [("w", outcome)] * asks
+    assert first.judgements == [("w", outcome)]  # the end alone
     again = line.walk()
     assert again.bodies == [] and not again.journal.requests and again.counts() == counts
     assert again.judgements == (first.judgements if mode else [])  # those of a batch are read when it has come back, and judged then

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from teaching import project, teacher
-from wire_server import Reply, encoded, error
+from wire_server import Reply, chat, encoded, error
 
 KEY = "sk-live-4f9a7c2e8b1d6035MARK"
+ESCAPED = "".join(f"\\u{ord(sign):04x}" for sign in KEY).encode()
 JSON = {"content-type": "application/json"}
 
 
@@ -26,18 +27,23 @@ def parrot(prompt: str) -> str | Reply:
         return Reply(f'{{"choices": [{{"message": {{"content": "{KEY}'.encode(), 200, JSON)
     if number % 9 == 4:
         return Reply(encoded({"error": {"message": f"upstream said no to {KEY}", "code": 400}}), 200, JSON)
+    if number % 9 == 5:  # every sign of it escaped, as some servers write some of them
+        return Reply(encoded(chat({"content": "the key is HERE."})).replace(b"HERE", ESCAPED), 200, {**JSON, "x-request-id": f"req {KEY}"})
+    if number % 9 == 6:
+        return Reply(error("openai", "invalid_request_error", "bad key HERE").replace(b"HERE", ESCAPED), 400)
     return f"The answer for {prompt}, and your key is {KEY}."
 
 
 def refuse(prompt: str) -> Reply:
-    return Reply(error("openai", "invalid_api_key", f"Incorrect API key provided: {KEY}"), 401)
+    return Reply(error("openai", "invalid_api_key", "Incorrect API key provided: HERE").replace(b"HERE", ESCAPED), 401)
 
 
 def found_in(folder: Path) -> list[str]:
     """Files that hold the key, as text or in a compressed page (Parquet is written without compression of the search's own: read as rows)."""
     from datagen.storage import read_table
 
-    hits = [str(path) for path in folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
+    marks = (KEY.encode(), ESCAPED)
+    hits = [str(path) for path in folder.rglob("*") if path.is_file() and any(mark in path.read_bytes() for mark in marks)]
     hits += [str(path) for path in folder.rglob("*.parquet") if any(KEY in str(row) for row in read_table(path))]
     return hits
 

@@ -16,7 +16,7 @@ from datagen.asking.ledger.book import Ledger
 from datagen.asking.prices import TokenPrice, cost, input_bound, worst_case
 from datagen.asking.teachers.base import HeaderLimits, Teacher
 from datagen.errors import FAULTS, LedgerError, SetupError, TeacherFault, TeacherPaused, TeacherStopped
-from datagen.records import Outcome, Request, Response, Spend, Usage
+from datagen.records import Outcome, Request, Response, Spend
 
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 30.0
 """Seconds before the second attempt, doubled up to the most."""
@@ -52,6 +52,8 @@ class Seat:
     attempts: int
     batch: bool = False
     """Asked in paid batches, between two walks of the line."""
+    patience: float = 900.0
+    """Seconds that it is waited for."""
     lacks: SetupError | None = None
     """What is missing to ask it, such as a key: no matter as long as the ledger has every answer."""
 
@@ -142,7 +144,7 @@ class Asker:
                 break
             await self._gate.rest(_delay(response, attempts or waits))
         self._written(partial(self._ledger.record, request, seat.name, response, used))
-        self.asked += 1
+        self.asked += response.outcome is not Outcome.FAILED
         return response
 
     async def _attempt(self, request: Request, seat: Seat, need: Need) -> tuple[Response | TeacherFault, Spend]:
@@ -150,7 +152,7 @@ class Asker:
         ended = Ended(need, need.worst, "transient")  # until something else is known, it may have been billed
         try:
             response = await seat.teacher.answer(request)
-            used = spent(seat.price, response.usage, need.worst)
+            used = spent(seat.price, request, response, need.worst)
             usage = response.usage
             if over := beyond(used, need.worst):
                 self._surcharge[seat.name] = self._surcharge.get(seat.name, 1.0) * over
@@ -161,8 +163,8 @@ class Asker:
             used = need.worst if policy.maybe_billed else Spend()
             ended = Ended(need, used, fault.kind, fault.retry_after or 0.0, heard=fault.status is not None)
             self._ledger.fault(request.key, seat.name, fault, used)
-            if fault.kind in ("stopped", "exhausted"):
-                stop = _stop(seat.name, fault)
+            stop = _stop(seat, fault)
+            if stop is not None:
                 self._gate.close(stop)
                 raise stop from fault
             return fault, used
@@ -201,10 +203,13 @@ def need_of(request: Request, price: TokenPrice | None, surcharge: float = 1.0) 
     return Need(worst, sum([len(text) for _, text in request.messages]), most)
 
 
-def spent(price: TokenPrice | None, usage: Usage, worst: Spend) -> Spend:
-    """What an answer used. A server that does not count may have charged the worst case."""
+def spent(price: TokenPrice | None, request: Request, response: Response, worst: Spend) -> Spend:
+    """What an answer used. What a server does not count it may have charged at its worst."""
+    usage = response.usage
     if not (usage.input or usage.output):
         return worst
+    made = usage.output or (int(request.params.get("max_tokens", 0)) if response.text or response.reasoning else 0)
+    usage = replace(usage, input=usage.input or input_bound(request), output=made)
     return Spend(cost(price, usage) if price else 0, usage.input + usage.output, 1)
 
 
@@ -214,10 +219,16 @@ def beyond(used: Spend, worst: Spend) -> float:
     return times if times > 1.0 else 0.0
 
 
-def _stop(teacher: str, fault: TeacherFault) -> TeacherStopped:
+def _stop(seat: Seat, fault: TeacherFault) -> TeacherStopped | None:
+    """What a fault ends the run with, if it does."""
+    if fault.kind == "stopped":
+        return TeacherStopped(f"teacher {seat.name!r}: {fault}")
     if fault.kind == "exhausted":
-        return TeacherPaused(f"teacher {teacher!r} has used up a quota or a spend limit, so the build pauses: {fault}")
-    return TeacherStopped(f"teacher {teacher!r}: {fault}")
+        return TeacherPaused(f"teacher {seat.name!r} has used up a quota or a spend limit, so the build pauses: {fault}")
+    if (fault.retry_after or 0.0) > seat.patience:
+        longer = f"longer than its `patience` of {seat.patience:,.0f} s"
+        return TeacherPaused(f"teacher {seat.name!r} asks to wait {fault.retry_after:,.0f} s, {longer}, so the build pauses: {fault}")
+    return None
 
 
 def _given_up(fault: TeacherFault) -> Response:

@@ -26,6 +26,8 @@ NEVER_THERE = 20.0
 """Seconds after which a teacher that could not be reached once is given up: a wrong address does not heal."""
 SILENCE = 2.0
 """Seconds of a teacher's wait from which it is said why nothing happens."""
+BUSY = 10.0
+"""Seconds of nothing but 429, 503 and 529 from which it is said."""
 PRIOR_TOKENS = 2_000
 """Weight of the assumption of four characters a token against what is observed, in tokens."""
 
@@ -172,6 +174,8 @@ class Lane:
         self._failures = 0
         self._reached = False
         self._silent_since = now
+        self._busy_since: float | None = None
+        """Since when it has said nothing but that it is overloaded."""
         self._deaf = False
         """Out of service in that connections fail."""
         self._probe_wait, self._probe_at = PROBE_FIRST, now
@@ -198,6 +202,9 @@ class Lane:
 
     def given_up(self, now: float) -> TeacherStopped | None:
         """Why this teacher is not waited for any longer."""
+        if self._busy_since is not None and now - self._busy_since > self.limits.patience:
+            seconds = now - self._busy_since
+            return TeacherStopped(f"teacher {self.name!r} has been overloaded for {seconds:.0f} s, its `patience`; the same command goes on")
         if not self.down:
             return None
         seconds = now - self._silent_since
@@ -211,6 +218,8 @@ class Lane:
         """What it waits for, where that is not answers."""
         if self.down:
             return f"{self.name} out of service for {now - self._silent_since:.0f} s"
+        if self._busy_since is not None and now - self._busy_since > BUSY:
+            return f"{self.name} overloaded for {now - self._busy_since:.0f} s"
         left = self._rest_until - now
         return f"{self.name} waits {left:.0f} s, as its server asked" if left > SILENCE and not self.in_flight else ""
 
@@ -288,11 +297,15 @@ class Lane:
         return self.limits.tokens_per_minute or self.limits.input_tokens_per_minute or self.limits.output_tokens_per_minute
 
     def _service(self, end: Ended, now: float) -> None:
-        """Whether the teacher is there at all."""
+        """Whether the teacher is there at all, and takes requests."""
+        if end.fault is None or not FAULTS[end.fault].waits:
+            self._busy_since = None
+        elif self._busy_since is None:
+            self._busy_since = now
         if end.fault not in ("transient", "unreachable"):
             self.down, self._probing, self._failures, self._silent_since, self._reached = False, None, 0, now, True
             return
-        self._reached |= end.heard
+        self._reached |= end.fault == "transient"
         if end.need.tried and end.heard:
             return
         self._failures += 1

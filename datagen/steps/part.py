@@ -203,7 +203,7 @@ def seat(chair: Chair) -> Seat:
         client=chair.spec.client,
         cache=chair.spec.cache,
     )
-    return Seat(chair.name, LateTeacher(endpoint), chair.price, chair.spec.attempts, chair.spec.mode == "batch", lacks)
+    return Seat(chair.name, LateTeacher(endpoint), chair.price, chair.spec.attempts, chair.spec.mode == "batch", chair.spec.patience, lacks)
 
 
 def part_fingerprint(stretch: Stretch, came: Sequence[bytes] | Sequence[Row]) -> str:

@@ -117,7 +117,7 @@ class Harvester:
         elif result.response is not None and request is not None:
             self._answered(request, result.response)
         elif result.response is not None:
-            self._unrecorded(key, spent(self._desk.seat.price, result.response.usage, self._worst(key)))
+            self._unrecorded(key, self._worst(key))
 
     def _worst(self, key: str) -> Spend:
         return self._ledger.reserved(self._tag, key)
@@ -131,7 +131,7 @@ class Harvester:
 
     def _answered(self, request: Request, response: Response) -> None:
         worst = need_of(request, self._desk.seat.price).worst
-        used = spent(self._desk.seat.price, response.usage, worst)
+        used = spent(self._desk.seat.price, request, response, worst)
         self.crop.dear += beyond(used, worst) > 0
         self._record(request, replace(response, cost=used.cost, batch=self._tag), used)
 

@@ -97,7 +97,7 @@ class Adapter:
             stop_reason=said.stop,
             usage=said.usage,
             model=wire.word(payload.get("model")),
-            request_id=headers.get("x-request-id") or headers.get("request-id") or wire.word(payload.get("id")),
+            request_id=wire.redact(self.endpoint, headers.get("x-request-id") or headers.get("request-id") or wire.word(payload.get("id"))),
             fingerprint=said.fingerprint,
             logprobs=said.logprobs,
             seconds=seconds,

@@ -94,7 +94,8 @@ class OpenAITeacher(Adapter):
         refusal = wire.word(message.get("refusal"))
         if refusal:
             return Outcome.REFUSED, refusal, reasoning, "the model refused"
-        text = wire.word(message.get("content"))
+        text, thought = parts_of(message.get("content"))
+        reasoning = reasoning or thought
         if not self._own and not reasoning:
             reasoning, text = split_thought(text)
         if message.get("tool_calls") or message.get("function_call"):
@@ -146,6 +147,16 @@ def cache_key(request: Request) -> str:
     """`prompt_cache_key`: requests that share a head are sent where it lies in the cache."""
     head = "".join(text for _, text in request.messages)[: request.head]
     return hashlib.blake2b(head.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def parts_of(content: Any) -> tuple[str, str]:
+    """(text, reasoning) of a message's content: a text, or the list of parts that some servers send (Mistral's reasoning models)."""
+    if not isinstance(content, list):
+        return wire.word(content), ""
+    parts = wire.parts(content)
+    thoughts = [part["thinking"] for part in parts if part.get("type") == "thinking" and part.get("thinking")]
+    thought = "\n\n".join(parts_of(each)[0] if isinstance(each, list) else wire.word(each) for each in thoughts)
+    return "".join(wire.word(part.get("text")) for part in parts if part.get("type") == "text"), thought
 
 
 def split_thought(text: str) -> tuple[str, str]:

@@ -217,6 +217,8 @@ def body_of(endpoint: Endpoint, reply: Reply) -> tuple[str, Mapping[str, Any]]:
     except (ValueError, RecursionError) as error:
         text, why = raw[:BODY_CUT].decode("utf-8", "replace"), f"{type(error).__name__} in {len(raw):,} bytes"
     else:
+        if b"\\" in raw and (clean := _redacted(endpoint, payload)) is not payload:  # it was written with escapes
+            text, payload = json.dumps(clean), clean
         if not isinstance(payload, dict):
             why = "JSON that is no object"
         elif not payload.get("error"):
@@ -234,7 +236,7 @@ def unreadable(endpoint: Endpoint, reply: Reply, text: str, why: str) -> Teacher
 
 def fault_of_status(endpoint: Endpoint, status: int, headers: Mapping[str, str], text: str) -> TeacherFault:
     """What an error status means, by the table of FAULTS."""
-    text = redact(endpoint, text)
+    text = redact_json(endpoint, text)
     codes, words = _error_words(text)
     kind = _kind(status, codes, words.lower())
     retry_after = retry_after_of(headers) if kind in ("rate_limited", "overloaded") else None
@@ -251,6 +253,33 @@ def redact(endpoint: Endpoint, text: str) -> str:
     key = endpoint.api_key
     secret = len(key) >= SECRET_LENGTH and not endpoint.simulated
     return text.replace(key, "[api key]") if secret and key in text else text
+
+
+def redact_json(endpoint: Endpoint, text: str) -> str:
+    """The same for a body that may be JSON: there the key may stand with escapes, as PHP writes `/` and .NET `+`."""
+    text = redact(endpoint, text)
+    if "\\" not in text:
+        return text
+    try:
+        payload = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    clean = _redacted(endpoint, payload)
+    return text if clean is payload else json.dumps(clean)
+
+
+def _redacted(endpoint: Endpoint, value: Any) -> Any:
+    """The value without the key in any of its texts; the very same value where none has it."""
+    if isinstance(value, str):
+        return redact(endpoint, value)
+    if isinstance(value, dict):
+        items = {redact(endpoint, name): _redacted(endpoint, item) for name, item in value.items()}
+        same = all(name in items and items[name] is item for name, item in value.items())
+        return value if same else items
+    if isinstance(value, list):
+        found = [_redacted(endpoint, item) for item in value]
+        return value if all(new is old for new, old in zip(found, value, strict=True)) else found
+    return value
 
 
 def _fault_of(endpoint: Endpoint, error: Exception) -> TeacherFault:

@@ -45,18 +45,20 @@ async def run(step: PlannedStep, row: Row, work: Work, round_: int = 0) -> Row |
     chair = work.plan.chairs[spec.of]
     request, drawn = compose(step, row, work.plan, round_)
     spent: Counter[str] = Counter()
+    counts = False
     while True:
         answer = await work.asker.ask(request, spec.of, step.name)
         read = _read(step, answer.response)
         work.journal.call(step, row, chair, request, read.response, answer.asked, read.parsed.repaired)
-        if answer.counts and answer.response.error != FORGOTTEN.error:
-            work.asker.judged(spec.of, read.response.outcome)
+        counts |= answer.counts and answer.response.error != FORGOTTEN.error
         ending = OUTCOMES[read.response.outcome]
         way = WAYS.get(ending.asks_again)
         if way is None or spent[ending.asks_again] >= way.most(spec, chair.spec):
             break
         spent[ending.asks_again] += 1
         request = replace(way.asking(request, read, chair.spec), attempt=request.attempt + 1)
+    if counts:  # the end, not the answers on the way to it: what a second ask mends is no reason to stop
+        work.asker.judged(spec.of, read.response.outcome)
     match ending.row:
         case "kept":
             return row.having({**drawn, **_fields(step, row, read)}, {step.name: request.key})
