@@ -11,7 +11,7 @@ quickstart: .venv/ready
 	$(BIN)/datagen build --spec rationale.yaml --out out/quickstart --teacher simulator
 
 test: .venv/ready .venv/duckdb14/ready
-	DATAGEN_DUCKDB14=$(abspath .venv/duckdb14/bin/python) $(BIN)/python -m pytest tests -m "not soak"
+	DATAGEN_DUCKDB14=$(abspath .venv/duckdb14/bin/python) $(BIN)/python -m pytest tests -m "not soak" -n 2 --dist loadfile
 
 check: .venv/ready
 	$(BIN)/ruff format --check datagen tests

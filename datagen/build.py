@@ -7,22 +7,22 @@ import contextlib
 import functools
 import gc
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from datagen.asking.ledger.book import Ledger, compact
+from datagen.asking.ledger.book import Account, Ledger, compact
 from datagen.asking.ledger.segments import lock, segments
-from datagen.errors import BudgetReached, Interrupted, LowYield, OutputError, SetupError, TeacherStopped, TooManyFailures, Unanswered
+from datagen.errors import BudgetReached, DatagenError, Interrupted, LowYield, OutputError, SetupError, TeacherStopped, TooManyFailures, Unanswered
 from datagen.plan.model import Plan, Sown
 from datagen.plan.resolve import Rehearsing, api_key, resolve
 from datagen.plan.sow import sow
 from datagen.records import NANO, Outcome
 from datagen.running import pilot
 from datagen.running.guard import guarded
-from datagen.running.money import governing, rounds_of
+from datagen.running.money import governing, orphans, rounds_of
 from datagen.running.replay import replay
 from datagen.running.show import Show, Watch, ticking
 from datagen.running.stretch import Crew, carry_out
@@ -146,19 +146,19 @@ async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: 
             made, notes = await _carry_out(crew, this, show, together=isinstance(runtime, LocalRuntime))
         asked = (await runtime.status()).get("asked", 0) + (rounds.report.results if rounds else 0)
         spent, _ = await runtime.shared("money")
-        notes += await runtime.shared("surprises")
+        notes += [*(await runtime.shared("surprises")), *orphans(plan, driver)]
     finally:
         await runtime.stop()
         if rounds:
             await rounds.close()
         driver.close()
-        compact(folder)
+        accounts = compact(folder).get(name, {})
         warming.cancel()
         gc.unfreeze()  # a binding that finds its objects alive at the end of the process complains aloud
     from datagen.publish import is_out, last_release, publish_release  # loaded while answers were on their way
 
     out_already = not made and is_out(plan, this, options.out)
-    publication = last_release(options.out) if out_already else publish_release(plan, this, options.out)
+    publication = last_release(options.out) if out_already else publish_release(plan, this, options.out, _maybe(accounts))
     unanswered = sum(sum(step["unanswered"].values()) for step in publication.steps)
     summary = Summary(
         options.out, publication.version, publication.rows, publication.total, unanswered, asked, spent / NANO, plan.simulated, publication.example
@@ -209,6 +209,11 @@ def _warm() -> None:
 def hire(plan: Plan, root: Path, folder: Path, name: str, books: Any, number: int) -> PartWorker:
     """A worker with a ledger segment of its own; it runs wherever the runtime puts it."""
     return PartWorker(plan, root, Ledger(folder, name, number), books, number)
+
+
+def _maybe(accounts: Mapping[str, Account]) -> int:
+    """Nano-dollars at worst for attempts that brought no answer and may have been billed; what is reserved for batches is not over yet."""
+    return sum((account.committed - account.answered - account.standing).cost for account in accounts.values())
 
 
 def build_name(plan: Plan, this: Season) -> str:
@@ -277,24 +282,34 @@ def _advising(folder: Path) -> Iterator[None]:
     try:
         yield
     except (Interrupted, BudgetReached, TeacherStopped, TooManyFailures, LowYield) as error:
-        same = isinstance(error, Interrupted | BudgetReached | TeacherStopped) or getattr(error, "outcome", "") == Outcome.FAILED
-        raise type(error)(f"{error}\n{_saved(folder)} {'The same command' if same else 'A changed spec'} goes on from here.") from error
+        raise type(error)(f"{error}\n{_saved(folder)} {_next(error)} goes on from here.") from error
     except (asyncio.CancelledError, KeyboardInterrupt):
         raise Interrupted(f"aborted: what was in flight may be asked again\n{_saved(folder)} The same command goes on from here.") from None
 
 
+def _next(error: DatagenError) -> str:
+    if isinstance(error, BudgetReached):
+        return "With a larger budget the same command"
+    same = isinstance(error, Interrupted | TeacherStopped) or getattr(error, "outcome", "") == Outcome.FAILED
+    return "The same command" if same else "A changed spec"
+
+
 def _saved(folder: Path) -> str:
     ledger = Ledger(folder, "")
-    waiting = sum(len(account.open) for teachers in ledger.accounts.values() for account in teachers.values())
+    accounts = [account for teachers in ledger.accounts.values() for account in teachers.values()]
+    waiting = sum(spend.requests for account in accounts for spend in account.open.values())
     lost = f" {waiting} requests were in flight and count as spent." if waiting else ""
     return f"{len(ledger):,} answers are in {folder}; none of them is paid again.{lost}"
 
 
 def require_answers(summary: Summary, plan_share: float) -> None:
-    """Raises Unanswered when more rows are without an answer than the spec allows."""
+    """Raises Unanswered when more rows are without an answer than the spec allows, LowYield when there is no row at all."""
     if summary.unanswered > plan_share * max(summary.total + summary.unanswered, 1):
         look = f'datagen sql {quote(str(summary.out))} "SELECT outcome, error, count(*) FROM unanswered GROUP BY ALL"'
         raise Unanswered(
             f"{summary.unanswered} rows were left without an answer: `{look}` says why. Failed ones are asked again by the same command; "
             "refused ones need another prompt"
         )
+    if not summary.total:
+        look = f'datagen sql {quote(str(summary.out))} "SELECT step, operator, reason, any_value(evidence), count(*) FROM dropped GROUP BY ALL"'
+        raise LowYield(f"no row was kept: `{look}` says why")

@@ -77,7 +77,7 @@ def plan(**given: Any) -> None:
 @SPEC
 @OUT
 @LIMIT
-@click.option("--budget", type=click.FloatRange(0, min_open=True), help="Cap in US dollars over all runs of this release.")
+@click.option("--budget", type=click.FloatRange(0, 1e9, min_open=True, max_open=True), help="Cap in US dollars over all runs of this release.")
 @TEACHER
 @click.option("--runtime", type=click.Choice(["local", "ray"]), help="Default: ray when RAY_ADDRESS is set, else local.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Workers on Ray.")
@@ -134,7 +134,7 @@ def sql(out: Path, query: str) -> None:
 
     require_release(out)
     for line in table(*run(out, query)):
-        click.echo(line)
+        click.echo(_shown(line))
 
 
 @cli.command()
@@ -146,7 +146,12 @@ def explain(out: Path, row_id: str, ledger: Path | None) -> None:
     from datagen.inspect import explain as run
 
     for line in run(out, row_id, ledger):
-        click.echo(line)
+        click.echo(_shown(line))
+
+
+def _shown(line: str) -> str:
+    """What teachers said, without the signs by which a terminal is told what to do."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else repr(sign)[1:-1] for sign in line)
 
 
 @cli.command()
@@ -187,11 +192,13 @@ def verify(folder: Path) -> None:
 @click.option("--requests", type=click.Path(path_type=Path, dir_okay=False), help="The batch's input file, if it is none of FILES.")
 @click.option("--label", default="", help="The endpoint's label in the spec. Default: the provider's own address.")
 @click.option("--max-tokens", type=click.IntRange(1), help="The spec's max_tokens, for requests that set none.")
-def import_(folder: Path, files: tuple[Path, ...], requests: Path | None, label: str, max_tokens: int | None) -> None:
+@click.option("--spec", "-s", help="The spec that is to find them; needed where its steps ask for fields (`returns`).")
+@LIBRARY
+def import_(folder: Path, files: tuple[Path, ...], **given: Any) -> None:
     """Take in answers paid for elsewhere: batch files of OpenAI or Anthropic, Curator's responses_N.jsonl. FOLDER as in verify."""
-    from datagen.asking.ledger.imports import place, take, told
+    from datagen.preview import import_lines
 
-    for line in told(take(place(folder), files, requests, label, max_tokens)):
+    for line in import_lines(folder, files, **given):
         click.echo(line)
 
 
@@ -210,9 +217,12 @@ def forget(out: Path, row_id: str, ledger: Path | None, yes: bool) -> None:
 
 @ledger.command()
 @click.argument("folder", type=FOLDER)
-@click.argument("tag")
+@click.argument("tag", metavar="BATCH_OR_RELEASE")
 def release(folder: Path, tag: str) -> None:
-    """Give up a paid batch that its provider no longer knows: what is open of it counts no more and is asked again."""
+    """Give up a paid batch that its provider no longer knows, or give back what dead processes of a release (NAME/1.0) had in flight.
+
+    What is open of it counts no more, and is asked again.
+    """
     from datagen.inspect import release as run
 
     click.echo(run(folder, tag))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.asking.batches.spool import unreadable
-from datagen.asking.ledger.book import Ledger, lock, segments
+from datagen.asking.ledger.book import Account, Ledger, lock, segments
 from datagen.asking.ledger.book import verify as verify_ledger
 from datagen.errors import LedgerError, OutputError, nearest
 from datagen.records import NANO, Spend
@@ -49,10 +49,13 @@ def _money(folder: Path) -> Iterator[str]:
     for name, teachers in sorted(ledger.accounts.items()):
         answered = sum((account.answered for account in teachers.values()), Spend())
         possible = sum((account.possible for account in teachers.values()), Spend())
-        pending = sum((spend for account in teachers.values() for spend in account.open.values()), Spend())
-        in_flight = f", {pending.requests} without an end count at their worst, ${pending.cost / NANO:.4f}" if pending.requests else ""
+        pending, batched = _in_flight(teachers), sum((account.standing for account in teachers.values()), Spend())
+        in_flight = f", {pending.requests:,} without an end count at their worst, ${pending.cost / NANO:.4f}" if pending.requests else ""
+        in_flight += f", {batched.requests:,} in paid batches under way, ${batched.cost / NANO:.4f} at worst" if batched.requests else ""
         maybe = f", ${possible.cost / NANO:.4f} possibly billed for failed attempts" if possible.cost else ""
         yield f"  {name}: ${answered.cost / NANO:.4f} for answers{maybe}{in_flight}"
+        if pending.requests:
+            yield f"    if the provider never billed them: `datagen ledger release {folder} {name}` gives them back"
     for job in ledger.standing():
         age = timedelta(seconds=max(0, round(time.time() - job.at)))
         where = job.id or "acceptance not confirmed yet"
@@ -159,17 +162,37 @@ def verify(folder: Path) -> Iterator[str]:
 
 
 def release(folder: Path, tag: str) -> str:
-    """Close a standing batch by name. Raises LedgerError where there is none of that name, or a build has the ledger."""
+    """Close a standing batch, or give back what dead processes of a release had in flight, by name. Raises LedgerError where there is
+    nothing of that name, or a build has the ledger."""
     place = folder / "ledger" if (folder / "ledger").is_dir() else folder
     with lock(place):
         ledger = Ledger(place, "")
         standing = {job.tag: job for job in ledger.standing()}
+        flying = {name: spend for name, teachers in ledger.accounts.items() if (spend := _in_flight(teachers)).requests}
+        ledger.close()
+        if tag in flying:
+            return _given_back(place, tag, flying[tag])
         if tag not in standing:
-            raise LedgerError(f"no batch {tag!r} is under way{nearest(tag, standing)}")
+            raise LedgerError(
+                f"no batch {tag!r} is under way, and no release of that name has requests in flight{nearest(tag, {*standing, *flying})}"
+            )
+        ledger = Ledger(place, "")
         ledger.closed(tag, "released by name")
         ledger.close()
     job = standing[tag]
     return f"batch {tag} of teacher {job.teacher!r} is given up: {job.requests - job.answered:,} requests are asked again by the next build"
+
+
+def _in_flight(teachers: Mapping[str, Account]) -> Spend:
+    """What was sent online and has no end."""
+    return sum((account.in_flight for account in teachers.values()), Spend())
+
+
+def _given_back(place: Path, build: str, spend: Spend) -> str:
+    ledger = Ledger(place, build)
+    ledger.released()
+    ledger.close()
+    return f"{build}: {spend.requests:,} requests that dead processes had in flight count as spent no more, ${spend.cost / NANO:,.4f} of the budget"
 
 
 def table(columns: list[str], rows: list[tuple[Any, ...]]) -> Iterator[str]:

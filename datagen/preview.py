@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from datagen.asking.ledger.book import Ledger
+from datagen.asking.ledger.imports import place, take, told
+from datagen.asking.teachers import TEACHERS
+from datagen.asking.teachers.base import Endpoint
 from datagen.build import Options, build, planned
 from datagen.inspect import explain
 from datagen.plan.estimate import Line, Rounds, expected_later, line_of, rounds_of
 from datagen.plan.model import Plan, PlannedStep, Sown
-from datagen.records import Row, Spend
+from datagen.records import Row, Spend, digest
 from datagen.running.replay import replay
 from datagen.spec.load import load_spec
 from datagen.spec.models import Ask, Budget
@@ -78,8 +84,17 @@ def plan_lines(spec: str, out: Path | None, limit: int | None, library: Path | N
         expected_later(plan, [row for row in sown.rows() if row.id in touched], counts)
         lines = [line_of(plan, count) for count in counts.values()]
         yield from _table(lines, plan, rounds_of(plan, counts))
+        yield from _under_way(folder)
         if out is not None and (out / "manifest.json").exists():
             yield from _changes(plan, sown, out, final, touched)
+
+
+def _under_way(folder: Path | None) -> Iterator[str]:
+    """Paid batches whose answers are on their way: what they hold stands among what is to be asked, and is not asked again."""
+    ledger = Ledger(folder, "") if folder and folder.is_dir() else None
+    jobs = ledger.standing() if ledger else []
+    if jobs:
+        yield f"of that, {sum(len(job.open_keys()) for job in jobs):,} requests are in {len(jobs):,} paid batches under way: they are paid for once"
 
 
 def _table(lines: Sequence[Line], plan: Plan, rounds: Rounds) -> Iterator[str]:
@@ -143,3 +158,25 @@ def _row_changes(out: Path, final: Sequence[Row], touched: set[str]) -> Iterator
     changed = sum(1 for row in old.values() if row.seed not in touched and row.id in here and dict(here[row.id].fields) != dict(row.fields))
     gone = sum(1 for row in old.values() if row.seed not in touched and row.id not in here)
     yield f"  of {len(old):,} released rows: {changed:,} would change, {gone:,} would go, {unknown:,} wait for answers that are not in the ledger"
+
+
+def import_lines(
+    folder: Path, files: Sequence[Path], requests: Path | None, label: str, max_tokens: int | None, spec: str | None, library: Path | None
+) -> Iterator[str]:
+    """Answers paid for elsewhere into a ledger; with a spec, under the keys of its asks for fields too."""
+    schemas: dict[str, Mapping[str, Any]] = {}
+    if spec is not None:
+        with planned(load_spec(spec, library), Options(spec, Path(), library=library)) as (plan, _):
+            schemas = wire_schemas(plan)
+    yield from told(take(place(folder), files, requests, label, max_tokens, schemas))
+
+
+def wire_schemas(plan: Plan) -> dict[str, Mapping[str, Any]]:
+    """Digest of each schema in the form in which any provider's adapter sends it -> the schema."""
+    wanted = [inner.schema for step in plan.steps for inner in (step, *step.inner) if inner.schema is not None]
+    found: dict[str, Mapping[str, Any]] = {}
+    for provider in ("openai", "anthropic"):
+        adapter = TEACHERS.get(provider)(Endpoint(provider, None, "", timeout=60.0, connections=1, simulated=False, native_schema=True))
+        found |= {digest(adapter.form(schema)): schema for schema in wanted}
+        asyncio.run(adapter.close())
+    return found

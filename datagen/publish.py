@@ -39,11 +39,14 @@ class Published:
     steps: Sequence[Mapping[str, Any]]
 
 
-def publish_release(plan: Plan, this: Season, out: Path) -> Published:
-    """Write data/, manifest.json, catalog.duckdb, README.md and report.html from what lies under steps/."""
+def publish_release(plan: Plan, this: Season, out: Path, maybe: int = 0) -> Published:
+    """Write data/, manifest.json, catalog.duckdb, README.md and report.html from what lies under steps/.
+
+    `maybe`: nano-dollars at worst for attempts of this release that brought no answer and may have been billed.
+    """
     write_seed_counts(this, out / "steps")
     concat_tables(sorted((out / "steps").glob("*/calls/*.parquet")), out / "steps" / CALLS.name)
-    write_json(out / "plan.json", described(plan, this, out))
+    write_json(out / "plan.json", described(plan, this, out, maybe))
     rows = FinalRows(plan, this.cohorts, out)
     publish(
         out,
@@ -155,7 +158,7 @@ def _flat(steps: Iterable[PlannedStep]) -> Iterable[PlannedStep]:
         yield from step.inner
 
 
-def described(plan: Plan, this: Season, out: Path) -> dict[str, Any]:
+def described(plan: Plan, this: Season, out: Path, maybe: int = 0) -> dict[str, Any]:
     """plan.json: what the card and the report tell of how the rows were made."""
     return {
         "name": plan.name,
@@ -173,6 +176,7 @@ def described(plan: Plan, this: Season, out: Path) -> dict[str, Any]:
         "warnings": list(plan.warnings),
         "versions": {"datagen": __version__} | {name: version_of(name) for name in LIBRARIES},
         "would_cost_usd": would_cost(plan, out) if plan.simulated else None,
+        "maybe_usd": 0.0 if plan.simulated else maybe / NANO,
     }
 
 

@@ -277,6 +277,7 @@ def _plan(questions: int, simulated: bool) -> dict[str, Any]:
         "prompts": {"maths/solve": "Solve: {{ question }}\nShow your steps. </pre><script>alert(2)</script>", "maths/question": "Write a problem."},
         "versions": {"datagen": "0.1.0", "pyarrow": "26.0.1"},
         "would_cost_usd": round(0.0072 * questions, 4),
+        "maybe_usd": 0.0,
     }
 
 

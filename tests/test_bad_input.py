@@ -80,6 +80,8 @@ def test_the_spec_that_the_others_break_builds(spec: Path, tmp_path: Path, taugh
         ("model: openai/own", "model: opneai/own", 3, ("unknown provider 'opneai'", "did you mean 'openai'")),
         ("{format: text}", "{format: tekst}", 7, ("unknown format 'tekst'", "did you mean 'text'", "preference")),
         ("{format: text}", "{format: text, budget: {usd: 0}}", 7, ("usd", "greater than 0")),
+        ("{format: text}", "{format: text, budget: {usd: .inf}}", 7, ("usd", "finite number")),
+        ("price: {input: 1,", "price: {input: .nan,", 3, ("input", "finite number")),
         ("steps:", "steps: [", 4, ("not valid YAML",)),
     ],
 )
@@ -227,7 +229,7 @@ def test_a_ledger_in_use_by_another_process(spec: Path, tmp_path: Path, taught: 
 
 def test_a_budget_too_small_for_anything(spec: Path, tmp_path: Path, taught: Taught, monkeypatch: pytest.MonkeyPatch) -> None:
     told = run(monkeypatch, "build", "-s", spec, "-o", tmp_path / "out", "--budget", "0.0000001")
-    assert told[0] == 8 and "no longer fits under the budget" in told[2] and "Traceback" not in told[2]
+    assert told[0] == 8 and "no room left: of $0.0000001, $0 are spent" in told[2] and "Traceback" not in told[2]
     assert "none of them is paid again" in told[2] and taught.prompts == []
     assert run(monkeypatch, "build", "-s", spec, "-o", tmp_path / "out")[0] == 0 and len(taught.prompts) == 4
 

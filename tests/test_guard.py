@@ -12,9 +12,11 @@ from killing import recorded_keys
 from teaching import project, teacher
 from wire_server import Reply, chat, encoded, error
 
-from datagen.build import Options, Summary, build
+from datagen.asking.ledger.book import Ledger
+from datagen.build import Options, Summary, build, require_answers
 from datagen.cli import cli
-from datagen.errors import LowYield, OutputError, SetupError, SpecError, TeacherPaused, TooManyFailures
+from datagen.errors import BudgetReached, LowYield, OutputError, SetupError, SpecError, TeacherPaused, TooManyFailures
+from datagen.records import NANO
 from datagen.running.show import Snapshot
 from datagen.storage import read_json, read_table
 
@@ -197,3 +199,75 @@ def test_no_key_is_needed_where_the_ledger_holds_every_answer(tmp_path: Path, mo
         with pytest.raises(SetupError, match="set TEST_KEY"):
             run(spec, tmp_path / "more", [], ledger=tmp_path / "out" / "ledger")
         assert len(taught.prompts) == asked
+
+
+def nothing(prompt: str) -> str:
+    return "short"
+
+
+def test_a_yield_that_was_asked_for_is_judged_in_a_small_build_too(tmp_path: Path) -> None:
+    with teacher(nothing) as taught:
+        with pytest.raises(LowYield, match="below min_yield 50%"):
+            run(spec_at(tmp_path, taught.url, "{pilot: 100, min_yield: 0.5}"), tmp_path / "out", [])
+        assert len(taught.prompts) == 100
+
+
+def test_a_pilot_that_met_an_outage_is_flown_again_and_what_failed_counts_for_nothing(tmp_path: Path) -> None:
+    ill = [True]
+
+    def script(prompt: str) -> str | Reply:
+        number = int(re.findall(r"\d+", prompt)[0])
+        if ill and number % 2:
+            return Reply(error("openai", "server_error"), 500)
+        return f"Number {number} is a number of which much could be said, were there time, and {'even' if number % 2 == 0 else 'odd'} it is."
+
+    guard = "{pilot: 30, min_yield: 0.8, error_share: 1.0}"
+    with teacher(script) as taught:
+        spec = spec_at(tmp_path, taught.url, guard, ", allow_unanswered: 1.0")
+        first = run(spec, tmp_path / "out", [])
+        assert 0 < first.rows < 240 and not (tmp_path / "out" / "steps" / "pilot.json").exists()
+        ill.clear()
+        assert run(spec, tmp_path / "out", []).total == 240
+
+
+def test_a_release_without_a_row_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with teacher(nothing) as taught:
+        spec = spec_at(tmp_path, taught.url, "{pilot: 0}")
+        summary = run(spec, tmp_path / "out", [])
+        with pytest.raises(LowYield, match="no row was kept"):
+            require_answers(summary, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("caps", "words"),
+    [
+        (
+            ", budget: {usd: 0.01}",
+            r"this release has no room left: of \$0.01, \$0.\d+ are spent or may have been, and the next request may take \$0.0",
+        ),
+        (", budget: {requests: 9}", r"this release has no room left: of 9 requests, 9 requests are spent"),
+    ],
+)
+def test_a_spent_budget_says_which_and_how_much(tmp_path: Path, caps: str, words: str) -> None:
+    with teacher(say) as taught, pytest.raises(BudgetReached, match=words) as stopped:
+        run(spec_at(tmp_path, taught.url, "{pilot: 0}", caps), tmp_path / "out", [])
+    assert "With a larger budget the same command goes on from here" in str(stopped.value)
+
+
+def test_what_failed_attempts_may_have_cost_is_on_the_receipt(tmp_path: Path) -> None:
+    failed: set[str] = set()
+
+    def script(prompt: str) -> str | Reply:
+        if prompt in failed or int(re.findall(r"\d+", prompt)[0]) % 4:
+            return say(prompt)
+        failed.add(prompt)
+        return Reply(b"<html>not an answer</html>", 200)
+
+    with teacher(script) as taught:
+        run(spec_at(tmp_path, taught.url, "{pilot: 0}"), tmp_path / "out", [])
+    cost = read_json(tmp_path / "out" / "manifest.json")["cost"]
+    account = Ledger(tmp_path / "out" / "ledger", "").accounts["tiny/1.0"]["w"]
+    assert len(failed) == 60 and account.possible.requests == 60
+    assert cost["maybe_usd"] == pytest.approx(account.possible.cost / NANO) and cost["usd"] == pytest.approx(account.answered.cost / NANO)
+    for page in ("report.html", "README.md"):
+        assert "may have been billed" in (tmp_path / "out" / page).read_text()

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from datagen.asking.ledger import book as module
 from datagen.asking.ledger.book import Account, Ledger, compact, lines, lock, opened, sealed, segments, verify
 from datagen.errors import LedgerError, TeacherFault
+from datagen.inspect import release
 from datagen.records import Outcome, Request, Response, Spend, Usage
 
 CHILD = """
@@ -284,6 +285,22 @@ def test_what_a_killed_process_had_in_flight_counts_as_spent_also_after_it_is_as
     book.close()
     account = Ledger(tmp_path, "b/1.0").accounts["b/1.0"]["t"]
     assert account.answered.cost == 8 * 7 and len(account.open) == 5 and account.committed.cost == 8 * 7 + 5 * 100
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_what_a_person_gives_back_counts_no_more_and_what_is_sent_later_does(tmp_path: Path, indexed: bool) -> None:
+    killed(child(tmp_path))
+    (line,) = [release(tmp_path, "b/1.0")]
+    assert "5 requests that dead processes had in flight count as spent no more" in line
+    with pytest.raises(LedgerError, match="no release of that name"):
+        release(tmp_path, "b/1.0")
+    if indexed:
+        compact(tmp_path)
+    book = Ledger(tmp_path, "b/1.0")
+    assert book.accounts["b/1.0"]["t"].committed == Spend(3 * 7, 3 * 5, 3)
+    book.reserve(asked(9), "t", WORST)
+    book.close()
+    assert Ledger(tmp_path, "").accounts["b/1.0"]["t"].in_flight == WORST and verify(tmp_path)[1] == []
 
 
 def test_a_ledger_has_one_build_and_its_lock_dies_with_its_owner(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def responses(text: str) -> dict[str, Any]:
     }
 
 
+WIRES = ("openai", "anthropic")
 REPLIES = {"openai": chat("yes"), "anthropic": message("yes"), "responses": responses("yes")}
 
 
@@ -125,6 +126,55 @@ def test_equal_requests_are_samples_and_our_own_custom_ids_say_which(tmp_path: P
     own = asked(sample=4)
     imported(tmp_path / "b", jsonl(tmp_path / "b.jsonl", batch(custom_id(own.key, 4), own)))
     assert own.key in Ledger(tmp_path / "b", "") and asked().key not in Ledger(tmp_path / "b", "")
+
+
+def test_a_line_that_stands_twice_is_one_sample(tmp_path: Path) -> None:
+    sent, came = batch("r0", asked())
+    all_, again = jsonl(tmp_path / "all.jsonl", [sent, came, came]), jsonl(tmp_path / "again.jsonl", [came])
+    done = imported(tmp_path / "ledger", all_, again)
+    assert (done.taken, done.known, done.unread) == (1, 2, []) and len(Ledger(tmp_path / "ledger", "")) == 1
+
+
+@pytest.mark.parametrize(("asks", "answers"), [("openai", "anthropic"), ("anthropic", "openai")])
+def test_a_request_of_one_provider_and_an_answer_of_another_are_no_pair(tmp_path: Path, asks: str, answers: str) -> None:
+    sent, came = batch("r0", asked(asks))[0], batch("r0", asked(answers))[1]
+    done = imported(tmp_path / "ledger", jsonl(tmp_path / "all.jsonl", [sent, came]))
+    assert done.taken == 0 and "and the answer is not" in done.unread[0][2]
+    with pytest.raises(LedgerError, match="no answer was found"):
+        list(told(done))
+
+
+WANTS = """\
+name: wants
+seeds: {{grid: {{topic: [a, b]}}}}
+teachers: {{w: {{model: {model}, max_tokens: 100}}}}
+steps: [{{name: text, ask: t/ask, of: w, returns: {{score: {{int: [1, 5]}}, why: {{str: [a, b]}}, parts: {{list: str, at_most: 3}}}}}}]
+release: {{format: text, columns: {{text: why}}}}
+"""
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-5.6", "anthropic/claude-haiku-5-5"])
+def test_with_its_spec_an_answer_to_an_ask_for_fields_is_found(tmp_path: Path, model: str) -> None:
+    """An SDK sends another form of the schema than the spec has: limits become words, objects are closed."""
+    from click.testing import CliRunner
+    from teaching import project
+
+    from datagen.build import Options, planned
+    from datagen.cli import cli
+    from datagen.spec.load import load_spec
+    from datagen.steps.rows.ask import compose
+
+    project(tmp_path, "  []", {"ask": "About {{ topic }}"}, "{}")
+    spec, provider = tmp_path / "wants.yaml", model.partition("/")[0]
+    spec.write_text(WANTS.format(model=model).replace("why: {str: [a, b]}", "why: str"))
+    with planned(load_spec(str(spec), None), Options(str(spec), Path())) as (plan, sown):
+        wanted = [compose(plan.steps[0], row, plan)[0] for row in sown.rows()]
+    pairs = [batch(f"r{number}", request) for number, request in enumerate(wanted)]
+    assert pairs[0][0].get("body", pairs[0][0].get("params")) != wanted[0].schema
+    files = jsonl(tmp_path / "all.jsonl", [line for pair in pairs for line in pair])
+    done = CliRunner().invoke(cli, ["ledger", "import", str(tmp_path / "ledger"), str(files), "--spec", str(spec)])
+    assert done.exit_code == 0 and done.output.startswith("2 taken"), done.output
+    assert provider in WIRES and all(request.key in Ledger(tmp_path / "ledger", "") for request in wanted)
 
 
 @pytest.mark.parametrize("how", ["online", "batch", "litellm", "anthropic"])
@@ -204,7 +254,7 @@ def test_what_cannot_be_read_is_named_by_file_and_line_and_the_rest_is_taken(tmp
         assert (file, number) == (results, at) and re.search(wanted, why), (at, why)
     said = list(told(done))
     assert said[-1] == f"1 taken, 0 were there already, {1 + len(cases)} could not be read" and said[0] == f"  {results}:1: it is no JSON object"
-    assert len(list(told(Imported(unread=[(results, 1, "x")] * 50)))) == SHOWN + 2
+    assert len(list(told(Imported(taken=1, unread=[(results, 1, "x")] * 50)))) == SHOWN + 2
 
 
 def test_a_ledger_in_use_and_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -578,7 +578,7 @@ def test_a_lost_spool_is_named(provider: str, tmp_path: Path) -> None:
     done = run(sides, tmp_path, requests(provider, 5))
     assert "could not be recorded" in " ".join(done.rounds.report.notes) and done.answered() == 5
     account = accounts(tmp_path)
-    assert account.possible == account.answered and account.possible.requests == 5, "what was paid for and is lost counts as spent"
+    assert account.possible.requests == account.answered.requests == 5, "what was paid for and is lost counts as spent, at its worst"
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

@@ -196,7 +196,7 @@ class Gate:
                 turn.set_result(number in grant.probes)
         for number in grant.refused:
             if not offered[number][1].done():
-                offered[number][1].set_exception(BudgetReached("the next request no longer fits under the budget"))
+                offered[number][1].set_exception(BudgetReached(grant.why))
         if self._closed:
             _turn_away(offered, self._closed)
             return

@@ -30,6 +30,8 @@ class Grant:
     """Seconds until it is worth asking again; None: when something ends."""
     refused: tuple[int, ...] = ()
     """Requests that the caps can never admit."""
+    why: str = ""
+    """Which cap that is."""
     probes: tuple[int, ...] = ()
     """Of the admitted, those that find out whether a teacher out of service is back: their failure is no attempt."""
     stop: DatagenError | None = None
@@ -104,7 +106,9 @@ class Governor:
             if lane.probes(need):
                 probes.append(number)
         wait = lane.until_probe(now) if lane.down else None
-        return Grant(tuple(admitted), wait, self._hopeless(lane, needs, dear), tuple(probes))
+        hopeless = self._hopeless(lane, needs, dear)
+        why = self._short(lane, needs[hopeless[0]].worst) if hopeless else ""
+        return Grant(tuple(admitted), wait, hopeless, why, tuple(probes))
 
     def settle(self, teacher: str, ended: Sequence[Ended]) -> None:
         """Close attempts: free their place, replace their worst case by what they used, learn from how they went."""
@@ -171,6 +175,13 @@ class Governor:
             for name, lane in self._lanes.items()
             if lane.overs
         ]
+
+    def _short(self, lane: Lane, worst: Spend) -> str:
+        """Whose cap a request does not fit under."""
+        words = self._purse.short(worst)
+        if words:
+            return f"the budget of this release has no room left: {words}"
+        return f"the budget of teacher {lane.name!r} has no room left: {lane.purse.short(worst)}"
 
     def _hopeless(self, lane: Lane, needs: Sequence[Need], dear: Sequence[int]) -> tuple[int, ...]:
         """Of those that do not fit, those that nothing in flight can make room for."""

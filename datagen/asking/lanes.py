@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from datagen.asking.teachers.base import HeaderLimits
 from datagen.errors import FAULTS, FaultKind, TeacherStopped
-from datagen.records import Spend
+from datagen.records import NANO, Spend
 
 OVERLOAD_SHARE = 0.2
 """Share of 429 and 529 among what was sent in a period from which the period counts as overloaded; random 5 % stay far below."""
@@ -102,6 +102,18 @@ class Purse:
             or (self.tokens is not None and after.tokens > self.tokens)
             or (self.requests is not None and after.requests > self.requests)
         )
+
+    def short(self, worst: Spend) -> str:
+        """Which cap has no room for it, in words; empty where all have."""
+        used = self.settled + self.reserved
+        for cap, taken, wanted, words in (
+            (self.cost, used.cost, worst.cost, _dollars),
+            (self.tokens, used.tokens, worst.tokens, "{:,} tokens".format),
+            (self.requests, used.requests, worst.requests, "{:,} requests".format),
+        ):
+            if cap is not None and taken + wanted > cap:
+                return f"of {words(cap)}, {words(taken)} are spent or may have been, and the next request may take {words(wanted)}"
+        return ""
 
     def settle(self, worst: Spend, used: Spend) -> None:
         self.reserved -= worst
@@ -330,6 +342,11 @@ class Lane:
             self.window = max(1.0, self.window * DECREASE)
             self._paused_until = max(self._paused_until, now + end.retry_after)
             self._streak = 0
+
+
+def _dollars(nano: int) -> str:
+    """As many places as it takes: $0.0000001, $12."""
+    return f"${nano / NANO:,.9f}".rstrip("0").rstrip(".")
 
 
 def _bucket(rate: int | None, now: float) -> Bucket | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -99,14 +101,36 @@ def _check(loaded: Loaded, name: str, teacher: Teacher, about: About, model: str
     if not all(teacher.client.get(word) for word in about.client):
         form = ", ".join(f"{word}: {teacher.client.get(word) or example}" for word, example in about.client.items())
         raise SpecError(f"{where('client' if teacher.client else 'model')}: {teacher.model} needs to know where it is; write `client: {{{form}}}`")
+    if about.models and not re.search(about.models, model, re.IGNORECASE):
+        provider = teacher.model.partition("/")[0]
+        elsewhere = "ask another model there through its OpenAI-compatible address: openai/... with base_url"
+        raise SpecError(f"{where('model')}: {provider}/ speaks to Claude models alone, which {model!r} is not; {elsewhere}")
     if teacher.raise_to is not None and teacher.raise_to <= teacher.max_tokens:
         cut = f"is not above max_tokens {teacher.max_tokens}: a truncated answer would be cut again"
         raise SpecError(f"{where('raise_to')}: raise_to {teacher.raise_to} {cut}")
     if teacher.mode == "batch" and not about.batches:
         raise SpecError(f"{where('mode')}: there is no batch API for {teacher.model}; write `mode: online`, or ask the model at its maker's")
-    parts = urlsplit(teacher.base_url or "http://none")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SpecError(f"{where('base_url')}: {teacher.base_url!r} is no address; it begins with http:// or https:// and a host")
+    for word, value in params.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise SpecError(f"{where('params', word)}: {value} cannot be sent; JSON has no such number")
+    if teacher.price is not None and teacher.unpriced:
+        raise SpecError(f"{where('price')}: what is `unpriced: true` costs nothing; take one of the two away")
+    if teacher.mode == "batch" and teacher.params.get("speed") == "fast":
+        raise SpecError(f"{where('params', 'speed')}: a batch has no fast speed; take it away, or write `mode: online`")
+    _check_address(where("base_url"), teacher.base_url)
+
+
+def _check_address(where: str, address: str | None) -> None:
+    """Raises SpecError for what is no http(s) address, or one with a user name or password: it would stand in every copy of the spec."""
+    try:
+        parts = urlsplit(address or "http://none")
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        good = False
+    if not good:
+        raise SpecError(f"{where}: {address!r} is no address; it begins with http:// or https:// and a host")
+    if parts.username or parts.password:
+        raise SpecError(f"{where}: an address with a user name or password in it is kept with the data; write the key to api_key_env")
 
 
 def _installed(name: str, teacher: Teacher, about: About) -> None:

@@ -304,4 +304,5 @@ def _cost(out: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
     found = over_calls(out, f"SELECT teacher, count(*), {nano} FROM ({once('key')}) GROUP BY teacher ORDER BY teacher")
     usd = {teacher: int(sum_ or 0) / NANO for teacher, _, sum_ in found}
     answers = sum(count for _, count, _ in found)
-    return {"usd": round(sum(usd.values()), 9), "would_cost_usd": plan.get("would_cost_usd"), "answers": answers, "by_teacher": usd}
+    beside = {"maybe_usd": plan.get("maybe_usd", 0.0), "would_cost_usd": plan.get("would_cost_usd")}
+    return {"usd": round(sum(usd.values()), 9), **beside, "answers": answers, "by_teacher": usd}

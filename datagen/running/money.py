@@ -36,6 +36,17 @@ def rounds_of(plan: Plan, driver: Ledger, runtime: Runtime) -> Rounds | None:
     return Rounds(driver, {name: _desk(chair) for name, chair in chairs.items()}, _Money(runtime))
 
 
+def orphans(plan: Plan, driver: Ledger) -> list[str]:
+    """Paid batches of this very release that no teacher of the spec can ask for any more: what they bring is lost unless one is."""
+    mine = {(chair.provider, chair.label, chair.model) for chair in plan.chairs.values() if chair.spec.mode == "batch"}
+    return [
+        f"batch {job.tag} of {job.provider}/{job.model} ({job.requests - job.answered:,} requests) is still under way, and no teacher of this spec "
+        f"is that model in batches: ask it so again, or give it up with `datagen ledger release {driver.folder} {job.tag}`"
+        for job in driver.standing()
+        if job.build == driver.build and (job.provider, job.label, job.model) not in mine
+    ]
+
+
 def _desk(chair: Chair) -> Desk:
     spec = chair.spec
     return Desk(seat(chair), chair.provider, chair.label, chair.model, spec.batch, spec.patience, chair.simulated)

@@ -12,7 +12,7 @@ from typing import Any
 from datagen.asking.prices import cost
 from datagen.errors import LowYield
 from datagen.plan.model import Plan
-from datagen.records import NANO, Usage
+from datagen.records import NANO, Outcome, Usage
 from datagen.running.stretch import Crew, Tell, carry_out
 from datagen.steps.cohort import Cohort, cohort_of, part_lines, put_part
 from datagen.steps.part import part_folder
@@ -21,7 +21,7 @@ from datagen.storage import read_json, read_rows, read_table, write_json
 FOLDER = "pilot"
 """Under OUT/steps; thrown away when it has been counted: its answers are in the ledger."""
 WORTHWHILE = 4
-"""A pilot is taken of a build with at least so many times its rows."""
+"""A pilot on which nothing hangs is taken of a build with at least so many times its rows."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,19 @@ class Forecast:
     """Dollars for their answers, by the prices of their teachers (also in a rehearsal)."""
     of: int
     """Seeds of the whole."""
+    failed: int = 0
+    """Rows of the pilot whose requests failed: the teacher's trouble, which the next run may not meet; they count for nothing."""
 
     @property
     def share(self) -> float:
         """Curated rows a seed."""
-        return self.rows / self.seeds
+        return self.rows / max(self.seeds - self.failed, 1)
 
     def __str__(self) -> str:
         each = f"${self.spent / self.rows:.4f} a curated row" if self.rows else "no curated row"
+        tried = f"{self.seeds} seeds" + (f", {self.failed} of them without an answer," if self.failed else "")
         whole = f"about {self.share * self.of:,.0f} rows for ${self.spent / self.seeds * self.of:,.2f}"
-        return f"pilot: {self.seeds} seeds gave {self.rows} curated rows (yield {self.share:.0%}), {each}; the whole: {whole}"
+        return f"pilot: {tried} gave {self.rows} curated rows (yield {self.share:.0%}), {each}; the whole: {whole}"
 
 
 def wanted(plan: Plan, cohorts: Sequence[Cohort]) -> bool:
@@ -54,7 +57,9 @@ def wanted(plan: Plan, cohorts: Sequence[Cohort]) -> bool:
     guard = plan.spec.guard
     fresh = sum(cohort.seeds for cohort in cohorts if not cohort.released)
     batch = any(chair.spec.mode == "batch" for chair in plan.chairs.values())
-    return bool(guard.pilot and plan.chairs and fresh >= WORTHWHILE * guard.pilot and (guard.min_yield or not batch))
+    if not (guard.pilot and plan.chairs):
+        return False
+    return fresh > guard.pilot if guard.min_yield else fresh >= WORTHWHILE * guard.pilot and not batch
 
 
 def decides(plan: Plan) -> bool:
@@ -74,7 +79,8 @@ async def fly(crew: Crew, cohorts: Sequence[Cohort], tell: Tell) -> Forecast:
         forecast = Forecast(**found["forecast"])
     else:
         forecast = await _flown(crew, fresh, tell)
-        write_json(path, {"mark": mark, "forecast": asdict(forecast), "words": str(forecast)})
+        if not forecast.failed:  # else the next run finds out anew
+            write_json(path, {"mark": mark, "forecast": asdict(forecast), "words": str(forecast)})
     least = crew.plan.spec.guard.min_yield
     if least is not None and forecast.share < least:
         raise LowYield(
@@ -91,9 +97,12 @@ async def _flown(crew: Crew, fresh: Cohort, tell: Tell) -> Forecast:
     cohort = cohort_of(lines)
     for part, mine in itertools.groupby(lines, key=cohort.part_of_line):
         put_part(folder, part, list(mine))
+    failed = 0
     for stretch in crew.plan.stretches:
-        await carry_out(crew, stretch, [cohort], tell, FOLDER)
-    forecast = Forecast(len(lines), _kept(crew.plan, cohort, folder), _spent(crew.plan, folder), sum(fresh.parts.values()))
+        progress = await carry_out(crew, stretch, [cohort], tell, FOLDER)
+        failed += sum(count["unanswered"].get(Outcome.FAILED, 0) for count in progress.counts.values())
+    whole = sum(fresh.parts.values())
+    forecast = Forecast(len(lines), _kept(crew.plan, cohort, folder), _spent(crew.plan, folder), whole, min(failed, len(lines)))
     shutil.rmtree(folder)
     return forecast
 

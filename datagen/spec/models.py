@@ -14,22 +14,22 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 class Words(BaseModel):
     """Base of all: frozen, and what is not known is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Price(Words):
-    """US dollars per million tokens, for a model that the price table lacks or prices otherwise."""
+    """US dollars per million tokens, for a model that the price table lacks or prices otherwise. With `mode: batch`: the price of a batch."""
 
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
-    cached_input: float | None = Field(default=None, ge=0)
-    cache_write: float | None = Field(default=None, ge=0)
+    input: float = Field(ge=0, lt=1e9)
+    output: float = Field(ge=0, lt=1e9)
+    cached_input: float | None = Field(default=None, ge=0, lt=1e9)
+    cache_write: float | None = Field(default=None, ge=0, lt=1e9)
 
 
 class Budget(Words):
     """Caps over all runs that lead to one release; what might have been spent counts too."""
 
-    usd: PositiveFloat | None = None
+    usd: float | None = Field(default=None, gt=0, lt=1e9)
     tokens: PositiveInt | None = None
     """Input and output together."""
     requests: PositiveInt | None = None

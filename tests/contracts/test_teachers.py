@@ -169,6 +169,21 @@ def test_half_a_surrogate_pair_is_replaced(provider: str) -> None:
     assert isinstance(result, Response) and result.text == "\U0001f600 \ufffd!"
 
 
+def test_content_in_parts_is_text_and_reasoning() -> None:
+    """As Mistral's reasoning models send it; the openai SDK's own type does not know it."""
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "six sevens"}]}, {"type": "text", "text": "4"}, {"type": "text", "text": "2"}]
+    reply = good("openai")
+    reply["choices"][0]["message"]["content"] = parts
+    result, _ = ask("openai", Reply(encoded(reply)))
+    assert isinstance(result, Response) and (result.outcome, result.text, result.reasoning) == (Outcome.ANSWERED, "42", "six sevens")
+
+
+@pytest.mark.parametrize("provider", ["openai", "azure"])
+def test_a_prompt_that_was_filtered_is_filtered_and_not_rejected(provider: str) -> None:
+    result, _ = ask(provider, Reply(error(provider, "invalid_request_error", "The response was filtered", "content_filter"), 400))
+    assert isinstance(result, Response) and result.outcome is Outcome.FILTERED and "was filtered" in result.error
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_redirect_is_not_followed(provider: str) -> None:
     """It would take the prompts, and Azure's key, to an address that nobody wrote down."""

@@ -30,6 +30,11 @@ class Account:
         return sum((spend for (_, key), spend in self.open.items() if not key), Spend())
 
     @property
+    def in_flight(self) -> Spend:
+        """Of that: what was sent online and has no end."""
+        return sum((spend for (_, key), spend in self.open.items() if key), Spend())
+
+    @property
     def committed(self) -> Spend:
         """What counts against a cap: spent, possibly spent, and in flight."""
         return sum(self.open.values(), self.answered + self.possible)
@@ -160,6 +165,8 @@ class Tally:
         self.accounts: dict[str, dict[str, Account]] = {}
         self.jobs: dict[str, Job] = {}
         """By tag, in the order of the intents."""
+        self.released: dict[str, int] = {}
+        """Build -> the segment before which nothing of it is in flight any more: someone said so."""
 
     def account(self, record: Mapping[str, Any]) -> Account:
         teachers = self.accounts.setdefault(record.get("build", ""), {})
@@ -174,7 +181,7 @@ class Tally:
             case "answer" | "forgotten":
                 account = self._settled(record, segment, answered=True)
                 account.answered += spend_of(record)
-            case "reserve":
+            case "reserve" if segment > self.released.get(record.get("build", ""), 0):
                 account, sent = self.account(record), (segment, record["key"])
                 worst = spend_of(record)
                 account.open[sent] = account.open[sent] + worst if sent in account.open else worst
@@ -187,6 +194,8 @@ class Tally:
                 self._job(record["tag"]).id = record["id"]
             case "closed":
                 self._close(self._job(record["tag"]))
+            case "released":
+                self._release(record["build"], segment)
 
     def standing(self) -> list[Standing]:
         """Jobs that are not closed, oldest first: as their intents were read, for clocks jump."""
@@ -196,6 +205,12 @@ class Tally:
         """The build a job was admitted under."""
         job = self.jobs.get(tag)
         return None if job is None or job.intent is None else str(job.intent["build"])
+
+    def _release(self, build: str, before: int) -> None:
+        self.released[build] = max(before, self.released.get(build, 0))
+        for account in self.accounts.get(build, {}).values():
+            for sent in [sent for sent in account.open if isinstance(sent[0], int) and sent[0] <= before]:
+                del account.open[sent]
 
     def _settled(self, record: Mapping[str, Any], segment: int, answered: bool) -> Account:
         account = self.account(record)
@@ -241,7 +256,8 @@ class Tally:
 
     def plain(self) -> dict[str, Any]:
         """As JSON, for the index file."""
-        return {"accounts": list(self._plain_accounts()), "jobs": [_plain_job(job) for job in self.jobs.values()]}
+        jobs = [_plain_job(job) for job in self.jobs.values()]
+        return {"accounts": list(self._plain_accounts()), "jobs": jobs, "released": self.released}
 
     def _plain_accounts(self) -> Iterator[list[Any]]:
         for build, teachers in self.accounts.items():
@@ -253,6 +269,7 @@ class Tally:
     def of(cls, plain: Mapping[str, Any]) -> Tally:
         """What `plain` gave."""
         tally = cls()
+        tally.released = dict(plain["released"])
         for build, teacher, answered, possible, pending in plain["accounts"]:
             flying = {(segment, key): Spend(*worst) for segment, key, *worst in pending}
             tally.accounts.setdefault(build, {})[teacher] = Account(Spend(*answered), Spend(*possible), dict(flying))

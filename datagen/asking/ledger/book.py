@@ -5,9 +5,9 @@
 Kinds: `reserve` (written before a request is sent, with its worst case), then `answer` or `fault` (what became of it). A reserve without
 an end was in flight when its process died; it counts as spent. A paid batch has one `intend` that reserves all its requests, `accepted`
 with the provider's id, an answer or fault for each request that ended, and `closed`, which gives back what never ran. `forgotten` stands
-where an answer was taken down. A line is in the file before `record` returns (survives kill -9) and on the disk within SYNC_SECONDS
-(survives power loss but for that). Of two answers to one key the one with the lowest (segment, offset) wins. No line tells the time:
-a clock may jump as it likes.
+where an answer was taken down; `released` gives back, by a person's word, what dead processes of a build had in flight. A line is in
+the file before `record` returns (survives kill -9) and on the disk within SYNC_SECONDS (survives power loss but for that). Of two answers
+to one key the one with the lowest (segment, offset) wins. No line tells the time: a clock may jump as it likes.
 """
 
 from __future__ import annotations
@@ -132,6 +132,10 @@ class Ledger:
         """Note that nothing more will come of a batch; what is open of it is given back, for what never ran is not billed."""
         self._append({"kind": "closed", "tag": tag, "word": word})
 
+    def released(self) -> None:
+        """Note that nothing of this build is in flight any more: what its dead processes left without an end is given back."""
+        self._append({"kind": "released", "build": self.build})
+
     def standing(self) -> list[Standing]:
         """Every batch of this ledger that is not closed, oldest first: also those of other builds."""
         return self._tally.standing()
@@ -247,11 +251,13 @@ def response_of(plain: Mapping[str, Any]) -> Response:
     return Response(**{**known, "outcome": Outcome(plain["outcome"]), "usage": Usage(**plain["usage"])})
 
 
-def compact(folder: Path) -> None:
-    """Bring the index file up to date: for the build at its end, while it still holds the lock and when its workers have closed."""
+def compact(folder: Path) -> dict[str, dict[str, Account]]:
+    """Bring the index file up to date: for the build at its end, while it still holds the lock and when its workers have closed. Returns
+    the accounts: build -> teacher -> what was spent, may have been, and is promised."""
     book = Ledger(folder, "")
     book.save_index()
     book.close()
+    return book.accounts
 
 
 def _money(spend: Spend) -> dict[str, int]:

@@ -24,7 +24,7 @@ from datagen.asking.teachers import TEACHERS
 from datagen.asking.teachers.base import Endpoint, key_of
 from datagen.asking.teachers.batch_wire import Reader
 from datagen.errors import LedgerError, TeacherFault
-from datagen.records import Request, Response, Spend
+from datagen.records import Request, Response, Spend, digest
 
 BUILD = "import"
 NOWHERE = "http://127.0.0.1:9/v1"
@@ -34,6 +34,8 @@ NOWHERE = "http://127.0.0.1:9/v1"
 _NO_PARAMS = frozenset({"model", "messages", "system", "input", "instructions", "n", "stream", "prompt_cache_key"})
 """What stands in a body and is not among the parameters of a request."""
 SHOWN = 20
+Schemas = Mapping[str, Mapping[str, Any]]
+"""Digest of a schema as it goes over the wire -> the schema as a request has it."""
 
 
 class _Unread(Exception):
@@ -68,18 +70,18 @@ class _Found:
     reply: Mapping[str, Any]
 
 
-def take(folder: Path, files: Sequence[Path], requests: Path | None, label: str, max_tokens: int | None) -> Imported:
+def take(folder: Path, files: Sequence[Path], requests: Path | None, label: str, max_tokens: int | None, schemas: Schemas | None = None) -> Imported:
     """Import into the ledger `folder`. Raises LedgerError where a file cannot be read at all, or the ledger is in use.
 
     `label`: of the endpoint, as in the spec; empty for the providers' own. `max_tokens`: of requests that set none, since every request
-    of a spec sets one.
+    of a spec sets one. `schemas`: of a spec, since an SDK may send another form of a schema than the spec asks for.
     """
     for file in (*files, *([requests] if requests else [])):
         if not file.is_file():
             raise LedgerError(f"{file} is no file; give batch files of OpenAI or Anthropic, or Curator's responses_N.jsonl")
     with lock(folder):
         ledger = Ledger(folder, BUILD)
-        importer = _Importer(ledger, label, max_tokens)
+        importer = _Importer(ledger, label, max_tokens, schemas or {})
         try:
             importer.run(files, requests)
         finally:
@@ -101,19 +103,23 @@ def told(done: Imported) -> Iterator[str]:
     if len(done.unread) > SHOWN:
         yield f"  ... and {len(done.unread) - SHOWN:,} more"
     yield f"{done.taken:,} taken, {done.known:,} were there already, {len(done.unread):,} could not be read"
+    if not (done.taken or done.known):
+        raise LedgerError("no answer was found; give batch files of OpenAI or Anthropic with the batch's input, or Curator's responses_N.jsonl")
 
 
 class _Importer:
     """One import under way."""
 
-    def __init__(self, ledger: Ledger, label: str, max_tokens: int | None) -> None:
+    def __init__(self, ledger: Ledger, label: str, max_tokens: int | None, schemas: Schemas) -> None:
         self.done = Imported()
         self._ledger = ledger
         self._label = label
+        self._schemas = schemas
         self._more = {} if max_tokens is None else {"max_tokens": max_tokens}
         self._readers: dict[str, Reader] = {}
         self._seen = Index()
         """Requests by their key as sample 0: how often each stood so far."""
+        self._lines_seen = Index()
 
     def run(self, files: Sequence[Path], requests: Path | None) -> None:
         asked = _Asked([requests] if requests else files)
@@ -127,6 +133,7 @@ class _Importer:
 
     def close(self) -> None:
         self._seen.close()
+        self._lines_seen.close()
         for reader in self._readers.values():
             asyncio.run(cast(Any, reader).close())
 
@@ -141,11 +148,21 @@ class _Importer:
                         yield _Line(file, number, said)
 
     def _found_in(self, line: _Line, asked: _Asked) -> _Found | None:
-        """None for a line that is a request. Raises _Unread."""
+        """None for a line that is a request, or that was there before. Raises _Unread."""
         try:
+            if not _is_request(line.said) and self._twice(line.said):
+                self.done.known += 1
+                return None
             return self._found(line.said, asked)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise _Unread(f"it is not built as its format says: {type(error).__name__} {error}") from None
+
+    def _twice(self, said: Mapping[str, Any]) -> bool:
+        """Whether this very line was read before: the same answer again, and no second sample."""
+        key = raw(f"k1:{digest(dict(said))}")
+        seen = self._lines_seen.has(key)
+        self._lines_seen.add(key, 0, 0, 0)
+        return seen
 
     def _found(self, said: Mapping[str, Any], asked: _Asked) -> _Found | None:
         if _is_request(said):
@@ -154,7 +171,11 @@ class _Importer:
             return self._of_curator(said)
         shape, reply = _reply(said)
         name = str(said.get("custom_id"))
-        body = asked.body(name)
+        body, form = asked.body(name)
+        if (form == "params") != ("result" in said):
+            raise _Unread(
+                f"its request {name} is {'Anthropic' if form == 'params' else 'OpenAI'}'s, and the answer is not; import each pair of files by itself"
+            )
         sample = int(name.rpartition("-")[2]) if key_of(name) else None
         return _Found(self._numbered(self._request(shape, body), sample), shape, reply)
 
@@ -180,7 +201,8 @@ class _Importer:
             raise _Unread(f"it asked for n={body['n']} answers at once; one request is one sample here")
         provider = "anthropic" if model.startswith(("claude", "anthropic/")) else shape
         rest = {name: value for name, value in body.items() if name not in _NO_PARAMS}
-        schema = _taken_schema(rest)
+        form = _taken_schema(rest)
+        schema = form if form is None else self._schemas.get(digest(form), form)
         for name in ("max_completion_tokens", "max_output_tokens"):
             if name in rest:
                 rest["max_tokens"] = rest.pop(name)
@@ -231,14 +253,15 @@ class _Asked:
                 if _is_request(said):
                     self._add(str(said["custom_id"]), (file, offset, len(line)))
 
-    def body(self, name: str) -> Mapping[str, Any]:
-        """Raises _Unread for an id that no request has, or two different ones."""
+    def body(self, name: str) -> tuple[Mapping[str, Any], str]:
+        """(the request, the word it stands under). Raises _Unread for an id that no request has, or two different ones."""
         if name in self._twice:
             raise _Unread(f"the custom id {name} stands for two different requests; import each pair of files by itself")
         if name not in self._places:
             raise _Unread(f"no request has the custom id {name}; give the batch's input file with --requests")
         said = self._at(self._places[name])
-        return cast(Mapping[str, Any], said.get("body") or said["params"])
+        form = "body" if isinstance(said.get("body"), dict) else "params"
+        return said[form], form
 
     def _add(self, name: str, place: tuple[Path, int, int]) -> None:
         if name in self._places and self._at(self._places[name]) != self._at(place):

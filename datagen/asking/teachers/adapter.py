@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -16,6 +17,8 @@ from datagen.records import Outcome, Request, Response, Usage
 if TYPE_CHECKING:
     from datagen.asking.teachers.base import Batches
 
+FILTER_CODES = re.compile(r'"code": ?"(content_filter|content_policy_violation)"')
+"""A 400 that says that the prompt itself was filtered: Azure's and OpenAI's words."""
 Refused = Callable[[str, Mapping[str, Any]], dict[str, str]]
 """(model, params) -> each parameter that the provider would refuse, or that is ours to set: what to do instead."""
 
@@ -39,6 +42,8 @@ class About:
     """The provider whose wire the simulated teacher speaks in its place; empty: its own."""
     batches: bool = True
     """Whether it has a batch API."""
+    models: str = ""
+    """A pattern that a model's name must have somewhere; empty: any."""
 
 
 class Said(NamedTuple):
@@ -85,7 +90,12 @@ class Adapter:
     def read(self, status: int, headers: Mapping[str, str], raw: bytes, seconds: float = 0.0) -> Response:
         """The answer in a reply, however it came: online or out of a batch. Raises TeacherFault where there is none."""
         reply = wire.Received(status, headers, raw)
-        text, payload = wire.body_of(self.endpoint, reply)
+        try:
+            text, payload = wire.body_of(self.endpoint, reply)
+        except TeacherFault as fault:
+            if fault.status == 400 and FILTER_CODES.search(fault.body):
+                return Response(Outcome.FILTERED, error=str(fault), seconds=seconds, simulated=self.endpoint.simulated, raw=fault.body)
+            raise
         said = self._said(payload)
         if said is None:
             raise wire.unreadable(self.endpoint, reply, text, "no answer in it")
@@ -122,6 +132,10 @@ class Adapter:
     def body(self, request: Request) -> dict[str, Any]:
         """The request as the wire wants it. Raises TeacherFault `rejected` on what has no such form."""
         raise NotImplementedError
+
+    def form(self, schema: Mapping[str, Any]) -> Any:
+        """A JSON schema as the wire wants it."""
+        return schema
 
     def _said(self, payload: Mapping[str, Any]) -> Said | None:
         """What a good reply says; None where there is no answer in it. Raises TeacherFault where it tells of a fault."""

@@ -34,6 +34,8 @@ CLAUDE = {
     **dict.fromkeys(("max_output_tokens", "max_completion_tokens"), "write `max_tokens` on the teacher: the budget counts with it"),
 }
 """What a Claude model answers with a 400, request after request. Other models behind this wire take some of it."""
+CLAUDES = r"claude|anthropic|^arn:"
+"""What a cloud's model must be called to be spoken to here: other models there have other wires."""
 CACHED_FROM = 3_000
 """Characters. Prompts under 1,024 tokens (4,096 with some models) are not cached, so a mark there would do nothing."""
 STOPS = {
@@ -83,12 +85,12 @@ class AnthropicTeacher(Adapter):
             body["system"] = system
         body.update(request.params)
         if request.schema is not None and self.endpoint.native_schema:
-            body["output_config"] = {**(body.get("output_config") or {}), "format": {"type": "json_schema", "schema": self._form(request.schema)}}
+            body["output_config"] = {**(body.get("output_config") or {}), "format": {"type": "json_schema", "schema": self.form(request.schema)}}
         if self.endpoint.cache and request.head >= CACHED_FROM:
             _mark(body, request.head)
         return body
 
-    def _form(self, schema: Mapping[str, Any]) -> Any:
+    def form(self, schema: Mapping[str, Any]) -> Any:
         try:
             return self._forms.of(schema)
         except (ValueError, TypeError, AttributeError, AssertionError) as error:
@@ -131,6 +133,7 @@ class BedrockTeacher(_CloudTeacher):
         extra="bedrock",
         rehearsed_as="anthropic",
         batches=False,
+        models=CLAUDES,
     )
 
 
@@ -146,6 +149,7 @@ class VertexTeacher(_CloudTeacher):
         extra="vertex",
         rehearsed_as="anthropic",
         batches=False,
+        models=CLAUDES,
     )
 
 

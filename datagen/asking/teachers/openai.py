@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -41,9 +42,15 @@ LOWEST_LOGPROB = -9999.0
 """What OpenAI sends for a token that is out of reach; stands for -Infinity and NaN of other servers."""
 
 
+REASONERS = re.compile(r"^(o[134]|gpt-5)(-(mini|nano|pro|preview))?(-\d{4}-\d\d-\d\d)?$")
+"""OpenAI's models that answer 400 to any sampling parameter, as far as that is certain: later ones take some at some efforts."""
+_NO_SAMPLING = "this reasoning model takes no sampling parameters; for different answers give different prompts: `vary`, or `sample` in the prompt"
+SAMPLING = dict.fromkeys(("temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias"), _NO_SAMPLING)
+
+
 def refused_params(model: str, params: Mapping[str, Any]) -> dict[str, str]:
-    """Parameters that cannot be set here, with what to do instead. Which model takes which sampling parameter is not known to us."""
-    return known(RESERVED, params)
+    """Parameters that cannot be set here, with what to do instead."""
+    return known({**RESERVED, **SAMPLING} if REASONERS.match(model) else RESERVED, params)
 
 
 class OpenAITeacher(Adapter):
@@ -75,6 +82,9 @@ class OpenAITeacher(Adapter):
         if self._own and self.endpoint.cache and request.head:
             body.setdefault("prompt_cache_key", cache_key(request))
         return body
+
+    def form(self, schema: Mapping[str, Any]) -> Any:
+        return self._strict.of(schema)
 
     def _said(self, payload: Mapping[str, Any]) -> Said | None:
         choices = payload.get("choices")

@@ -7,7 +7,7 @@ from typing import Any
 
 from datagen.asking.teachers import wire
 from datagen.asking.teachers.adapter import About, Said, known, refuse
-from datagen.asking.teachers.openai import ONE, OpenAITeacher, cache_key, logprobs_of, split_thought, usage_of
+from datagen.asking.teachers.openai import ONE, REASONERS, SAMPLING, OpenAITeacher, cache_key, logprobs_of, split_thought, usage_of
 from datagen.errors import TeacherFault
 from datagen.records import Outcome, Request
 
@@ -30,7 +30,7 @@ CUTS = {"max_output_tokens": Outcome.TRUNCATED, "content_filter": Outcome.FILTER
 
 def refused_params(model: str, params: Mapping[str, Any]) -> dict[str, str]:
     """Parameters that cannot be set here, with what to do instead."""
-    return known(RESERVED, params)
+    return known({**RESERVED, **SAMPLING} if REASONERS.match(model) else RESERVED, params)
 
 
 class ResponsesTeacher(OpenAITeacher):

@@ -241,6 +241,8 @@ def fault_of_status(endpoint: Endpoint, status: int, headers: Mapping[str, str],
     kind = _kind(status, codes, words.lower())
     retry_after = retry_after_of(headers) if kind in ("rate_limited", "overloaded") else None
     shown = words or text[:300].strip() or "nothing"
+    if 300 <= status < 400:
+        shown = f"it is elsewhere, at {redact(endpoint, headers.get('location', 'no place it names'))}; mend base_url"
     hint = ""
     if kind == "rejected" and endpoint.native_schema and SCHEMA_WORDS.search(shown):
         hint = "; a server without JSON schemas is asked in words with `structured: prompt`"
