@@ -80,14 +80,19 @@ def build(spec: Path, out: Path, *more: str) -> None:
 
 
 def kill_while_building(spec: Path, out: Path, url: str, kills: int, longest: float, seed: int, *more: str) -> list[Kill]:
-    """Start the same build again and again, and kill its whole process group at a random moment, `kills` times."""
+    """Start the same build again and again, and kill its whole process group at a random moment, `kills` times: one in four while it may
+    still be starting, the others when it has been answered, for a slow machine starts slowly."""
     chance = random.Random(seed)
     done: list[Kill] = []
     while len(done) < kills:
         began = time.time()
-        process = start(spec, out, *more)
+        before, process = len(statement(url)), start(spec, out, *more)
         try:
-            process.wait(timeout=chance.uniform(0.4, longest))
+            after = chance.uniform(0.0, longest / 2)
+            if chance.random() < 0.75:
+                while process.poll() is None and len(statement(url)) == before:
+                    time.sleep(0.02)
+            process.wait(timeout=after)
         except subprocess.TimeoutExpired:
             moment = time.time()
             os.killpg(process.pid, signal.SIGKILL)

@@ -36,7 +36,7 @@ def test_head_and_facts(tmp_path: Path) -> None:
         f"{made.rows} rows of synthetic teacher data",
         'load_dataset("me/maths", split="train")',
         "openai/gpt-5-mini",
-        "$0.432",
+        "answers in use cost $",
         made.rows_sha256,
     ):
         assert fact in body

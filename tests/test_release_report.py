@@ -75,7 +75,7 @@ def test_a_real_release_has_costs_and_no_banner(tmp_path: Path) -> None:
     released_out(tmp_path, 60)
     page = Page(write_report(tmp_path))
     spent = sum(call["cost_usd"] for call in read_table(tmp_path / "steps" / "calls.parquet"))
-    assert f"the answers in use cost {money(spent)}" in page.text.replace("  ", " ")
+    assert f"answers in use cost {money(spent)}" in page.text.replace("  ", " ")
     assert "Simulated" not in page.text and "What the filters caught" not in page.text
 
 
