@@ -207,8 +207,12 @@ def scenario_e(bench: Bench, repeat: int, rows: int = 5120, in_flight: int = 256
 
 
 def scenario_limits(bench: Bench, repeat: int, seconds: int = 60) -> None:
-    """The built-in simulator enforces both limits, and charges max_tokens on admission; its statement tells what it admitted and refused."""
+    """The built-in simulator enforces both limits, and charges max_tokens on admission; its statement tells what it admitted and refused.
+
+    Its answers are cut at 330 tokens, so that the tokens bind: every row is dropped as truncated, and the build ends with exit code 12.
+    """
     limits = "rehearsal: {latency: '1', limits: {requests_per_minute: 3000, tokens_per_minute: 1000000}}\n"
+    limits += "guard: {error_share: {refused: 1.0}, pilot: 0}\n"
     for _ in range(repeat):
         bench.seeds(50 * seconds)
         spec = bench.spec(256, model="simulator/any")
@@ -219,7 +223,8 @@ def scenario_limits(bench: Bench, repeat: int, seconds: int = 60) -> None:
             text.write_text(text.read_text().replace("max_tokens: 800", "max_tokens: 330") + limits)
             began = time.monotonic()
             out = Path(tempfile.mkdtemp(dir=bench.work))
-            subprocess.run([sys.executable, *bench.ours(out, text)], capture_output=True, text=True, check=True)
+            done = subprocess.run([sys.executable, *bench.ours(out, text)], capture_output=True, text=True, check=False)
+            assert done.returncode == 12, done.stderr
             wall = time.monotonic() - began
             totals = json.loads(urllib.request.urlopen(f"{address}/statement").readline())["totals"]
             print(f"limits: wall {wall:.1f} s, server says {json.dumps(totals.get('limits', totals))}", flush=True)
