@@ -133,6 +133,17 @@ def test_a_server_that_bills_beyond_the_worst_case_is_named_and_reserved_for_fro
     at_desk(tmp_path, [GREEDY], work, cap=bill + 4 * most)
 
 
+def test_many_bills_beyond_the_worst_case_at_once_are_one_surcharge(tmp_path: Path) -> None:
+    async def work(desk: Desk) -> None:
+        await asyncio.gather(*(desk.ask(number) for number in range(8)))
+        base = need_of(question(), PRICE).worst
+        assert desk.asker._surcharge["t"] == pytest.approx((20 * 1000 + 500 * 10_000) / base.cost)
+        await desk.ask(9)
+        assert len(desk.server.seen) == 9 and "billed 8 answers" in desk.governor.surprises()[0]  # the ninth was reserved for
+
+    at_desk(tmp_path, [GREEDY], work)
+
+
 def test_a_long_retry_after_is_waited_out_aloud(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
         asking = asyncio.ensure_future(desk.ask())

@@ -154,8 +154,9 @@ class Asker:
             response = await seat.teacher.answer(request)
             used = spent(seat.price, request, response, need.worst)
             usage = response.usage
-            if over := beyond(used, need.worst):
-                self._surcharge[seat.name] = self._surcharge.get(seat.name, 1.0) * over
+            if beyond(used, need.worst):  # measured without any surcharge: many in flight may say the same
+                times = beyond(used, need_of(request, seat.price).worst)
+                self._surcharge[seat.name] = max(times, self._surcharge.get(seat.name, 1.0))
             ended = Ended(need, used, None, 0.0, usage.input, usage.output, self._headers(seat))
             return replace(response, cost=used.cost), used
         except TeacherFault as fault:
