@@ -252,3 +252,24 @@ def test_a_governor_that_is_gone_is_an_error_for_who_waits() -> None:
         await go()
 
     asyncio.run(quietly())
+
+
+@pytest.mark.parametrize("last", ["first", "second"])
+def test_what_waits_for_anothers_money_is_turned_away_when_there_is_none_left(last: str) -> None:
+    """Of two teachers under one cap, whichever has the last request in flight: the other's end is told before anyone asks again."""
+
+    async def go() -> None:
+        gate = Gate(Governor({"first": Limits(9), "second": Limits(9)}, Purse(100), {}))
+        other = "second" if last == "first" else "first"
+        for name in ("first", "second"):  # the queues stand in this order
+            await gate.admit(name, need(1))
+            gate.settle(name, Ended(need(1), Spend(1)))
+        await gate.admit(last, need(60))
+        waiting = asyncio.ensure_future(gate.admit(other, need(60)))
+        await asyncio.sleep(0)
+        assert not waiting.done() and gate.waiting() == 1
+        gate.settle(last, Ended(need(60), Spend(60)))
+        with pytest.raises(BudgetReached, match="no room left"):
+            await asyncio.wait_for(waiting, 5)
+
+    asyncio.run(go())

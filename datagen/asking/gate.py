@@ -118,9 +118,12 @@ class Gate:
 
     def settle(self, teacher: str, ended: Ended) -> None:
         """Close one attempt."""
-        self._queue(teacher).ended.append(ended)
-        for name, queue in self._queues.items():  # money that is freed may let any teacher go on
-            if queue.ended or queue.waiting:
+        queue = self._queue(teacher)
+        queue.ended.append(ended)
+        if not queue.busy:  # before anyone asks again: what waits for money goes by what is in flight
+            queue.tell(teacher, self._books)
+        for name, other in self._queues.items():  # money that is freed may let any teacher go on, and none that is left may turn it away
+            if other.ended or len(other):
                 self._pump(name)
 
     def judged(self, teacher: str, outcome: str) -> None:
@@ -207,6 +210,10 @@ class Gate:
             self._wake(teacher, min(grant.wait, LONGEST))
         elif (gone and len(queue)) or queue.ended:
             self._wake(teacher, 0.0)
+        if queue.ended:
+            for name, other in self._queues.items():
+                if len(other):
+                    self._wake(name, 0.0)
 
     def _wake(self, teacher: str, seconds: float) -> None:
         """Look again later: one alarm a teacher, however many wait."""
