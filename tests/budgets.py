@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,9 @@ guard: {{pilot: 0}}
 """
 TOKENS = {"writer": (30, 533), "grader": (30, 66)}
 """(input, output) of every answer, as the two fake teachers count."""
+
+
+_REFUSED = re.compile(r"teacher '(\w+)' has no room left: of \$?([\d.,]+\d)[^,]*, \$?([\d.,]*\d).* may take \$?([\d.,]*\d)")
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,9 @@ def trial(folder: Path, seed: int, rows: int = 60) -> Trial:
     with fake_teachers(seed) as urls:
         words = {**urls, **{f"{name}_price": json.dumps(price) for name, price in prices.items()}, **{k: json.dumps(v) for k, v in caps.items()}}
         (folder / "s.yaml").write_text(SPEC.format(in_flight=chance.choice([1, 8, 24]), **words))
-        code = _built(folder, chance, kills=chance.choice([0, 1, 2]))
+        code, said = _built(folder, chance, kills=chance.choice([0, 1, 2]))
         billed = {name: _times(_one(name, prices[name]), _admitted(urls[name])) for name in TOKENS}
-    return Trial(code, _overspent(caps, billed), _unspent(folder, caps) if code == 8 else 0.0)
+    return Trial(code, _overspent(caps, billed), _unspent(folder, caps, said) if code == 8 else 0.0)
 
 
 def _one(name: str, price: Mapping[str, float]) -> Spend:
@@ -107,7 +111,8 @@ def _caps(chance: random.Random, full: Spend, often: float = 0.7) -> dict[str, A
     return found
 
 
-def _built(folder: Path, chance: random.Random, kills: int) -> int:
+def _built(folder: Path, chance: random.Random, kills: int) -> tuple[int, str]:
+    """(exit code, what it said) of the last run."""
     command = [*DATAGEN, "build", "--spec", str(folder / "s.yaml"), "--out", str(folder / "out")]
     for _ in range(kills):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
@@ -118,7 +123,7 @@ def _built(folder: Path, chance: random.Random, kills: int) -> int:
             process.wait()
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode in (0, 8, 10), done.stderr
-    return done.returncode
+    return done.returncode, done.stderr
 
 
 def _admitted(url: str) -> int:
@@ -136,8 +141,11 @@ def _overspent(caps: Mapping[str, Mapping[str, Any]], billed: Mapping[str, Spend
     ]
 
 
-def _unspent(folder: Path, caps: Mapping[str, Mapping[str, Any]]) -> float:
-    """Of the cap that stopped the build (the tightest): what is left of it, in worst cases of one request per teacher."""
+def _unspent(folder: Path, caps: Mapping[str, Mapping[str, Any]], said: str) -> float:
+    """Of the cap that stopped the build (the tightest): what is left of it, in worst cases of one request per teacher.
+
+    A teacher whose own cap is below a single request never reserved anything: its worst case stands in what the build said alone.
+    """
     account = Ledger(folder / "out" / "ledger", "").accounts["budget/1.0"]
     worst = _worst(folder)
     purses = {"cap": list(account), "writer_cap": ["writer"], "grader_cap": ["grader"]}
@@ -152,6 +160,10 @@ def _unspent(folder: Path, caps: Mapping[str, Mapping[str, Any]]) -> float:
         ):
             if word in caps[purse] and one:
                 left.append((int(caps[purse][word] * unit) - used) / one)
+    for name, cap, taken, wants in _REFUSED.findall(said):
+        if name not in worst:
+            most, used, one = (float(number.replace(",", "")) for number in (cap, taken, wants))
+            left.append((most - used) / one)
     return min(left)
 
 
