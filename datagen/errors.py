@@ -114,7 +114,7 @@ class Interrupted(DatagenError):
     exit_code = 130
 
 
-FaultKind = Literal["rate_limited", "overloaded", "transient", "unreachable", "rejected", "exhausted", "stopped"]
+FaultKind = Literal["rate_limited", "overloaded", "transient", "unreachable", "rejected", "filtered", "exhausted", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,7 @@ FAULTS: dict[FaultKind, Policy] = {
     "transient": Policy(again=True, waits=False, maybe_billed=True),  # 408, 409, 5xx, reset, timeout, unreadable body
     "unreachable": Policy(again=True, waits=False, maybe_billed=False),  # refused, no such host: nothing was sent
     "rejected": Policy(again=False, waits=False, maybe_billed=False),  # 400, 413, 422: this request only
+    "filtered": Policy(again=False, waits=False, maybe_billed=False),  # 400 with a filter's code: the prompt itself
     "exhausted": Policy(again=False, waits=False, maybe_billed=False),  # 402, quota, spend limit: the run pauses
     "stopped": Policy(again=False, waits=False, maybe_billed=False),  # 401, 403, 404, a wrong address: the run stops
 }

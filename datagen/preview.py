@@ -93,6 +93,8 @@ def _under_way(folder: Path | None) -> Iterator[str]:
     """Paid batches whose answers are on their way: what they hold stands among what is to be asked, and is not asked again."""
     ledger = Ledger(folder, "") if folder and folder.is_dir() else None
     jobs = ledger.standing() if ledger else []
+    if ledger:
+        ledger.close()
     if jobs:
         yield f"of that, {sum(len(job.open_keys()) for job in jobs):,} requests are in {len(jobs):,} paid batches under way: they are paid for once"
 

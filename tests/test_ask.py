@@ -303,6 +303,15 @@ def test_a_drain_lands_what_is_in_flight_and_does_not_wait_for_a_long_retry_afte
     at_desk(tmp_path, script, work, in_flight=2)
 
 
+def test_a_prompt_that_was_filtered_is_final_and_costs_nothing(tmp_path: Path) -> None:
+    async def work(desk: Desk) -> None:
+        assert (await desk.ask()).outcome is Outcome.FILTERED
+        assert (await desk.ask()).outcome is Outcome.FILTERED and len(desk.server.seen) == 1
+        assert desk.account().committed == Spend()
+
+    at_desk(tmp_path, [Reply(error("openai", "invalid_request_error", "filtered", "content_filter"), 400)], work)
+
+
 def test_a_wait_beyond_all_patience_pauses_the_build(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
         with pytest.raises(TeacherPaused, match="asks to wait 86,400 s, longer than its `patience` of 900 s"):

@@ -28,6 +28,10 @@ LOOK_SECONDS = 0.25
 """How often a teacher's headers are looked at for its limits: reading them costs more than counting."""
 
 
+ENDS: dict[str, Outcome] = {"rejected": Outcome.REJECTED, "filtered": Outcome.FILTERED}
+"""Faults that are this request's own: a final outcome, and nothing to pay."""
+
+
 class NotAsked(Exception):
     """The ledger has no answer and nothing may be paid now (`datagen plan` replays the line this way)."""
 
@@ -233,8 +237,7 @@ def _stop(seat: Seat, fault: TeacherFault) -> TeacherStopped | None:
 
 
 def _given_up(fault: TeacherFault) -> Response:
-    outcome = Outcome.REJECTED if fault.kind == "rejected" else Outcome.FAILED
-    return Response(outcome, error=str(fault), raw=fault.body)
+    return Response(ENDS.get(fault.kind, Outcome.FAILED), error=str(fault), raw=fault.body)
 
 
 def _delay(fault: TeacherFault, count: int) -> float:

@@ -181,7 +181,7 @@ def test_content_in_parts_is_text_and_reasoning() -> None:
 @pytest.mark.parametrize("provider", ["openai", "azure"])
 def test_a_prompt_that_was_filtered_is_filtered_and_not_rejected(provider: str) -> None:
     result, _ = ask(provider, Reply(error(provider, "invalid_request_error", "The response was filtered", "content_filter"), 400))
-    assert isinstance(result, Response) and result.outcome is Outcome.FILTERED and "was filtered" in result.error
+    assert isinstance(result, TeacherFault) and result.kind == "filtered" and "was filtered" in str(result)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

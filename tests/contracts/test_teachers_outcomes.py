@@ -37,6 +37,7 @@ OF_GPT: list[tuple[FaultKind, int, str, str, str]] = [  # kind, status, type, co
     ("exhausted", 429, "requests", "billing_not_active", "Your account is not active."),
     ("exhausted", 400, "invalid_request_error", "billing_hard_limit_reached", "Billing hard limit has been reached."),
     ("stopped", 401, "invalid_request_error", "account_deactivated", "Deactivated."),
+    ("filtered", 400, "invalid_request_error", "content_filter", "The prompt was filtered."),
     ("rejected", 429, "tokens", "rate_limit_exceeded", "Request too large for gpt on tokens per min."),
 ]
 OF_CLAUDE: list[tuple[FaultKind, int, str, str, str]] = [
@@ -66,7 +67,8 @@ def test_what_an_error_means(kind: FaultKind, provider: str, status: int, body: 
 
 def test_every_row_of_the_table_of_faults_is_met() -> None:
     met = {(kind, provider) for kind, provider, *_ in ERRORS} | {("unreachable", provider) for provider in WIRES}
-    assert met == {(kind, provider) for kind in FAULTS for provider in WIRES} and set(FAULTS) == set(get_args(FaultKind))
+    wanted = {(kind, provider) for kind in FAULTS for provider in WIRES} - {("filtered", "anthropic")}  # which knows no such end
+    assert met == wanted and set(FAULTS) == set(get_args(FaultKind))
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

@@ -11,7 +11,7 @@ from collections import Counter
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from datagen.asking.ask import beyond, need_of, spent
+from datagen.asking.ask import ENDS, beyond, need_of, spent
 from datagen.asking.batches.desk import Desk
 from datagen.asking.batches.spool import Spool
 from datagen.asking.ledger.book import Ledger
@@ -140,8 +140,8 @@ class Harvester:
         if request is None:
             self._unrecorded(key, self._worst(key) if billed else Spend())
             return
-        if fault.kind == "rejected":
-            self._record(request, Response(Outcome.REJECTED, error=str(fault), raw=fault.body, batch=self._tag), Spend())
+        if fault.kind in ENDS:
+            self._record(request, Response(ENDS[fault.kind], error=str(fault), raw=fault.body, batch=self._tag), Spend())
             return
         used = self._worst(key) if billed else Spend()
         self._ledger.fault(key, self._teacher, fault, used, job=self._tag)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -17,8 +16,6 @@ from datagen.records import Outcome, Request, Response, Usage
 if TYPE_CHECKING:
     from datagen.asking.teachers.base import Batches
 
-FILTER_CODES = re.compile(r'"code": ?"(content_filter|content_policy_violation)"')
-"""A 400 that says that the prompt itself was filtered: Azure's and OpenAI's words."""
 Refused = Callable[[str, Mapping[str, Any]], dict[str, str]]
 """(model, params) -> each parameter that the provider would refuse, or that is ours to set: what to do instead."""
 
@@ -90,12 +87,7 @@ class Adapter:
     def read(self, status: int, headers: Mapping[str, str], raw: bytes, seconds: float = 0.0) -> Response:
         """The answer in a reply, however it came: online or out of a batch. Raises TeacherFault where there is none."""
         reply = wire.Received(status, headers, raw)
-        try:
-            text, payload = wire.body_of(self.endpoint, reply)
-        except TeacherFault as fault:
-            if fault.status == 400 and FILTER_CODES.search(fault.body):
-                return Response(Outcome.FILTERED, error=str(fault), seconds=seconds, simulated=self.endpoint.simulated, raw=fault.body)
-            raise
+        text, payload = wire.body_of(self.endpoint, reply)
         said = self._said(payload)
         if said is None:
             raise wire.unreadable(self.endpoint, reply, text, "no answer in it")

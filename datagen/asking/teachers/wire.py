@@ -34,6 +34,8 @@ billing_hard_limit_reached. Anthropic: billing_error, *_spend_limit_reached, lin
 EXHAUSTED_WORDS = ("credit balance is too low", "api usage limits")
 """Anthropic's 400 (or 429) for an empty account and for a spend limit of one's own ("You have reached your specified API usage limits"),
 which have no code of their own."""
+FILTER_CODES = re.compile(r"content_filter|content_policy_violation")
+"""In a 400: the prompt itself was filtered. Azure's and OpenAI's words."""
 STOPPED_CODES = re.compile(r"account_deactivated|access_terminated")
 TOO_LARGE_WORDS = "request too large"
 """OpenAI's 429 for one request above the whole limit per minute: waiting would never end."""
@@ -318,6 +320,8 @@ def _kind(status: int, codes: str, words: str) -> FaultKind:
         return "exhausted"
     if 400 <= status < 500 and STOPPED_CODES.search(codes):
         return "stopped"
+    if status == 400 and FILTER_CODES.search(codes):
+        return "filtered"
     if status == 429 and words.startswith(TOO_LARGE_WORDS):
         return "rejected"
     if status in STATUS_KINDS:
