@@ -7,6 +7,8 @@ import contextlib
 import functools
 import gc
 import os
+import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,18 +194,28 @@ async def _carry_out(crew: Crew, this: Season, show: Show, together: bool) -> tu
             await asyncio.gather(flying, return_exceptions=True)
 
 
-async def _warm_later(runtime: Runtime, seconds: float = 0.3) -> None:
-    """When the first requests are out and nothing has come back: later it would hold up answers. Not when nothing has to be asked."""
+async def _warm_later(runtime: Runtime, pause: float = 0.1) -> None:
+    """When the first requests are out and the event loop is at rest: then nothing waits for it. Not when nothing has to be asked."""
     while not sum((await runtime.shared("in_flight")).values()):
-        await asyncio.sleep(seconds)
-    await asyncio.sleep(seconds / 3)
+        await asyncio.sleep(3 * pause)
+    late = pause
+    while late > pause / 10:
+        began = time.monotonic()
+        await asyncio.sleep(pause)
+        late = time.monotonic() - began - pause
     await asyncio.to_thread(_warm)
 
 
 def _warm() -> None:
-    from datagen.publish import warm
+    """A tenth of the usual turn for each thread meanwhile: an answer that arrives must not wait its turn at every call it makes."""
+    turn = sys.getswitchinterval()
+    sys.setswitchinterval(turn / 10)
+    try:
+        from datagen.publish import warm
 
-    warm()
+        warm()
+    finally:
+        sys.setswitchinterval(turn)
 
 
 def hire(plan: Plan, root: Path, folder: Path, name: str, books: Any, number: int) -> PartWorker:

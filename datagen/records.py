@@ -39,12 +39,14 @@ def digest(value: Any, size: int = 16) -> str:
 
 
 def _plainly_stable(value: Any) -> bool:
-    """True for the common case, a mapping or list of texts and whole numbers, at a tenth of the cost of naming places."""
+    """True for the common case, mappings and lists of texts and everyday numbers, at a tenth of the cost of naming places."""
     kind = type(value)
     if kind is dict:
         return all(type(key) is str and (type(item) in _ATOMS or _plainly_stable(item)) for key, item in value.items())
-    if kind is list:
+    if kind is list or kind is tuple:
         return all(type(item) in _ATOMS or _plainly_stable(item) for item in value)
+    if kind is float:  # within these bounds both writers spell a fraction alike, without an exponent
+        return bool(1e-3 <= abs(value) < 1e15 or value == 0)
     return kind in _ATOMS
 
 

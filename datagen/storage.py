@@ -76,9 +76,11 @@ def sha256_of(path: Path) -> str:
 def load_parquet() -> None:
     """Import pyarrow as a build needs it; every function that makes an array calls this first.
 
-    Its own allocator keeps 80 MB of what it once had, so the system's is used; and its first array looks for pandas, which it only needs
-    for tables of pandas: 40 MB and a quarter of a second.
+    Its own allocator keeps 80 MB of what it once had, so the system's is used: by name in the environment, as its C++ side does not ask
+    the pool that Python sets (40 MB more). Its first array looks for pandas, which it only needs for tables of pandas: 40 MB and a
+    quarter of a second.
     """
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     import pyarrow as pa
     import pyarrow.parquet
 

@@ -58,7 +58,7 @@ class Prompt:
                 raise SpecError(f"{written.path}: a prompt stands alone; it cannot include, import or extend another template")
         return prompt
 
-    def variables(self) -> set[str]:
+    def variables(self) -> frozenset[str]:
         """Names that the prompt needs."""
         return variables(self.system) | variables(self.body)
 
@@ -87,9 +87,10 @@ def _split(text: str) -> tuple[str, str, int]:
     return (head, body, head.count("\n") + 3) if mark else ("", text, 0)
 
 
-def variables(text: str) -> set[str]:
+@cache
+def variables(text: str) -> frozenset[str]:
     """Undeclared names of a template, built-in functions left out."""
-    return meta.find_undeclared_variables(_ENVIRONMENT.parse(text)) - _GLOBALS
+    return frozenset(meta.find_undeclared_variables(_ENVIRONMENT.parse(text)) - _GLOBALS)
 
 
 @cache
@@ -125,7 +126,7 @@ def _compiled(expression: str) -> Callable[..., Any]:
     return _ENVIRONMENT.compile_expression(expression, undefined_to_none=False)
 
 
-def expression_variables(expression: str, where: str) -> set[str]:
+def expression_variables(expression: str, where: str) -> frozenset[str]:
     """Names an expression needs. Raises SpecError with `where` when it does not parse."""
     try:
         _ENVIRONMENT.compile_expression(expression)

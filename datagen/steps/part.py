@@ -30,8 +30,9 @@ from datagen.storage import read_json, read_rows, replacing, row_record, seed_of
 
 UNPUBLISHED = "unpublished"
 """A file under steps/ that stands from the first part made anew until a release holds it: a build that dies in between publishes next time."""
-SLICE = 8
-"""Families set off between two looks at the network: a part replayed from the ledger has no pause of its own, and answers must not wait for it."""
+SLICE = 4
+"""Families that a worker sets off between two looks at the network: a part replayed from the ledger has no pause of its own, and answers
+must not wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class PartWorker:
         ranks = {inner.name: step.number for step in self.plan.steps for inner in (step, *step.inner)}
         self.asker = Asker(self.ledger, self.gate, self._seats, self.paying, ranks, self.number)
         self.pool = ProcessPool()
+        self._setting_off = asyncio.Lock()
 
     async def run(self, unit: Unit) -> dict[str, Any]:
         """Returns the part's manifest, made now or found; with what of the ledger turned out to be damaged."""
@@ -104,10 +106,11 @@ class PartWorker:
         """Rows of one parent walk together, for the group steps to find them."""
         families = itertools.groupby(sorted(rows, key=lambda row: (row.parent, row.id)), key=lambda row: row.parent or row.id)
         walks: list[asyncio.Future[list[Row]]] = []
-        for number, (_, family) in enumerate(families, start=1):
-            walks.append(asyncio.ensure_future(walk(list(family), stretch.steps, work)))
-            if number % SLICE == 0:
-                await asyncio.sleep(0)
+        async with self._setting_off:
+            for number, (_, family) in enumerate(families, start=1):
+                walks.append(asyncio.ensure_future(walk(list(family), stretch.steps, work)))
+                if number % SLICE == 0:
+                    await asyncio.sleep(0)
         results = await asyncio.gather(*walks, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
