@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from datagen.asking.lanes import Ended, Lane, Limits, Need, Purse
+from datagen.asking.lanes import Ended, Lane, Limits, Need, Purse, meters
 from datagen.errors import OUTCOMES, DatagenError, TooManyFailures
 from datagen.records import NANO, Spend
 
@@ -65,7 +65,8 @@ class Governor:
         now = clock()
         self._clock = clock
         self._purse = purse
-        self._lanes = {name: Lane(name, limit, committed.get(name, Spend()), now) for name, limit in limits.items()}
+        meter = meters(limits, now)
+        self._lanes = {name: Lane(name, limit, meter[name], committed.get(name, Spend()), now) for name, limit in limits.items()}
         for spend in committed.values():
             purse.settled += spend
         for name, spend in (standing or {}).items():

@@ -1,7 +1,8 @@
-"""The state of one teacher: places in flight, buckets per minute, overload, outage, and what it may still take out of its purse."""
+"""The state of one teacher: places in flight, overload, outage, its purse, and the limits per minute that it may share with others."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from datagen.asking.teachers.base import HeaderLimits
@@ -31,6 +32,9 @@ BUSY = 10.0
 PRIOR_TOKENS = 2_000
 """Weight of the assumption of four characters a token against what is observed, in tokens."""
 
+Rates = tuple[int | None, ...]
+Amounts = tuple[float, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -47,6 +51,13 @@ class Limits:
     """Caps of its own; nano-dollars."""
     tokens: int | None = None
     requests: int | None = None
+    account: str = ""
+    """Teachers of one account share its limits per minute; empty: a teacher has its own."""
+
+    @property
+    def rates(self) -> Rates:
+        """Per minute: requests, input tokens, output tokens, both."""
+        return self.requests_per_minute, self.input_tokens_per_minute, self.output_tokens_per_minute, self.tokens_per_minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +148,67 @@ class Bucket:
         return 0.0 if lack <= 1e-9 * wanted else lack / self.per_second  # a wait too short for the clock would never end
 
 
+class Meter:
+    """What one account may take of a model a minute, whichever teachers ask it: a bucket each for requests, input, output, both."""
+
+    def __init__(self, rates: Rates, now: float) -> None:
+        self._given = rates
+        self._buckets = [_bucket(rate, now) for rate in rates]
+        self.limited = any(rates)
+        self.charge = 1.0
+        """What a known limit is charged of an expected request: more after 429s, since the provider counts otherwise than we do."""
+        self.paused_until = 0.0
+        self._claims: dict[str, tuple[int, Amounts]] = {}
+        """Teacher -> the rank and the amounts of what waits first at its door; who waits longest stands first."""
+
+    def wait(self, teacher: str, rank: int, amounts: Amounts, now: float) -> float:
+        """Seconds until there is room for it and for those who waited before or ask for a later step: no writer starves a judge."""
+        sums = map(sum, zip(amounts, *self._ahead(teacher, rank), strict=True))
+        seconds = max(bucket.wait_for(amount, now) for bucket, amount in zip(self._buckets, sums, strict=True) if bucket is not None)
+        if seconds > 0:
+            self._claims[teacher] = rank, amounts
+        else:
+            self._claims.pop(teacher, None)
+        return seconds
+
+    def _ahead(self, teacher: str, rank: int) -> Iterator[Amounts]:
+        waited_before = True
+        for other, (its_rank, claimed) in self._claims.items():
+            if other == teacher:
+                waited_before = False
+            elif its_rank > rank or (its_rank == rank and waited_before):
+                yield claimed
+
+    def draw(self, amounts: Amounts, sign: float = 1.0) -> None:
+        for bucket, amount in zip(self._buckets, amounts, strict=True):
+            if bucket is not None:
+                bucket.level -= sign * amount
+
+    def pause(self, until: float) -> None:
+        self.paused_until = max(self.paused_until, until)
+
+    def heed(self, headers: HeaderLimits, now: float) -> None:
+        """The provider's own limits, where the spec names none; and a rest where it says that nothing is left."""
+        for place, rate, given in ((0, headers.requests_per_minute, self._given[0]), (3, headers.tokens_per_minute, any(self._given[1:]))):
+            if rate and not given and rate < 1_000_000_000:
+                bucket = self._buckets[place]
+                if bucket is None or bucket.per_second != rate / 60:
+                    self._buckets[place] = _bucket(rate, now)
+                    self.limited = True
+        if headers.reset and 0 in (headers.requests_left, headers.tokens_left):
+            self.pause(now + min(headers.reset, 60.0))
+
+
+def meters(limits: Mapping[str, Limits], now: float) -> dict[str, Meter]:
+    """By teacher; those of one account have one, with the tightest limits that any of them names."""
+    accounts = {name: limit.account or f"of {name}" for name, limit in limits.items()}
+    shared: dict[str, Meter] = {}
+    for account in set(accounts.values()):
+        named = zip(*(limits[name].rates for name, its in accounts.items() if its == account), strict=True)
+        shared[account] = Meter(tuple(min((rate for rate in rates if rate), default=None) for rates in named), now)
+    return {name: shared[account] for name, account in accounts.items()}
+
+
 @dataclass
 class _Habits:
     """What a teacher's requests turn out to be, from what was observed: the better the guess, the nearer to a limit one may go."""
@@ -162,23 +234,19 @@ class _Habits:
 class Lane:
     """One teacher, as the governor sees it."""
 
-    def __init__(self, name: str, limits: Limits, committed: Spend, now: float) -> None:
+    def __init__(self, name: str, limits: Limits, meter: Meter, committed: Spend, now: float) -> None:
         self.name = name
         self.limits = limits
+        self._meter = meter
         self.window = float(limits.in_flight)
         """How many may be in flight now."""
         self.in_flight = 0
         self.down = False
         """Out of service: one request at a time finds out whether it is back."""
         self.purse = Purse(limits.cost, limits.tokens, limits.requests, committed)
-        rates = (limits.requests_per_minute, limits.input_tokens_per_minute, limits.output_tokens_per_minute, limits.tokens_per_minute)
-        self._buckets = [_bucket(rate, now) for rate in rates]
-        self._limited = any(rates)
-        self._charge = 1.0
-        """What a known limit is charged of an expected request: more after 429s, since the provider counts otherwise than we do."""
         self._habits = _Habits()
-        self._taken: dict[int, tuple[float, ...]] = {}
-        self._paused_until = self._rest_until = 0.0
+        self._taken: dict[int, Amounts] = {}
+        self._rest_until = 0.0
         self.overs, self.over = 0, Spend()
         """Answers that were billed above the worst case of their requests, and by how much in all."""
         self._period = now
@@ -196,7 +264,7 @@ class Lane:
 
     def pause(self, now: float) -> float:
         """Seconds during which nothing may go, whatever it is."""
-        return max(0.0, self._paused_until - now)
+        return max(0.0, self._meter.paused_until - now)
 
     def passes(self, need: Need, now: float) -> bool:
         """Whether a teacher out of service may be asked this: one request at a time, and what failed before while others did not."""
@@ -237,10 +305,7 @@ class Lane:
 
     def rate_wait(self, need: Need, now: float) -> float:
         """Seconds until the limits per minute have room for it."""
-        if not self._limited:
-            return 0.0
-        amounts = self._amounts(need)
-        return max(bucket.wait_for(amount, now) for bucket, amount in zip(self._buckets, amounts, strict=True) if bucket is not None)
+        return self._meter.wait(self.name, need.rank, self._amounts(need), now) if self._meter.limited else 0.0
 
     def take(self, need: Need) -> None:
         self.purse.reserved += need.worst
@@ -248,9 +313,9 @@ class Lane:
         self._sent += 1
         if self.down and (self._deaf or not need.tried):
             self._probing = need.ticket
-        if self._limited:
+        if self._meter.limited:
             self._taken[need.ticket] = self._amounts(need)
-            self._draw(self._taken[need.ticket])
+            self._meter.draw(self._taken[need.ticket])
 
     def end(self, end: Ended, now: float) -> None:
         """Free the place, settle the money, and learn."""
@@ -260,10 +325,10 @@ class Lane:
         if end.fault is None:
             self._habits.learn(end)
             self._weigh(end)
-        if self._limited:
+        if self._meter.limited:
             self._correct(end)
         if end.headers is not None:
-            self._heed(end.headers, now)
+            self._meter.heed(end.headers, now)
         self._service(end, now)
         self._adapt(end, now)
 
@@ -274,39 +339,20 @@ class Lane:
             self.overs += 1
             self.over += more
 
-    def _amounts(self, need: Need) -> tuple[float, ...]:
+    def _amounts(self, need: Need) -> Amounts:
         """What a request takes of each bucket, as far as can be told: requests, input, output, both."""
         given, made = self._habits.expect(need)
-        return 1.0, given * self._charge, made * self._charge, (given + made) * self._charge
-
-    def _draw(self, amounts: tuple[float, ...], sign: float = 1.0) -> None:
-        for bucket, amount in zip(self._buckets, amounts, strict=True):
-            if bucket is not None:
-                bucket.level -= sign * amount
+        charge = self._meter.charge
+        return 1.0, given * charge, made * charge, (given + made) * charge
 
     def _correct(self, end: Ended) -> None:
         """Put the real tokens in the place of the expected ones. What was refused is not given back: providers count refused requests too."""
         taken = self._taken.pop(end.need.ticket, None)
         if taken is None or end.fault is not None or not end.output_tokens:
             return
-        given, made = end.input_tokens * self._charge, end.output_tokens * self._charge
-        self._draw(taken, -1.0)
-        self._draw((taken[0], given, made, given + made))
-
-    def _heed(self, headers: HeaderLimits, now: float) -> None:
-        """The provider's own limits, where the spec names none; and a rest where it says that nothing is left."""
-        for place, rate in ((0, headers.requests_per_minute), (3, headers.tokens_per_minute)):
-            given = (self.limits.requests_per_minute, None, None, self._token_limit())[place]
-            if rate and not given and rate < 1_000_000_000:
-                bucket = self._buckets[place]
-                if bucket is None or bucket.per_second != rate / 60:
-                    self._buckets[place] = _bucket(rate, now)
-                    self._limited = True
-        if headers.reset and 0 in (headers.requests_left, headers.tokens_left):
-            self._paused_until = max(self._paused_until, now + min(headers.reset, 60.0))
-
-    def _token_limit(self) -> int | None:
-        return self.limits.tokens_per_minute or self.limits.input_tokens_per_minute or self.limits.output_tokens_per_minute
+        given, made = end.input_tokens * self._meter.charge, end.output_tokens * self._meter.charge
+        self._meter.draw(taken, -1.0)
+        self._meter.draw((taken[0], given, made, given + made))
 
     def _service(self, end: Ended, now: float) -> None:
         """Whether the teacher is there at all, and takes requests."""
@@ -336,11 +382,11 @@ class Lane:
             return
         share = self._overloaded / self._sent
         self._streak = self._streak + 1 if share >= OVERLOAD_SHARE else 0
-        self._charge = max(1.0, self._charge * (1 + share if share > TOLERATED else 0.998))
+        self._meter.charge = max(1.0, self._meter.charge * (1 + share if share > TOLERATED else 0.998))
         self._period, self._sent, self._overloaded = now, 0, 0
         if self._streak >= PERIODS:
             self.window = max(1.0, self.window * DECREASE)
-            self._paused_until = max(self._paused_until, now + end.retry_after)
+            self._meter.pause(now + end.retry_after)
             self._streak = 0
 
 

@@ -16,7 +16,7 @@ from datagen.errors import OUTCOMES, DatagenError, SetupError
 from datagen.plan.model import Chair, Plan
 from datagen.records import NANO, Spend
 from datagen.runtime.base import Runtime
-from datagen.spec.models import Budget, Teacher
+from datagen.spec.models import Budget
 from datagen.steps.part import seat
 
 
@@ -76,16 +76,18 @@ def governing(plan: Plan, budget: float | None, accounts: Mapping[str, Account])
     bad = [name for name, ending in OUTCOMES.items() if ending.counts]
     given = guard.error_share
     shares = {str(name): share for name, share in given.items()} if isinstance(given, dict) else dict.fromkeys(bad, given)
-    limits = {name: _limits(chair.spec) for name, chair in plan.chairs.items()}
+    limits = {name: _limits(chair) for name, chair in plan.chairs.items()}
     standing = {name: account.standing for name, account in accounts.items()}
     committed = {name: account.committed - standing[name] for name, account in accounts.items()}
     return functools.partial(Governor, limits, Purse(*caps), committed, Caution(shares, guard.window), standing=standing)
 
 
-def _limits(spec: Teacher) -> Limits:
+def _limits(chair: Chair) -> Limits:
+    spec = chair.spec
     rates = (spec.requests_per_minute, spec.input_tokens_per_minute, spec.output_tokens_per_minute, spec.tokens_per_minute)
     cost, tokens, requests = _caps(spec.budget)
-    return Limits(spec.max_in_flight, *rates, patience=spec.patience, cost=cost, tokens=tokens, requests=requests)
+    account = " ".join((chair.base_url or "", chair.label, spec.api_key_env or "", chair.model))
+    return Limits(spec.max_in_flight, *rates, patience=spec.patience, cost=cost, tokens=tokens, requests=requests, account=account)
 
 
 def _caps(budget: Budget, usd: float | None = None) -> tuple[int | None, int | None, int | None]:

@@ -118,8 +118,12 @@ class PartWorker:
         return sorted((row for result in results if isinstance(result, list) for row in result), key=lambda row: row.id)
 
     def hungry(self) -> bool:
-        """Fewer rows wait at the gate than the teachers take at once."""
-        return self.paying and self.gate.waiting() < sum(chair.spec.max_in_flight for chair in self.plan.chairs.values())
+        """Fewer rows wait at the gate than the teachers take at once, and none has still to be set off."""
+        return (
+            self.paying
+            and not self._setting_off.locked()
+            and self.gate.waiting() < sum(chair.spec.max_in_flight for chair in self.plan.chairs.values())
+        )
 
     def drain(self) -> None:
         self.gate.close()
