@@ -54,6 +54,8 @@ class Options:
     yes: bool = False
     wait: bool = True
     """Wait for paid batches to come back."""
+    again: str | None = None
+    """`rejected`: ask anew what was rejected in earlier runs."""
 
 
 @dataclass
@@ -79,7 +81,7 @@ def build(options: Options, watch: Watch) -> Summary:
     loaded = load_spec(options.spec, options.library)
     with planned(loaded, options) as (plan, sown):
         folder = options.ledger or options.out / "ledger"
-        _require_keys(plan, sown, folder)
+        _require_keys(plan, sown, folder, options.again is not None)
         this = season(plan, sown, options.out, folder, options.yes)
         _make(options.out)
         with lock(folder), _advising(folder), guarded(plan, options.out / "steps"):
@@ -89,14 +91,14 @@ def build(options: Options, watch: Watch) -> Summary:
             return asyncio.run(_run(plan, this, options, folder, watch))
 
 
-def _require_keys(plan: Plan, sown: Sown, folder: Path) -> None:
+def _require_keys(plan: Plan, sown: Sown, folder: Path, again: bool) -> None:
     """Raises SetupError where a teacher has no key, unless the ledger holds every answer."""
     try:
         for chair in plan.chairs.values():
             api_key(chair)
     except SetupError:
         counts = replay(plan, sown, folder)[0].values() if segments(folder) else []
-        if not counts or any(count.to_ask for count in counts):
+        if again or not counts or any(count.to_ask for count in counts):
             raise
 
 
@@ -138,7 +140,10 @@ async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: 
     rounds = rounds_of(plan, driver, runtime)
     fleeting = plan.simulated and not any(chair.simulated and chair.spec.base_url for chair in plan.chairs.values())
     crew = Crew(plan, options.out / "steps", runtime, rounds, options.wait or fleeting)
-    await runtime.start(functools.partial(hire, plan, crew.root, folder, name), governing(plan, options.budget, driver.accounts.get(name, {})))
+    await runtime.start(
+        functools.partial(hire, plan, crew.root, folder, name, options.again is not None),
+        governing(plan, options.budget, driver.accounts.get(name, {})),
+    )
     warming = asyncio.ensure_future(_warm_later(runtime))
     show = Show(crew, options.budget or plan.spec.release.budget.usd, watch)
     try:
@@ -218,9 +223,9 @@ def _warm() -> None:
         sys.setswitchinterval(turn)
 
 
-def hire(plan: Plan, root: Path, folder: Path, name: str, books: Any, number: int) -> PartWorker:
+def hire(plan: Plan, root: Path, folder: Path, name: str, again: bool, books: Any, number: int) -> PartWorker:
     """A worker with a ledger segment of its own; it runs wherever the runtime puts it."""
-    return PartWorker(plan, root, Ledger(folder, name, number), books, number)
+    return PartWorker(plan, root, Ledger(folder, name, number), books, number, again=again)
 
 
 def _maybe(accounts: Mapping[str, Account]) -> int:
@@ -319,8 +324,8 @@ def require_answers(summary: Summary, plan_share: float) -> None:
     if summary.unanswered > plan_share * max(summary.total + summary.unanswered, 1):
         look = f'datagen sql {quote(str(summary.out))} "SELECT outcome, error, count(*) FROM unanswered GROUP BY ALL"'
         raise Unanswered(
-            f"{summary.unanswered} rows were left without an answer: `{look}` says why. Failed ones are asked again by the same command; "
-            "refused ones need another prompt"
+            f"{summary.unanswered} rows were left without an answer: `{look}` says why. Failed ones are asked again by the same command, "
+            "rejected ones with `--again rejected`; refused ones need another prompt"
         )
     if not summary.total:
         look = f'datagen sql {quote(str(summary.out))} "SELECT step, operator, reason, any_value(evidence), count(*) FROM dropped GROUP BY ALL"'

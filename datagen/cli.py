@@ -85,6 +85,7 @@ def plan(**given: Any) -> None:
 @LEDGER
 @click.option("--push", is_flag=True, help="Push the release to the Hub when it is out.")
 @click.option("--yes", is_flag=True, help="Agree to a new major release where released rows would change.")
+@click.option("--again", type=click.Choice(["rejected"]), help="Ask anew what the provider rejected (400, 413, 422) in earlier runs.")
 @click.option("--wait/--no-wait", default=True, help="Wait for paid batches to come back, or leave (exit code 13) and be typed again later.")
 def build(push: bool, **given: Any) -> None:
     """Make a data set, or go on making it."""

@@ -146,9 +146,9 @@ class Ending:
     """What becomes of a row whose request ended so."""
 
     row: Literal["kept", "dropped", "unanswered"]
-    asks_again: Literal["", "raised", "shown", "next_run"] = ""
-    """One more request: with `raise_to` tokens (once), or with the error shown (`reask` times), each with an attempt number in its key;
-    or the same request by the next run."""
+    asks_again: Literal["", "raised", "shown", "anew", "next_run"] = ""
+    """One more request: with `raise_to` tokens (once), or with the error shown (`reask` times), or as it was on `--again`, each with an
+    attempt number in its key; or the same request by the next run."""
     counts: bool = True
     """It counts as an error in the share that stops a build."""
 
@@ -159,7 +159,7 @@ OUTCOMES: dict[str, Ending] = {
     "refused": Ending("unanswered"),
     "filtered": Ending("unanswered"),
     "malformed": Ending("unanswered", asks_again="shown"),
-    "rejected": Ending("unanswered"),
+    "rejected": Ending("unanswered", asks_again="anew"),
     "failed": Ending("unanswered", asks_again="next_run"),
 }
 """By the words of records.Outcome. All are recorded and, but for `failed`, replayed: none is ever paid for twice."""

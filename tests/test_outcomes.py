@@ -48,8 +48,8 @@ Script = Callable[[str, dict[str, Any]], Reply]
 class Watched(Asker):
     """The real asker, and how each fresh answer was judged."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, again: bool) -> None:
+        super().__init__(*args, again=again)
         self.judgements: list[tuple[str, str]] = []
 
     def judged(self, teacher: str, outcome: Outcome) -> None:
@@ -91,13 +91,13 @@ class Line:
         self.folder, self.provider, self.script = folder, provider, script
         self.batch = "mode: batch" in teacher
 
-    def walk(self, topics: Sequence[str] = "a") -> Walked:
-        """Once down the line; a walk after it finds in the ledger what this one paid for."""
-        return asyncio.run(self._walk([Row.of_seed({"topic": topic}) for topic in topics], self.batch))
+    def walk(self, topics: Sequence[str] = "a", again: bool = False) -> Walked:
+        """Once down the line; a walk after it finds in the ledger what this one paid for. `again`: with `--again rejected`."""
+        return asyncio.run(self._walk([Row.of_seed({"topic": topic}) for topic in topics], self.batch, again))
 
-    def rounds(self, topics: Sequence[str] = "a", most: int = 9) -> list[Walked]:
+    def rounds(self, topics: Sequence[str] = "a", most: int = 9, again: bool = False) -> list[Walked]:
         """Walks until nothing waits; between two of them what rows wait for is answered, as a batch does, and recorded."""
-        walks = [self.walk(topics)]
+        walks = [self.walk(topics, again)]
         while walks[-1].journal.requests and len(walks) < most:
             asyncio.run(self._round(walks[-1].journal))
             walks.append(self.walk(topics))
@@ -115,12 +115,13 @@ class Line:
         url = f"{server.url}/v1" if self.provider == "openai" else server.url
         return Endpoint(self.provider, url, "key", 20.0, 8, simulated=False, native_schema=True)
 
-    async def _walk(self, rows: list[Row], batch: bool) -> Walked:
+    async def _walk(self, rows: list[Row], batch: bool, again: bool) -> Walked:
         async with WireServer(self._reply) as server:
             plan = self.plan()
             teacher = TEACHERS.get(self.provider)(self._endpoint(server))
             ledger, pool = Ledger(self.folder / "ledger", "b"), ProcessPool()
-            asker = Watched(ledger, Gate(Governor({"w": Limits(8)}, Purse(None), {})), {"w": Seat("w", teacher, plan.chairs["w"].price, 1, batch)})
+            seats = {"w": Seat("w", teacher, plan.chairs["w"].price, 1, batch)}
+            asker = Watched(ledger, Gate(Governor({"w": Limits(8)}, Purse(None), {})), seats, again=again)
             journal = Journal(plan.steps)
             try:
                 kept = [left for row in rows for left in await walk([row], plan.steps, Work(plan, asker, pool, journal))]
@@ -214,6 +215,20 @@ def test_what_failed_is_asked_again_by_the_next_run_and_by_no_other(tmp_path: Pa
     broken.clear()
     second = line.rounds()[-1] if mode else line.walk()
     assert second.counts()["kept"] == 1 and second.rows[0].fields["grade"] == "fine"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("mode", MODES)
+def test_what_was_rejected_is_asked_again_by_name(tmp_path: Path, provider: str, mode: str) -> None:
+    refusing = [True]
+    line = Line(tmp_path, provider, lambda said, body: rejected(provider) if refusing else reply(provider), PLAIN, PROMPT, mode)
+    assert line.rounds()[-1].counts()["unanswered"] == {"rejected": 1}
+    assert line.rounds(again=True)[-1].counts()["unanswered"] == {"rejected": 1}
+    refusing.clear()
+    assert line.rounds()[-1].counts()["unanswered"] == {"rejected": 1}
+    walked = line.rounds(again=True)[-1]
+    assert walked.counts()["kept"] == 1 and [call["attempt"] for call in walked.journal.calls] == [0, 1, 2]
+    assert line.walk().counts() == walked.counts()
 
 
 def test_the_table_names_every_outcome_and_every_way_of_asking_again_there_is() -> None:

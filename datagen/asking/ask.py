@@ -77,9 +77,17 @@ class Asker:
     """Asks teachers for one worker. What two rows ask alike is asked once."""
 
     def __init__(
-        self, ledger: Ledger, gate: Gate, seats: Mapping[str, Seat], paying: bool = True, ranks: Mapping[str, int] | None = None, worker: int = 0
+        self,
+        ledger: Ledger,
+        gate: Gate,
+        seats: Mapping[str, Seat],
+        paying: bool = True,
+        ranks: Mapping[str, int] | None = None,
+        worker: int = 0,
+        again: bool = False,
     ) -> None:
-        """`ranks`: step -> its number in the line; `worker` tells the requests of several workers apart."""
+        """`ranks`: step -> its number in the line; `worker` tells the requests of several workers apart; `again`: what was rejected in earlier
+        runs is asked anew."""
         self.asked = 0
         """Answers that a teacher gave in this run."""
         self.given_up: dict[str, str] = {}
@@ -89,6 +97,7 @@ class Asker:
         self._seats = seats
         self._paying = paying
         self._ranks = ranks or {}
+        self._again = again
         self._tickets = itertools.count(worker << 40)
         self._pending: dict[str, asyncio.Future[Response]] = {}
         self._looked: dict[str, float] = {}
@@ -121,6 +130,10 @@ class Asker:
         self._pending[request.key] = asking
         asking.add_done_callback(lambda done: self._forget(request.key, done))
         return Answer(await asyncio.shield(asking), asked=True)
+
+    def asks_anew(self, rejected: Request, then: Request) -> bool:
+        """Whether what was rejected is asked once more, as `then`: where that is recorded already, or on the word of this run."""
+        return then.key in self._ledger or (self._again and not self._ledger.is_new(rejected.key))
 
     def judged(self, teacher: str, outcome: Outcome) -> None:
         """Tell how an answer that counts ended once it has been parsed: too many bad ones stop the build."""

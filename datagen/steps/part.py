@@ -64,6 +64,8 @@ class PartWorker:
     number: int = 0
     """Tells workers of one build apart."""
     paying: bool = True
+    again: bool = False
+    """What was rejected in earlier runs is asked anew."""
     _finished: int = 0
     _round: int = 0
     _told: int = 0
@@ -72,7 +74,7 @@ class PartWorker:
         self.gate = Gate(self.books)
         self._seats = {name: seat(chair) for name, chair in self.plan.chairs.items()} if self.paying else {}
         ranks = {inner.name: step.number for step in self.plan.steps for inner in (step, *step.inner)}
-        self.asker = Asker(self.ledger, self.gate, self._seats, self.paying, ranks, self.number)
+        self.asker = Asker(self.ledger, self.gate, self._seats, self.paying, ranks, self.number, self.again)
         self.pool = ProcessPool()
         self._setting_off = asyncio.Lock()
 
@@ -89,7 +91,7 @@ class PartWorker:
         came: Sequence[Any] = part_lines(root, unit.part) if unit.stretch == 0 else read_rows(self._input(unit))
         fingerprint = part_fingerprint(stretch, came)
         found = read_json(manifest_path(root, self.plan, unit))
-        if found and found["fingerprint"] == fingerprint and (unit.settled or not found["open"]):
+        if found and found["fingerprint"] == fingerprint and (unit.settled or not (found["open"] or (self.again and found["rejected"]))):
             return {**found, "made": False, "waiting": 0}
         if unit.stretch == 0:
             came = [seed_of(line) for line in came]
@@ -162,8 +164,8 @@ class PartWorker:
         if journal.calls:
             write_table(calls, sorted(journal.calls, key=_call_order), CALL_COLUMNS)
         counts = {str(number): book.counts() for number, book in journal.books.items()}
-        again = sum(count["unanswered"].get(Outcome.FAILED, 0) for count in counts.values())
-        manifest = {"part": unit.part, "fingerprint": fingerprint, "counts": counts, "files": files, "open": again}
+        failed, rejected = (sum(count["unanswered"].get(outcome, 0) for count in counts.values()) for outcome in (Outcome.FAILED, Outcome.REJECTED))
+        manifest = {"part": unit.part, "fingerprint": fingerprint, "counts": counts, "files": files, "open": failed, "rejected": rejected}
         write_json(manifest_path(root, self.plan, unit), manifest)
         _waiting_path(root, unit.part).unlink(missing_ok=True)
         return {**manifest, "made": True, "waiting": 0}

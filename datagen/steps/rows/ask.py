@@ -55,8 +55,11 @@ async def run(step: PlannedStep, row: Row, work: Work, round_: int = 0) -> Row |
         way = WAYS.get(ending.asks_again)
         if way is None or spent[ending.asks_again] >= way.most(spec, chair.spec):
             break
+        then = replace(way.asking(request, read, chair.spec), attempt=request.attempt + 1)
+        if ending.asks_again == "anew" and not work.asker.asks_anew(request, then):
+            break
         spent[ending.asks_again] += 1
-        request = replace(way.asking(request, read, chair.spec), attempt=request.attempt + 1)
+        request = then
     if counts:  # the end, not the answers on the way to it: what a second ask mends is no reason to stop
         work.asker.judged(spec.of, read.response.outcome)
     match ending.row:
@@ -178,5 +181,10 @@ def _shown(request: Request, read: _Reading, _: Teacher) -> Request:
     return replace(request, messages=(*request.messages, *said, asked))
 
 
-WAYS: dict[str, _Way] = {"raised": _Way(_raises, _raised), "shown": _Way(_shows, _shown)}
+def _anew(request: Request, _: _Reading, __: Teacher) -> Request:
+    """The same, for a teacher that may take it now."""
+    return request
+
+
+WAYS: dict[str, _Way] = {"raised": _Way(_raises, _raised), "shown": _Way(_shows, _shown), "anew": _Way(lambda *_: 99, _anew)}
 """By the words of Ending.asks_again; `next_run` is for the next run."""

@@ -1,0 +1,48 @@
+"""`--again rejected`: what a provider would not take is final, until it is asked for by name."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from teaching import Made, made, project, teacher
+from wire_server import Reply, error
+
+SEEDS = "{grid: {topic: [a, b, c]}}"
+STEP = "  - {name: text, ask: t/text, of: w}"
+
+
+def unanswered(found: Made) -> list[str]:
+    return [record["outcome"] for record in found.records("text", "unanswered")]
+
+
+def test_what_was_rejected_is_asked_again_only_by_name_and_its_answer_stays(tmp_path: Path) -> None:
+    takes_all = False
+
+    def script(prompt: str) -> Any:
+        return prompt.upper() if takes_all or "b" not in prompt else Reply(error("openai", "invalid_request_error", "too long"), 400)
+
+    with teacher(script) as taught:
+        spec = project(tmp_path, STEP, {"text": "on {{ topic }}"}, SEEDS, url=taught.url)
+        assert unanswered(made(spec, tmp_path / "out")) == ["rejected"]
+        takes_all = True
+        assert unanswered(made(spec, tmp_path / "out")) == ["rejected"] and len(taught.prompts) == 3
+        found = made(spec, tmp_path / "out", again="rejected")
+        found.check_accounts()
+        assert not unanswered(found) and taught.prompts[3:] == ["on b"]
+        assert sorted(row["text"] for row in found.fields("text")) == ["ON A", "ON B", "ON C"]
+        shutil.rmtree(tmp_path / "out" / "steps")
+        again = made(spec, tmp_path / "out")
+        assert len(taught.prompts) == 4 and again.fields("text") == found.fields("text")
+
+
+def test_what_is_rejected_again_is_asked_once_a_word(tmp_path: Path) -> None:
+    with teacher(lambda prompt: Reply(error("openai", "invalid_request_error"), 422) if "b" in prompt else prompt) as taught:
+        spec = project(tmp_path, STEP, {"text": "on {{ topic }}"}, SEEDS, url=taught.url)
+        made(spec, tmp_path / "out")
+        for run in (1, 2):
+            found = made(spec, tmp_path / "out", again="rejected")
+            assert unanswered(found) == ["rejected"] and len(taught.prompts) == 3 + run
+        made(spec, tmp_path / "out")
+        assert len(taught.prompts) == 5
