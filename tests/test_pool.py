@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +27,37 @@ def pooled(go: Callable[[ProcessPool], Awaitable[None]], size: int = 2, deadline
             pool.close()
 
     asyncio.run(run())
+
+
+PLAIN = """\
+import asyncio
+from datagen.runtime.pool import ProcessPool
+from pool_work import work
+
+print("ran")
+
+
+async def main():
+    pool = ProcessPool(2, 20.0, 60.0)
+    print(await pool.call(work, "t", 5))
+    pool.close()
+
+
+asyncio.run(main())
+"""
+
+
+def test_a_script_that_guards_nothing_is_not_run_again_by_its_processes(tmp_path: Path) -> None:
+    """As a library: a spawned process would run the whole script of its parent first, and build in it."""
+    (tmp_path / "plain.py").write_text(PLAIN)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "plain.py"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout.splitlines(), done.stderr) == (0, ["ran", "t:5"], "")
 
 
 async def many(pool: ProcessPool, arguments: list[Any]) -> list[Any]:

@@ -7,13 +7,16 @@ only the item that hangs is lost; its result is None. While this process is stop
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import pickle
+import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from types import ModuleType
 from typing import Any
 
 from datagen.runtime import awake
@@ -134,7 +137,8 @@ class _Process:
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe()
         self._process = context.Process(target=_work, args=(other,), daemon=True, name="datagen-pool")
-        self._process.start()
+        with _nobody_as_main():
+            self._process.start()
         other.close()
 
     async def answer(self, task: tuple[Any, Any, list[Any]], deadline: float, start: float) -> list[tuple[bool, Any]] | None:
@@ -172,6 +176,18 @@ class _Process:
         self._process.kill()
         self._process.join()
         self._pipe.close()
+
+
+@contextlib.contextmanager
+def _nobody_as_main() -> Iterator[None]:
+    """A spawned process first runs the script of its parent, which would build again where datagen is called from a plain script; what it
+    is given here never lives there."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _set(future: asyncio.Future[None]) -> None:
