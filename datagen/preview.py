@@ -96,7 +96,7 @@ def _under_way(folder: Path | None) -> Iterator[str]:
     if ledger:
         ledger.close()
     if jobs:
-        yield f"of that, {sum(len(job.open_keys()) for job in jobs):,} requests are in {len(jobs):,} paid batches under way: they are paid for once"
+        yield f"of that, {sum(len(job.open_keys()) for job in jobs):,} requests are in paid batches under way ({len(jobs):,}): they are paid for once"
 
 
 def _table(lines: Sequence[Line], plan: Plan, rounds: Rounds) -> Iterator[str]:

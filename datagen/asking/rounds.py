@@ -91,8 +91,11 @@ class Rounds:
             return ""
         oldest = max(0.0, self._office.clock() - min(work.at for work in self._works))
         hours, minutes = divmod(int(oldest) // 60, 60)
+        age = f"{hours} h {minutes} min" if hours else f"{minutes} min"
         count = sum(work.requests for work in self._works)
-        return f"{len(self._works)} paid batches with {count:,} requests are under way, the oldest for {hours} h {minutes} min"
+        if len(self._works) == 1:
+            return f"a paid batch with {count:,} requests is under way, for {age}"
+        return f"{len(self._works)} paid batches with {count:,} requests are under way, the oldest for {age}"
 
     @contextlib.contextmanager
     def _clerks(self) -> Iterator[list[Clerk]]:

@@ -69,7 +69,7 @@ def found(out: Path, row_id: str, folder: Path) -> Takedown:
     try:
         if standing := ledger.standing():
             raise LedgerError(
-                f"{len(standing)} paid batches are under way, and their prompts may hold the row's text; forget it when they have ended"
+                f"paid batches are under way ({len(standing)}), and their prompts may hold the row's text; forget it when they have ended"
             )
         begun = [entry for entry in noted(folder) if entry["row"] == down.row]  # by a run that died in between: the texts may be gone
         down.rows.update(row for entry in begun for row in entry["rows"])
