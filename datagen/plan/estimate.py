@@ -29,39 +29,54 @@ class AskCount:
 
     step: PlannedStep
     recorded: int = 0
-    missing: list[Request] = field(default_factory=list)
+    missing: int = 0
     """Requests that can be rendered now and have no answer."""
     alike: int = 0
-    """Rows that wait for one of `missing` which another row asks too: they go on by themselves."""
+    """Rows that wait for one of the missing which another row asks too: they go on by themselves."""
     later: int = 0
     """Requests whose prompts wait for other answers; at most so many."""
-    seen: list[Response] = field(default_factory=list)
-    """Recorded answers, for the length of those to come."""
-    _keys: set[str] = field(default_factory=set)
+    characters: int = 0
+    """Of the missing requests."""
+    longest: int = 0
+    """Input tokens that the longest of them has at most."""
+    output: int = 0
+    """Output tokens of the recorded answers, for the length of those to come."""
+    timed: int = 0
+    seconds: float = 0.0
+    """Recorded answers whose time is known, and their time."""
+    _keys: set[bytes] = field(default_factory=set)
 
     @property
     def to_ask(self) -> int:
-        return len(self.missing) + self.later
+        return self.missing + self.later
 
     @property
     def stopped(self) -> int:
         """Rows that wait here."""
-        return len(self.missing) + self.alike
+        return self.missing + self.alike
 
     def found(self, request: Request, response: Response) -> None:
         """The ledger has the answer."""
-        if request.key not in self._keys:
-            self._keys.add(request.key)
+        if self._first(request):
             self.recorded += 1
-            self.seen.append(response)
+            self.output += response.usage.output
+            self.timed += bool(response.seconds)
+            self.seconds += response.seconds
 
     def lacks(self, request: Request) -> None:
         """The ledger has no answer."""
-        if request.key in self._keys:
+        if not self._first(request):
             self.alike += 1
-        else:
-            self._keys.add(request.key)
-            self.missing.append(request)
+            return
+        self.missing += 1
+        self.characters += sum(len(text) for _, text in request.messages)
+        self.longest = max(self.longest, input_bound(request))
+
+    def _first(self, request: Request) -> bool:
+        key = bytes.fromhex(request.key[3:])
+        known = key in self._keys
+        self._keys.add(key)
+        return not known
 
 
 @dataclass(frozen=True)
@@ -134,11 +149,9 @@ SEED_LIST = 16
 def line_of(plan: Plan, count: AskCount) -> Line:
     """The numbers of one ask step."""
     step, chair = count.step, plan.chairs[_teacher(count.step)]
-    rendered = [sum(len(text) for _, text in request.messages) for request in count.missing[:200]]
     waiting = _waiting_input(plan, step)
-    each_input = sum(rendered) / len(rendered) if rendered else waiting / 2
-    output = _mean([response.usage.output for response in count.seen]) or chair.spec.max_tokens * UNSEEN_SHARE
-    input_tokens = int(len(count.missing) * each_input / CHARACTERS_PER_TOKEN + count.later * waiting / 2 / CHARACTERS_PER_TOKEN)
+    output = count.output / count.recorded if count.output else chair.spec.max_tokens * UNSEEN_SHARE
+    input_tokens = int((count.characters + count.later * waiting / 2) / CHARACTERS_PER_TOKEN)
     output_tokens = int(count.to_ask * output)
     most = _most(chair, count, waiting)
     return Line(
@@ -172,10 +185,6 @@ def _waiting_input(plan: Plan, step: PlannedStep) -> int:
     return own + sum(length * BYTES_PER_TOKEN for length in lengths) + 2_000 * len(used)
 
 
-def _mean(numbers: list[int]) -> float:
-    return sum(numbers) / len(numbers) if numbers else 0.0
-
-
 def _dollars(chair: Chair, input_tokens: int, output_tokens: int, requests: int) -> float | None:
     if chair.price is None:
         return None
@@ -187,9 +196,8 @@ def _dollars(chair: Chair, input_tokens: int, output_tokens: int, requests: int)
 
 def _most(chair: Chair, count: AskCount, waiting: int) -> Spend:
     """Every request at its bound, every answer at its longest, and each asked for again as often as the spec lets it."""
-    longest = max((input_bound(request) for request in count.missing), default=0)
     total = Spend()
-    for number, first in ((len(count.missing), longest), (count.later, waiting)):
+    for number, first in ((count.missing, count.longest), (count.later, waiting)):
         for input_tokens, output_tokens in _tries(chair, count.step, first):
             tokens = input_tokens + output_tokens
             total += Spend(number * _price(chair, input_tokens, output_tokens), number * tokens, number)
@@ -223,11 +231,11 @@ def _minutes(chair: Chair, count: AskCount, input_tokens: int, output_tokens: in
         (chair.spec.requests_per_minute, count.to_ask),
         (chair.spec.input_tokens_per_minute, input_tokens),
         (chair.spec.output_tokens_per_minute, output_tokens),
+        (chair.spec.tokens_per_minute, input_tokens + output_tokens),
     )
     times = [amount / limit for limit, amount in limits if limit]
-    seconds = [response.seconds for response in count.seen if response.seconds]
-    if seconds:
-        times.append(count.to_ask * sum(seconds) / len(seconds) / chair.spec.max_in_flight / 60)
+    if count.timed:
+        times.append(count.to_ask * count.seconds / count.timed / chair.spec.max_in_flight / 60)
     return max(times, default=None)
 
 
