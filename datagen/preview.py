@@ -81,7 +81,7 @@ def plan_lines(spec: str, out: Path | None, limit: int | None, library: Path | N
         repeated = f" ({sown.read - seeds:,} stood twice)" if sown.read > seeds else ""
         yield f"{plan.name}: {seeds:,} seeds{repeated}, {len(plan.steps)} steps{', SIMULATED' if plan.simulated else ''}"
         yield from (f"note: {warning}" for warning in plan.warnings)
-        expected_later(plan, [row for row in sown.rows() if row.id in touched], counts)
+        expected_later(plan, (row for row in sown.rows() if row.id in touched), counts)
         lines = [line_of(plan, count) for count in counts.values()]
         yield from _table(lines, plan, rounds_of(plan, counts))
         yield from _under_way(folder)

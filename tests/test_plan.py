@@ -282,6 +282,19 @@ def test_no_build_asks_more_or_pays_more_than_the_plans_worst(tmp_path: Path, ma
     assert sum(count.recorded for count in after.values()) >= len(set(taught.prompts))
 
 
+def test_a_long_field_of_the_seeds_counts_where_a_later_prompt_uses_it_again(tmp_path: Path) -> None:
+    """Its longest value, as often as the prompt names it; what is expected follows the mean."""
+    prompts = {"sum": "Sum up: {{ document }}", "both": "{{ document }} {{ mood }} {{ sum }} {{ document|lower }}"}
+    steps = "  - {name: sum, ask: t/sum, of: w, reask: 0}\n  - {name: both, ask: t/both, of: w, reask: 0}"
+    more = "release: {format: text, columns: {text: both}}\nvary: {mood: [calm, %s]}" % ("m" * 9_000)
+    (tmp_path / "long.jsonl").write_text("".join(json.dumps({"document": letter * 30_000}) + "\n" for letter in "éabcd"))
+    spec = project(tmp_path, steps, prompts, "{table: {path: long.jsonl}}", more)
+    plan = resolve(load_spec(str(spec)), {"document"}, None, False)
+    later = line_of(plan, counted(plan, None, spec)["both"])
+    assert later.most.tokens >= 5 * (2 * 60_000 + 9_000)  # é has two bytes
+    assert 5 * 2 * 30_000 / 4 < later.input_tokens < 5 * 2 * 35_000 / 4
+
+
 def test_what_is_in_the_ledger_is_not_counted_again(tmp_path: Path) -> None:
     with teacher(lambda prompt: answers(prompt, 5)) as taught:
         spec = project(tmp_path, LINE, PROMPTS, SEEDS, MORE, url=taught.url)

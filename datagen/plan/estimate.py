@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from datagen.asking.prices import cost, input_bound
 from datagen.plan.model import Chair, Plan, PlannedStep
@@ -19,6 +21,8 @@ REASK_BYTES = 1_000
 """What a second ask adds beside the answer it did not like: the error and two messages' marks, roughly bounded."""
 BYTES_PER_TOKEN = 6
 """Upper bound of UTF-8 bytes an answer's token can hold in a later prompt; long words of Latin text stay below."""
+FIELD_BYTES = 2_000
+"""Allowed for each name in a prompt that waits, beside what is known of it: for fields no one has seen, and for what a template makes of a value."""
 BATCH_DAYS = 1
 """Within which OpenAI and Anthropic end a batch, answered or expired."""
 
@@ -35,6 +39,10 @@ class AskCount:
     """Rows that wait for one of the missing which another row asks too: they go on by themselves."""
     later: int = 0
     """Requests whose prompts wait for other answers; at most so many."""
+    waiting: int = 0
+    """Bytes of a prompt of these, at most."""
+    waiting_mean: float = 0.0
+    """Characters of a prompt of these, as expected."""
     characters: int = 0
     """Of the missing requests."""
     longest: int = 0
@@ -98,11 +106,71 @@ class Line:
     """Tokens and requests at worst, as a budget counts them."""
 
 
-def expected_later(plan: Plan, waiting_seeds: Sequence[Row], counts: Mapping[str, AskCount]) -> None:
+@dataclass
+class _Length:
+    """How long one field is, over the rows seen."""
+
+    rows: int = 0
+    characters: int = 0
+    longest: int = 0
+    """UTF-8 bytes."""
+
+    def see(self, value: Any) -> None:
+        text = str(value)
+        self.rows += 1
+        self.characters += len(text)
+        if len(text) * 4 > self.longest:  # a character has four bytes at most: most values need no encoding
+            self.longest = max(self.longest, len(text.encode("utf-8", "surrogatepass")))
+
+
+class _Waiting:
+    """What the seeds with something missing say of later requests. They are seen one at a time and none is kept: there may be millions."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._asks = [inner for step in plan.steps for inner, _ in asks_of(step)]
+        self._conditions = {step.name: (step.spec.when, expression_variables(step.spec.when, "")) for step in self._asks if step.spec.when}
+        self._used = {name for step in self._asks if step.prompt for name in step.prompt.variables()}
+        self._lists = {step.spec.each for step in self._asks if isinstance(step.spec, Ask) and step.spec.each}
+        self._seeds = 0
+        self._barred: Counter[str] = Counter()
+        self._lengths: defaultdict[str, _Length] = defaultdict(_Length)
+        for name, option in ((name, option) for step in self._asks for name, options in step.lists.items() for option in options):
+            self._lengths[name].see(option)
+
+    def see(self, seed: Row) -> None:
+        self._seeds += 1
+        for step, (when, variables) in self._conditions.items():
+            self._barred[step] += variables <= set(seed.fields) and not evaluate(when, seed.fields)
+        for name in self._used & set(seed.fields):
+            self._lengths[name].see(seed.fields[name])
+        for item in (item for name in self._lists if isinstance(items := seed.fields.get(name), list) for item in items):
+            self._lengths["item"].see(item)
+
+    def able(self, step: PlannedStep) -> int:
+        """Seeds for which `when` holds, or may: where it reads what only an answer gives."""
+        return self._seeds - self._barred[step.name]
+
+    def input(self, plan: Plan, step: PlannedStep) -> tuple[int, float]:
+        """(bytes at most, characters expected) of a prompt that cannot be rendered yet: its own text, what seeds and lists are known to put
+        in wherever it names them, and every answer it uses at its whole length, of which half is expected."""
+        assert step.prompt is not None
+        named = step.prompt.mentions()
+        own = len((step.prompt.system + step.prompt.body).encode())
+        answers = [plan.chairs[_teacher(earlier)].spec.max_tokens for earlier in self._asks if named.keys() & set(earlier.writes)]
+        unknown = own + sum(answers) * BYTES_PER_TOKEN + FIELD_BYTES * len(named)
+        known = [(times, self._lengths[name]) for name, times in named.items() if name in self._lengths]
+        longest = sum(times * length.longest for times, length in known)
+        return unknown + longest, unknown / 2 + sum(times * length.characters / length.rows for times, length in known)
+
+
+def expected_later(plan: Plan, waiting_seeds: Iterable[Row], counts: Mapping[str, AskCount]) -> None:
     """Carry what is missing at one step on to the later ones: each fan-out multiplies it by its bound.
 
     `waiting_seeds`: the seeds with something missing. A later step with a `when` over their fields sees at most what these can give.
     """
+    seeds = _Waiting(plan)
+    for seed in waiting_seeds:
+        seeds.see(seed)
     waiting, per_seed = 0, 1
     for step in plan.steps:
         waiting *= fan_out(plan, step)
@@ -110,16 +178,10 @@ def expected_later(plan: Plan, waiting_seeds: Sequence[Row], counts: Mapping[str
         stopped = sum(counts[inner.name].stopped for inner, _ in asks_of(step))
         for inner, rounds in asks_of(step):
             count = counts[inner.name]
-            reach = min(waiting, per_seed * _able(inner, waiting_seeds))
+            reach = min(waiting, per_seed * seeds.able(inner))
             count.later += (reach + stopped) * rounds - count.stopped
+            count.waiting, count.waiting_mean = seeds.input(plan, inner)
         waiting += stopped
-
-
-def _able(step: PlannedStep, seeds: Sequence[Row]) -> int:
-    """Seeds for which `when` holds; all, where it reads what only an answer gives."""
-    if step.spec.when is None or not all(expression_variables(step.spec.when, "") <= set(seed.fields) for seed in seeds):
-        return len(seeds)
-    return sum(bool(evaluate(step.spec.when, seed.fields)) for seed in seeds)
 
 
 def asks_of(step: PlannedStep) -> list[tuple[PlannedStep, int]]:
@@ -149,11 +211,10 @@ SEED_LIST = 16
 def line_of(plan: Plan, count: AskCount) -> Line:
     """The numbers of one ask step."""
     step, chair = count.step, plan.chairs[_teacher(count.step)]
-    waiting = _waiting_input(plan, step)
     output = count.output / count.recorded if count.output else chair.spec.max_tokens * UNSEEN_SHARE
-    input_tokens = int((count.characters + count.later * waiting / 2) / CHARACTERS_PER_TOKEN)
+    input_tokens = int((count.characters + count.later * count.waiting_mean) / CHARACTERS_PER_TOKEN)
     output_tokens = int(count.to_ask * output)
-    most = _most(chair, count, waiting)
+    most = _most(chair, count)
     return Line(
         step=step.name,
         teacher=chair.name,
@@ -174,17 +235,6 @@ def _teacher(step: PlannedStep) -> str:
     return step.spec.of
 
 
-def _waiting_input(plan: Plan, step: PlannedStep) -> int:
-    """Bytes of a prompt that cannot be rendered yet, at most: its own text, and every field it uses at the length of a whole answer."""
-    assert step.prompt is not None
-    used = step.prompt.variables()
-    own = len((step.prompt.system + step.prompt.body).encode())
-    lengths = [
-        plan.chairs[_teacher(earlier)].spec.max_tokens for earlier in plan.steps if isinstance(earlier.spec, Ask) and used & set(earlier.writes)
-    ]
-    return own + sum(length * BYTES_PER_TOKEN for length in lengths) + 2_000 * len(used)
-
-
 def _dollars(chair: Chair, input_tokens: int, output_tokens: int, requests: int) -> float | None:
     if chair.price is None:
         return None
@@ -194,10 +244,10 @@ def _dollars(chair: Chair, input_tokens: int, output_tokens: int, requests: int)
     return cost(chair.price, one) * requests / NANO
 
 
-def _most(chair: Chair, count: AskCount, waiting: int) -> Spend:
+def _most(chair: Chair, count: AskCount) -> Spend:
     """Every request at its bound, every answer at its longest, and each asked for again as often as the spec lets it."""
     total = Spend()
-    for number, first in ((count.missing, count.longest), (count.later, waiting)):
+    for number, first in ((count.missing, count.longest), (count.later, count.waiting)):
         for input_tokens, output_tokens in _tries(chair, count.step, first):
             tokens = input_tokens + output_tokens
             total += Spend(number * _price(chair, input_tokens, output_tokens), number * tokens, number)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -61,6 +62,12 @@ class Prompt:
     def variables(self) -> frozenset[str]:
         """Names that the prompt needs."""
         return variables(self.system) | variables(self.body)
+
+    def mentions(self) -> Counter[str]:
+        """How often the prompt names each of them."""
+        trees = [_ENVIRONMENT.parse(text) for text in (self.system, self.body)]
+        needed = self.variables()
+        return Counter(node.name for tree in trees for node in tree.find_all(nodes.Name) if node.name in needed)
 
     def messages(self, values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         """(role, text) pairs. Raises SpecError when rendering fails: a value of the wrong kind."""
