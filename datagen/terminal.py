@@ -53,7 +53,7 @@ def drawn(snapshot: Snapshot, rate: float, seconds: float) -> str:
     filled = int(share * 20)
     money = f"${snapshot.spent:,.4f}" + (f" of ${snapshot.cap:,.2f}" if snapshot.cap else "")
     left = f"  about {seconds / share - seconds:,.0f} s left" if 0 < share < 1 and seconds > 2 and not snapshot.trouble else ""
-    answers = f"  {rate:,.0f} answers/s  {snapshot.in_flight} in flight" if snapshot.asked and share < 1 else ""
+    answers = f"  {rate:,.0f} requests/s  {snapshot.in_flight} in flight" if snapshot.asked and share < 1 else ""
     bar = "#" * filled + "-" * (20 - filled)
     if snapshot.stopping:
         left = f"  stopping: {snapshot.in_flight} in flight may land; Ctrl-C again aborts"
@@ -65,7 +65,7 @@ def drawn(snapshot: Snapshot, rate: float, seconds: float) -> str:
 def report(summary: Summary) -> list[str]:
     """What a build says at its end: where everything is and what to type next."""
     money = f"would have cost ${summary.spent:,.4f}" if summary.simulated else f"${summary.spent:,.4f}"
-    asked = f"{summary.asked:,} answers asked in this run" if summary.asked else "nothing had to be asked"
+    asked = f"{summary.asked:,} request{'s' * (summary.asked != 1)} in this run" if summary.asked else "nothing had to be asked"
     mark = " (SIMULATED)" if summary.simulated else ""
     out, command = quote(str(summary.out)), "datagen" if shutil.which("datagen") else quote(sys.argv[0])
     nothing = ["  no row was kept: the report says why"] if not summary.total else []

@@ -6,8 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 from teaching import Made, made, project, teacher
 from wire_server import Reply, error
+
+from datagen.terminal import report
 
 SEEDS = "{grid: {topic: [a, b, c]}}"
 STEP = "  - {name: text, ask: t/text, of: w}"
@@ -46,3 +49,14 @@ def test_what_is_rejected_again_is_asked_once_a_word(tmp_path: Path) -> None:
             assert unanswered(found) == ["rejected"] and len(taught.prompts) == 3 + run
         made(spec, tmp_path / "out")
         assert len(taught.prompts) == 5
+
+
+@pytest.mark.parametrize(("status", "kind"), [(400, "invalid_request_error"), (500, "server_error")])
+def test_the_end_of_a_build_counts_requests_and_calls_none_of_them_an_answer(tmp_path: Path, status: int, kind: str) -> None:
+    """Rejected or failed: something was asked, and nothing was answered."""
+    with teacher(lambda _: Reply(error("openai", kind), status)) as taught:
+        spec = project(tmp_path, STEP, {"text": "on {{ topic }}"}, SEEDS, url=taught.url)
+        said = "\n".join(report(made(spec, tmp_path / "out").summary))
+        assert "; 3 requests in this run;" in said and "3 rows without an answer" in said
+        said = "\n".join(report(made(spec, tmp_path / "out").summary))
+        assert ("nothing had to be asked" in said) == (status == 400)

@@ -89,7 +89,7 @@ class Asker:
         """`ranks`: step -> its number in the line; `worker` tells the requests of several workers apart; `again`: what was rejected in earlier
         runs is asked anew."""
         self.asked = 0
-        """Answers that a teacher gave in this run."""
+        """Requests that came to an end in this run, answered or not."""
         self.given_up: dict[str, str] = {}
         """Key -> why no batch of this run answered it."""
         self._ledger = ledger
@@ -161,7 +161,7 @@ class Asker:
                 break
             await self._gate.rest(_delay(response, attempts or waits))
         self._written(partial(self._ledger.record, request, seat.name, response, used))
-        self.asked += response.outcome is not Outcome.FAILED
+        self.asked += 1
         return response
 
     async def _attempt(self, request: Request, seat: Seat, need: Need) -> tuple[Response | TeacherFault, Spend]:
