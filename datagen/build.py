@@ -76,9 +76,9 @@ class Summary:
     notes: list[str] = field(default_factory=list)
 
 
-def build(options: Options, watch: Watch) -> Summary:
-    """Make or continue a release. Raises a DatagenError whose message says what was saved and how to go on."""
-    loaded = load_spec(options.spec, options.library)
+def build(options: Options, watch: Watch, loaded: Loaded | None = None) -> Summary:
+    """Make or continue a release, of the spec as `loaded` where it is. Raises a DatagenError whose message says what was saved and how to go on."""
+    loaded = loaded or load_spec(options.spec, options.library)
     with planned(loaded, options) as (plan, sown):
         folder = options.ledger or options.out / "ledger"
         _require_keys(plan, sown, folder, options.again is not None)

@@ -19,8 +19,8 @@ from datagen.plan.estimate import Line, Rounds, expected_later, line_of, rounds_
 from datagen.plan.model import Plan, PlannedStep, Sown
 from datagen.records import Row, Spend, digest
 from datagen.running.replay import replay
-from datagen.spec.load import load_spec
-from datagen.spec.models import Ask, Budget
+from datagen.spec.load import Loaded, load_spec
+from datagen.spec.models import Ask, Budget, Price, Teacher
 from datagen.steps.cohort import new_and_gone
 from datagen.steps.rows.ask import compose
 from datagen.storage import read_json, read_rows
@@ -40,7 +40,8 @@ def preview(spec: str, rows: int, ask: bool, library: Path | None, teacher: str 
     elif not (ask or free):
         yield "\nnothing was asked; add --ask to see answers (this costs), or --teacher simulator (this does not)"
     else:
-        yield from _answers(options, loaded.spec.name)
+        yield from _at_once(plan)
+        yield from _answers(options, _online(loaded))
 
 
 def _prompt(plan: Plan, step: PlannedStep | None, row: Row) -> Iterator[str]:
@@ -57,12 +58,30 @@ def _prompt(plan: Plan, step: PlannedStep | None, row: Row) -> Iterator[str]:
         yield f"  {role}> {text}"
 
 
-def _answers(options: Options, name: str) -> Iterator[str]:
+def _at_once(plan: Plan) -> Iterator[str]:
+    names = [name for name, chair in plan.chairs.items() if chair.spec.mode == "batch" and not chair.simulated]
+    if names:
+        yield f"\n{', '.join(names)}: `mode: batch` in the spec, asked online here, at the full price; a build in batches uses these answers"
+
+
+def _online(loaded: Loaded) -> Loaded:
+    """The spec with every teacher asked online: a person looks on. How a teacher is asked enters no key, so a build uses these answers."""
+    teachers = {name: _full(teacher) if teacher.mode == "batch" else teacher for name, teacher in loaded.spec.teachers.items()}
+    return replace(loaded, spec=loaded.spec.model_copy(update={"teachers": teachers}))
+
+
+def _full(teacher: Teacher) -> Teacher:
+    """Beside `mode: batch` a price of the spec is that of a batch, and the providers ask half for one: twice that keeps the caps."""
+    rates = {name: 2 * rate for name, rate in teacher.price.model_dump().items() if rate is not None} if teacher.price else None
+    return teacher.model_copy(update={"mode": "online", "price": Price(**rates) if rates else None})
+
+
+def _answers(options: Options, loaded: Loaded) -> Iterator[str]:
     """Ask for real, into a ledger that a build can use, and walk every row."""
-    ledger = Path(".datagen") / name / "ledger"
+    ledger = Path(".datagen") / loaded.spec.name / "ledger"
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
-        build(replace(options, out=out, ledger=ledger), lambda _: None)
+        build(replace(options, out=out, ledger=ledger), lambda _: None, loaded)
         records = sorted({path for kind in ("kept", "dropped", "unanswered") for path in (out / "steps").glob(f"[0-9]*/{kind}/*.parquet")})
         seen = {row.id: row for path in records for row in read_rows(path) if row.calls or path.parent.name == "unanswered"}
         for row_id in sorted(seen):
