@@ -322,6 +322,30 @@ def test_limits_in_the_headers_hold_where_the_spec_names_none() -> None:
     assert 590 <= sent <= 660
 
 
+def test_who_waits_for_a_limit_per_minute_with_nothing_in_flight_is_told_which_and_whose_it_is() -> None:
+    clock = Clock()
+    books = governor(clock)
+    first = need()
+    books.lease("t", [first])
+    books.settle("t", [ended(first, headers=HeaderLimits(requests_per_minute=1))])
+    clock.now += 4.1  # a bucket begins with a second's worth
+    second = need()
+    assert books.lease("t", [second]).admitted == (0,) and books.lease("t", [need()]).wait == pytest.approx(60, abs=0.2)
+    assert books.trouble() == [], "an answer is on its way"
+    books.settle("t", [ended(second)])
+    assert books.trouble() == ["t waits 60 s for its limit of 1 request a minute, from the server's headers"]
+    clock.now += 58.5
+    assert books.trouble() == [], "soon over"
+
+    given = governor(clock, requests_per_minute=6000, output_tokens_per_minute=600)
+    dear = need(output=300)
+    clock.now += 10
+    given.lease("t", [dear])
+    given.settle("t", [ended(dear)])
+    given.lease("t", [need(output=300)])
+    assert given.trouble() == ["t waits 30 s for its limit of 600 output tokens a minute, as the spec says"]
+
+
 def test_nothing_goes_while_the_headers_say_that_nothing_is_left() -> None:
     clock = Clock()
     books = governor(clock)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from datagen.asking.prices import Purse as Purse
 from datagen.asking.teachers.base import HeaderLimits
 from datagen.errors import FAULTS, FaultKind, TeacherStopped
-from datagen.records import NANO, Spend
+from datagen.records import Spend
 
 OVERLOAD_SHARE = 0.2
 """Share of 429 and 529 among what was sent in a period from which the period counts as overloaded; random 5 % stay far below."""
@@ -32,6 +33,8 @@ BUSY = 10.0
 PRIOR_TOKENS = 2_000
 """Weight of the assumption of four characters a token against what is observed, in tokens."""
 
+RATES = ("request", "input token", "output token", "token")
+"""What is counted per minute, in the order of all that follows."""
 Rates = tuple[int | None, ...]
 Amounts = tuple[float, ...]
 
@@ -97,41 +100,6 @@ class Ended:
 
 
 @dataclass
-class Purse:
-    """Caps, what is settled against them, and what is reserved. None: no cap."""
-
-    cost: int | None = None
-    tokens: int | None = None
-    requests: int | None = None
-    settled: Spend = field(default_factory=Spend)
-    reserved: Spend = field(default_factory=Spend)
-
-    def fits(self, worst: Spend) -> bool:
-        after = self.settled + self.reserved + worst if self.cost is not None or self.tokens is not None or self.requests is not None else None
-        return after is None or not (
-            (self.cost is not None and after.cost > self.cost)
-            or (self.tokens is not None and after.tokens > self.tokens)
-            or (self.requests is not None and after.requests > self.requests)
-        )
-
-    def short(self, worst: Spend) -> str:
-        """Which cap has no room for it, in words; empty where all have."""
-        used = self.settled + self.reserved
-        for cap, taken, wanted, words in (
-            (self.cost, used.cost, worst.cost, _dollars),
-            (self.tokens, used.tokens, worst.tokens, "{:,} tokens".format),
-            (self.requests, used.requests, worst.requests, "{:,} requests".format),
-        ):
-            if cap is not None and taken + wanted > cap:
-                return f"of {words(cap)}, {words(taken)} are spent or may have been, and the next request may take {words(wanted)}"
-        return ""
-
-    def settle(self, worst: Spend, used: Spend) -> None:
-        self.reserved -= worst
-        self.settled += used
-
-
-@dataclass
 class Bucket:
     """An amount per minute that trickles in; bursts of at most `burst` seconds' worth."""
 
@@ -160,16 +128,26 @@ class Meter:
         self.paused_until = 0.0
         self._claims: dict[str, tuple[int, Amounts]] = {}
         """Teacher -> the rank and the amounts of what waits first at its door; who waits longest stands first."""
+        self._scarcest = 0
 
     def wait(self, teacher: str, rank: int, amounts: Amounts, now: float) -> float:
         """Seconds until there is room for it and for those who waited before or ask for a later step: no writer starves a judge."""
         sums = map(sum, zip(amounts, *self._ahead(teacher, rank), strict=True))
-        seconds = max(bucket.wait_for(amount, now) for bucket, amount in zip(self._buckets, sums, strict=True) if bucket is not None)
+        waits = [bucket.wait_for(amount, now) if bucket is not None else 0.0 for bucket, amount in zip(self._buckets, sums, strict=True)]
+        seconds = max(waits)
+        self._scarcest = waits.index(seconds)
         if seconds > 0:
             self._claims[teacher] = rank, amounts
         else:
             self._claims.pop(teacher, None)
         return seconds
+
+    def scarcest(self) -> str:
+        """Which limit the last wait was for, and whose word it is."""
+        bucket, given = self._buckets[self._scarcest], self._given[self._scarcest]
+        rate = round(bucket.per_second * 60) if bucket else 0
+        source = "as the spec says" if given else "from the server's headers"
+        return f"limit of {rate:,} {RATES[self._scarcest]}{'s' * (rate != 1)} a minute, {source}"
 
     def _ahead(self, teacher: str, rank: int) -> Iterator[Amounts]:
         waited_before = True
@@ -246,7 +224,9 @@ class Lane:
         self.purse = Purse(limits.cost, limits.tokens, limits.requests, committed)
         self._habits = _Habits()
         self._taken: dict[int, Amounts] = {}
-        self._rest_until = 0.0
+        self._rest_until = self._room_at = 0.0
+        self._scarce = ""
+        """The limit per minute that has room again at `_room_at`, in words."""
         self.overs, self.over = 0, Spend()
         """Answers that were billed above the worst case of their requests, and by how much in all."""
         self._period = now
@@ -300,12 +280,18 @@ class Lane:
             return f"{self.name} out of service for {now - self._silent_since:.0f} s"
         if self._busy_since is not None and now - self._busy_since > BUSY:
             return f"{self.name} overloaded for {now - self._busy_since:.0f} s"
-        left = self._rest_until - now
-        return f"{self.name} waits {left:.0f} s, as its server asked" if left > SILENCE and not self.in_flight else ""
+        for left, why in ((self._rest_until - now, ", as its server asked"), (self._room_at - now, f" for its {self._scarce}")):
+            if left > SILENCE and not self.in_flight:
+                return f"{self.name} waits {left:.0f} s{why}"
+        return ""
 
     def rate_wait(self, need: Need, now: float) -> float:
         """Seconds until the limits per minute have room for it."""
-        return self._meter.wait(self.name, need.rank, self._amounts(need), now) if self._meter.limited else 0.0
+        seconds = self._meter.wait(self.name, need.rank, self._amounts(need), now) if self._meter.limited else 0.0
+        self._room_at = now + seconds
+        if seconds > SILENCE:
+            self._scarce = self._meter.scarcest()
+        return seconds
 
     def take(self, need: Need) -> None:
         self.purse.reserved += need.worst
@@ -388,11 +374,6 @@ class Lane:
             self.window = max(1.0, self.window * DECREASE)
             self._meter.pause(now + end.retry_after)
             self._streak = 0
-
-
-def _dollars(nano: int) -> str:
-    """As many places as it takes: $0.0000001, $12."""
-    return f"${nano / NANO:,.9f}".rstrip("0").rstrip(".")
 
 
 def _bucket(rate: int | None, now: float) -> Bucket | None:

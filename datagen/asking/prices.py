@@ -1,4 +1,4 @@
-"""What a request costs and what it could cost at worst, in whole nano-dollars."""
+"""What a request costs and could cost at worst, in whole nano-dollars; and the purse whose caps it must fit under."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, time
 from fractions import Fraction
 from functools import cache
 from typing import Any
 
 from datagen.errors import SpecError
-from datagen.records import NANO, Request, Usage
+from datagen.records import NANO, Request, Spend, Usage
 
 PER_MESSAGE = 16
 """Tokens of role marks and separators around one message (and around the schema); chat templates spend 3 to 12."""
@@ -119,6 +119,41 @@ def worst_case(price: TokenPrice, request: Request, max_tokens: int) -> int:
     return -(-(tokens * dearest + max_tokens * rates.output + rates.call) // rates.per)
 
 
+@dataclass
+class Purse:
+    """Caps, what is settled against them, and what is reserved. None: no cap."""
+
+    cost: int | None = None
+    tokens: int | None = None
+    requests: int | None = None
+    settled: Spend = field(default_factory=Spend)
+    reserved: Spend = field(default_factory=Spend)
+
+    def fits(self, worst: Spend) -> bool:
+        after = self.settled + self.reserved + worst if self.cost is not None or self.tokens is not None or self.requests is not None else None
+        return after is None or not (
+            (self.cost is not None and after.cost > self.cost)
+            or (self.tokens is not None and after.tokens > self.tokens)
+            or (self.requests is not None and after.requests > self.requests)
+        )
+
+    def short(self, worst: Spend) -> str:
+        """Which cap has no room for it, in words; empty where all have."""
+        used = self.settled + self.reserved
+        for cap, taken, wanted, words in (
+            (self.cost, used.cost, worst.cost, _dollars),
+            (self.tokens, used.tokens, worst.tokens, "{:,} tokens".format),
+            (self.requests, used.requests, worst.requests, "{:,} requests".format),
+        ):
+            if cap is not None and taken + wanted > cap:
+                return f"of {words(cap)}, {words(taken)} are spent or may have been, and the next request may take {words(wanted)}"
+        return ""
+
+    def settle(self, worst: Spend, used: Spend) -> None:
+        self.reserved -= worst
+        self.settled += used
+
+
 def input_bound(request: Request) -> int:
     """Input tokens that this request cannot pass."""
     size = sum(_bytes(text) + PER_MESSAGE for _, text in request.messages)
@@ -129,6 +164,11 @@ def input_bound(request: Request) -> int:
 
 def _bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _dollars(nano: int) -> str:
+    """As many places as it takes: $0.0000001, $12."""
+    return f"${nano / NANO:,.9f}".rstrip("0").rstrip(".")
 
 
 def _price(tiers: Mapping[int, Mapping[str, Fraction]]) -> TokenPrice:
