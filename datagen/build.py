@@ -154,6 +154,10 @@ async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: 
         asked = (await runtime.status()).get("asked", 0) + (rounds.report.results if rounds else 0)
         spent, _ = await runtime.shared("money")
         notes += [*(await runtime.shared("surprises")), *orphans(plan, driver)]
+    except DatagenError as error:
+        for note in (*(await runtime.shared("surprises")), *orphans(plan, driver)):
+            error.add_note(note)
+        raise
     finally:
         await runtime.stop()
         if rounds:
@@ -299,7 +303,10 @@ def _advising(folder: Path) -> Iterator[None]:
     try:
         yield
     except (Interrupted, BudgetReached, TeacherStopped, TooManyFailures, LowYield) as error:
-        raise type(error)(f"{error}\n{_saved(folder)} {_next(error)} goes on from here.") from error
+        told = type(error)(f"{error}\n{_saved(folder)} {_next(error)} goes on from here.")
+        for note in getattr(error, "__notes__", ()):
+            told.add_note(note)
+        raise told from error
     except (asyncio.CancelledError, KeyboardInterrupt):
         raise Interrupted(f"aborted: what was in flight may be asked again\n{_saved(folder)} The same command goes on from here.") from None
 

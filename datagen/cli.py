@@ -41,7 +41,7 @@ def init(folder: Path) -> None:
     from datagen.start import start
 
     for line in start(folder):
-        click.echo(line)
+        click.echo(_shown(line))
 
 
 @cli.command()
@@ -55,7 +55,7 @@ def preview(**given: Any) -> None:
     from datagen.preview import preview as run
 
     for line in run(**given):
-        click.echo(line)
+        click.echo(_shown(line))
 
 
 @cli.command()
@@ -70,7 +70,7 @@ def plan(**given: Any) -> None:
     from datagen.preview import plan_lines
 
     for line in plan_lines(**given):
-        click.echo(line)
+        click.echo(_shown(line))
 
 
 @cli.command()
@@ -97,7 +97,7 @@ def build(push: bool, **given: Any) -> None:
     options = Options(**given)
     summary = run(options, Watcher())
     for line in report(summary):
-        click.echo(line)
+        click.echo(_shown(line))
     require_answers(summary, load_spec(options.spec, options.library).spec.release.allow_unanswered)
     if push:
         _push(options.out, None, False)
@@ -111,7 +111,7 @@ def status(out: Path, ledger: Path | None) -> None:
     from datagen.inspect import status as run
 
     for line in run(out, ledger):
-        click.echo(line)
+        click.echo(_shown(line))
 
 
 @cli.command()
@@ -184,7 +184,7 @@ def verify(folder: Path) -> None:
     from datagen.inspect import verify as run
 
     for line in run(folder):
-        click.echo(line)
+        click.echo(_shown(line))
 
 
 @ledger.command("import")
@@ -200,7 +200,7 @@ def import_(folder: Path, files: tuple[Path, ...], **given: Any) -> None:
     from datagen.preview import import_lines
 
     for line in import_lines(folder, files, **given):
-        click.echo(line)
+        click.echo(_shown(line))
 
 
 @ledger.command()
@@ -213,7 +213,7 @@ def forget(out: Path, row_id: str, ledger: Path | None, yes: bool) -> None:
     from datagen.steps.takedown import takedown
 
     for line in takedown(out, row_id, ledger or out / "ledger", yes):
-        click.echo(line)
+        click.echo(_shown(line))
 
 
 @ledger.command()
@@ -226,7 +226,7 @@ def release(folder: Path, tag: str) -> None:
     """
     from datagen.inspect import release as run
 
-    click.echo(run(folder, tag))
+    click.echo(_shown(run(folder, tag)))
 
 
 @cli.command()
@@ -253,7 +253,8 @@ def main() -> None:
     try:
         cli(standalone_mode=False)
     except DatagenError as error:
-        click.echo(f"error: {error}", err=True)
+        for line in (f"error: {error}", *(f"note: {note}" for note in getattr(error, "__notes__", ()))):
+            click.echo(_shown(line), err=True)
         sys.exit(error.exit_code)
     except click.exceptions.Exit as leaving:
         sys.exit(leaving.exit_code)

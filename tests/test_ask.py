@@ -72,6 +72,7 @@ def at_desk(
     timeout: float = 20.0,
     paying: bool = True,
     batch: bool = False,
+    patience: float = 900.0,
 ) -> None:
     async def go() -> None:
         async with WireServer(script) as server:
@@ -81,7 +82,7 @@ def at_desk(
             governor = Governor({"t": Limits(in_flight)}, Purse(cap), {"t": account(folder).committed})
             gate = Gate(governor)
             try:
-                asker = Asker(ledger, gate, {"t": Seat("t", teacher, PRICE, attempts=3, batch=batch)}, paying)
+                asker = Asker(ledger, gate, {"t": Seat("t", teacher, PRICE, attempts=3, batch=batch, patience=patience)}, paying)
                 await work(Desk(asker, ledger, governor, gate, server))
             finally:
                 await teacher.close()
@@ -142,6 +143,36 @@ def test_many_bills_beyond_the_worst_case_at_once_are_one_surcharge(tmp_path: Pa
         assert len(desk.server.seen) == 9 and "billed 8 answers" in desk.governor.surprises()[0]  # the ninth was reserved for
 
     at_desk(tmp_path, [GREEDY], work)
+
+
+def test_what_waits_when_a_bill_too_high_comes_in_is_reserved_for_anew(tmp_path: Path) -> None:
+    """Forty wait, one is in flight: none of them may go on what it had asked for before the first bill."""
+    bill = 20 * 1000 + 500 * 10_000
+
+    async def work(desk: Desk) -> None:
+        results = await asyncio.gather(*(desk.ask(number) for number in range(40)), return_exceptions=True)
+        assert sum(isinstance(result, BudgetReached) for result in results) == 40 - 3
+        assert len(desk.server.seen) == 3 and desk.governor.money() == (3 * bill, 0)
+
+    at_desk(tmp_path, [GREEDY], work, cap=3 * bill + bill // 2, in_flight=1)
+
+
+def test_a_row_that_is_refused_for_ever_while_others_are_answered_is_given_up(tmp_path: Path) -> None:
+    """A request that makes the server say 503 each time must not hold up the build until the teacher is taken for overloaded."""
+
+    def script(seen: Seen) -> Reply:
+        return BUSY if b"question 0" in seen.body else FINE
+
+    async def work(desk: Desk) -> None:
+        cursed = asyncio.ensure_future(desk.ask())
+        number = 0
+        while not cursed.done():
+            number += 1
+            assert (await desk.ask(number)).outcome is Outcome.ANSWERED
+            await asyncio.sleep(0.02)
+        assert (await cursed).outcome is Outcome.FAILED and desk.governor.stopped() is None
+
+    at_desk(tmp_path, script, work, patience=0.3)
 
 
 def test_a_long_retry_after_is_waited_out_aloud(tmp_path: Path) -> None:

@@ -152,6 +152,37 @@ def test_batches_under_way_are_not_asked_online(tmp_path: Path) -> None:
         assert all(entry["count"] == entry["batched"] for entry in statement(url))
 
 
+def test_a_writer_in_batches_and_a_judge_online_may_be_one_model(tmp_path: Path) -> None:
+    """What stands in a batch is the writer's: the judge asks other things of the same model."""
+    spec = project(tmp_path, batches="{seconds: 2.0}", writer="simulator/m", grader="simulator/m")
+    with standing_simulator(spec) as url:
+        spec.write_text(spec.read_text().replace("simulator/m,", f"simulator/m, base_url: '{url}',"))
+        codes = [datagen("build", "--spec", spec, "--out", tmp_path / "out", "--no-wait").returncode for _ in range(2)]
+        done = datagen("build", "--spec", spec, "--out", tmp_path / "out")
+        assert codes[0] == 13 and codes[1] in (0, 13) and done.returncode == 0, done.stderr
+        assert jobs(url)[0]["totals"]["submitted_twice"] == 0 and all(entry["count"] == 1 for entry in statement(url))
+
+
+def test_money_that_a_batch_has_reserved_is_waited_for(tmp_path: Path) -> None:
+    """Typed again while a batch stands, the build has no room for a judge: that is no spent budget, the batch gives back what it did not need."""
+    worst = 0.4
+    spec = project(tmp_path, batches="{seconds: 3.0}", writer="simulator/w", grader="simulator/g")
+    with standing_simulator(spec) as url:
+        spec.write_text(
+            spec.read_text().replace("simulator/w,", f"simulator/w, base_url: '{url}',").replace("simulator/g,", f"simulator/g, base_url: '{url}',")
+        )
+        out = tmp_path / "out"
+        done = datagen("build", "--spec", spec, "--out", out, "--no-wait", "--budget", worst)
+        assert done.returncode == 13, done.stderr
+        codes = []
+        while not codes or codes[-1] == 13:
+            done = datagen("build", "--spec", spec, "--out", out, *(["--no-wait"] if len(codes) % 2 else []), "--budget", worst)
+            codes.append(done.returncode)
+            assert len(codes) < 60
+        assert codes[-1] == 0, done.stderr
+        assert all(entry["count"] == 1 for entry in statement(url))
+
+
 def killed_under_way(spec: Path, out: Path, number: int) -> None:
     """A rehearsal whose process dies when so many batches are under way; its simulator dies with it."""
     process = subprocess.Popen([*DATAGEN, "build", "--spec", str(spec), "--out", str(out), "--teacher", "simulator"], start_new_session=True)

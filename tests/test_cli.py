@@ -224,3 +224,21 @@ def test_a_second_interrupt_aborts_at_once_and_loses_nothing_that_was_recorded(t
         datagen("build", "--spec", spec, "--out", tmp_path / "out")
         final = {entry["key"]: entry["count"] for entry in statement(url)}
     assert all(final[key] == before[key] for key in recorded) and sum(final.values()) - len(final) <= 4
+
+
+def test_what_a_server_says_gives_a_terminal_no_orders_and_what_else_went_wrong_is_told(tmp_path: Path) -> None:
+    """A 401 whose words clear the screen and set the title; and, of a build that stops, what a good end would have said too."""
+    from teaching import project, teacher
+    from wire_server import Reply, chat, encoded, error
+
+    greedy = Reply(encoded(chat({"content": "42"}, usage={"prompt_tokens": 20, "completion_tokens": 500, "total_tokens": 520})))
+
+    def script(prompt: str) -> Reply:
+        return Reply(error("openai", "invalid_request_error", "\x1b[2J\x1b]0;owned\x07 no"), 401) if "b" in prompt else greedy
+
+    with teacher(script) as taught:
+        steps = "  - {name: first, ask: t/first, of: w}\n  - {name: then, ask: t/then, of: w}"
+        spec = project(tmp_path, steps, {"first": "{{ topic }}", "then": "b {{ first }}"}, "{grid: {topic: [a]}}", url=taught.url)
+        done = datagen("build", "--spec", spec, "--out", tmp_path / "out", code=7)
+    assert "\\x1b[2J" in done.stderr and "\x1b" not in done.stderr and "\x07" not in done.stderr
+    assert "note: teacher 'w' billed 1 answers above the worst case" in done.stderr

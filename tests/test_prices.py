@@ -126,6 +126,13 @@ def test_every_byte_counts_as_a_token() -> None:
     assert worst_case(price, request("abc", schema={"type": "object"}), 5) > worst_case(price, request("abc"), 5)
 
 
+def test_what_the_parameters_say_in_words_is_input_too() -> None:
+    plain, tools = request("hi"), [{"type": "function", "function": {"name": "f", "description": "d" * 900}}]
+    told = Request("openai", "", "m", plain.messages, {"max_tokens": 50, "temperature": 0.5, "tools": tools})
+    assert input_bound(told) > input_bound(plain) + 900 + 700  # and what providers add to tell of tools
+    assert input_bound(Request("openai", "", "m", plain.messages, {"max_tokens": 50, "temperature": 0.5})) == input_bound(plain)
+
+
 def test_the_worst_case_reserves_the_dearest_reachable_rate() -> None:
     price = price_of("openai/x", {"input": 1, "output": 0, "cache_write": 1.25, "cached_input": 3})
     assert price is not None and worst_case(price, request("x" * 84), 0) == 100 * 3000  # a cache dearer than plain input counts too

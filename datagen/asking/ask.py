@@ -101,6 +101,8 @@ class Asker:
         self._tickets = itertools.count(worker << 40)
         self._pending: dict[str, asyncio.Future[Response]] = {}
         self._looked: dict[str, float] = {}
+        self._heard: dict[str, float] = {}
+        """Teacher -> when it answered last."""
         self._surcharge: dict[str, float] = {}
         """Teacher -> what its answers cost at most, as a multiple of their requests' worst case: above 1 where a server bills beyond max_tokens."""
 
@@ -126,10 +128,22 @@ class Asker:
             return Answer(Response(Outcome.FAILED, error=self.given_up[request.key]), asked=False)
         if seat.batch:
             raise Deferred(request, teacher)
+        self._not_in_a_batch(request, teacher)
         asking = asyncio.ensure_future(self._answered(request, seat, self._ranks.get(step, 0)))
         self._pending[request.key] = asking
         asking.add_done_callback(lambda done: self._forget(request.key, done))
         return Answer(await asyncio.shield(asking), asked=True)
+
+    def _not_in_a_batch(self, request: Request, teacher: str) -> None:
+        """Raises SetupError, for all, where a paid batch that is under way will answer this: it would be paid for twice."""
+        tag = self._ledger.under_way(request.key)
+        if tag:
+            error = SetupError(
+                f"what teacher {teacher!r} is to be asked is in paid batches that are under way: build with its `mode: batch` until they have "
+                f"come back, or give up the oldest with `datagen ledger release {self._ledger.folder} {tag}`"
+            )
+            self._gate.close(error)
+            raise error
 
     def asks_anew(self, rejected: Request, then: Request) -> bool:
         """Whether what was rejected is asked once more, as `then`: where that is recorded already, or on the word of this run."""
@@ -142,10 +156,9 @@ class Asker:
     async def _answered(self, request: Request, seat: Seat, rank: int) -> Response:
         """Attempt after attempt until there is an outcome; it is in the ledger when this returns."""
         attempts = waits = probes = 0
+        rested, began = 0.0, time.monotonic()
         while True:
-            need = need_of(request, seat.price, self._surcharge.get(seat.name, 1.0))
-            need = replace(need, rank=rank, ticket=next(self._tickets), tried=attempts)
-            probe = await self._gate.admit(seat.name, need)
+            need, probe = await self._admitted(request, seat, rank, attempts)
             self._written(partial(self._ledger.reserve, request, seat.name, need.worst))
             response, used = await self._attempt(request, seat, need)
             if isinstance(response, Response):
@@ -156,19 +169,34 @@ class Asker:
                 waits += 1
             else:
                 attempts += 1
-            if not policy.again or attempts >= seat.attempts:
+            alone = rested > seat.patience and self._heard.get(seat.name, 0.0) > began  # others were answered, this one never is
+            if not policy.again or attempts >= seat.attempts or alone:
                 response, used = _given_up(response), Spend()
                 break
-            await self._gate.rest(_delay(response, attempts or waits))
+            delay = _delay(response, attempts or waits)
+            rested += delay if policy.waits else 0.0
+            await self._gate.rest(delay)
         self._written(partial(self._ledger.record, request, seat.name, response, used))
         self.asked += 1
         return response
+
+    async def _admitted(self, request: Request, seat: Seat, rank: int, attempts: int) -> tuple[Need, bool]:
+        """What was reserved, and whether the request is a probe. Where a bill came in meanwhile that says that more may be due, the place is
+        given back, and more is asked for."""
+        while True:
+            surcharge = self._surcharge.get(seat.name, 1.0)
+            need = replace(need_of(request, seat.price, surcharge), rank=rank, ticket=next(self._tickets), tried=attempts)
+            probe = await self._gate.admit(seat.name, need)
+            if self._surcharge.get(seat.name, 1.0) == surcharge:
+                return need, probe
+            self._gate.settle(seat.name, Ended(need, Spend()))
 
     async def _attempt(self, request: Request, seat: Seat, need: Need) -> tuple[Response | TeacherFault, Spend]:
         """Send once; with what it used. A fault is noted with what it may have cost; `stopped` and `exhausted` end the run."""
         ended = Ended(need, need.worst, "transient")  # until something else is known, it may have been billed
         try:
             response = await seat.teacher.answer(request)
+            self._heard[seat.name] = time.monotonic()
             used = spent(seat.price, request, response, need.worst)
             usage = response.usage
             if beyond(used, need.worst):  # measured without any surcharge: many in flight may say the same

@@ -17,6 +17,8 @@ from datagen.records import NANO, Request, Spend, Usage
 
 PER_MESSAGE = 16
 """Tokens of role marks and separators around one message (and around the schema); chat templates spend 3 to 12."""
+TOOLS = 1_024
+"""Tokens that providers add to tell a model what tools are (Anthropic documents up to 700)."""
 MILLION = 1_000_000
 TOKEN_KEYS = {
     "input": "input_mtok",
@@ -156,10 +158,15 @@ class Purse:
 
 def input_bound(request: Request) -> int:
     """Input tokens that this request cannot pass."""
-    size = sum(_bytes(text) + PER_MESSAGE for _, text in request.messages)
-    if request.schema is None:
-        return size
-    return size + _bytes(json.dumps(request.schema, ensure_ascii=False)) + PER_MESSAGE
+    return sum(_bytes(text) + PER_MESSAGE for _, text in request.messages) + beside(request)
+
+
+def beside(request: Request) -> int:
+    """Bytes that a provider may read as input beside the messages: the schema, and what the parameters say in words, such as tools."""
+    told = [value for name, value in request.params.items() if isinstance(value, str | list | tuple | Mapping) and name != "cache_control"]
+    size = _bytes(json.dumps(told, ensure_ascii=False)) + PER_MESSAGE if told else 0
+    size += TOOLS if "tools" in request.params else 0
+    return size if request.schema is None else size + _bytes(json.dumps(request.schema, ensure_ascii=False)) + PER_MESSAGE
 
 
 def _bytes(text: str) -> int:

@@ -85,6 +85,23 @@ class Rounds:
                 raise BudgetReached(f"requests that no longer fit under the budget were left out: {left}")
         return self.report
 
+    async def free(self, wait: bool = True) -> None:
+        """Return when a batch that is under way has ended, whoever wants its answers: what it had reserved is free then.
+
+        With `wait=False` raise Waiting while none has. Raises what `run` raises.
+        """
+        with self._clerks() as clerks:
+            settled = self._works.settled
+            while self._works:
+                await every(self._tended(clerk) for clerk in clerks)
+                if self._reason:
+                    raise self._reason
+                if self._works.settled != settled:
+                    return
+                if not wait:
+                    self._leave(clerks)
+                await self._rest(min(max(clerk.desk.terms.poll, clerk.rests()) for clerk in clerks))
+
     def under_way(self) -> str:
         """The jobs that stand, in words; empty where there is none."""
         if not self._works:

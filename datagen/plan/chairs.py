@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -19,6 +20,10 @@ from datagen.spec.load import Loaded
 from datagen.spec.models import Teacher
 
 SIMULATOR = "simulator"
+UNBOUNDED = {
+    "web_search_options": "the provider bills each search and what it finds",
+    "prediction": "what of it is not used is billed as output beyond max_tokens",
+}
 UNDER_V1 = ("openai", "responses")
 """Providers whose SDK adds no version to the address."""
 
@@ -118,6 +123,23 @@ def _check(loaded: Loaded, name: str, teacher: Teacher, about: About, model: str
     if teacher.mode == "batch" and teacher.params.get("speed") == "fast":
         raise SpecError(f"{where('params', 'speed')}: a batch has no fast speed; take it away, or write `mode: online`")
     _check_address(where("base_url"), teacher.base_url)
+    if not teacher.unpriced:
+        _check_bounds(teacher, where)
+
+
+def _check_bounds(teacher: Teacher, where: Callable[..., str]) -> None:
+    """Raises SpecError for what is billed beyond the input and `max_tokens`: no worst case could be reserved for it."""
+    tools = teacher.params.get("tools")
+    for tool in tools if isinstance(tools, list) else ():
+        kind = tool.get("type", "function") if isinstance(tool, dict) else "function"
+        if kind not in ("function", "custom"):
+            why = "its provider runs it, and bills each use and what it finds"
+            raise SpecError(f"{where('params', 'tools')}: no budget could hold a tool of type {kind!r}: {why}; take it away")
+    for word, why in UNBOUNDED.items():
+        if word in teacher.params:
+            raise SpecError(f"{where('params', word)}: no budget could hold {word!r}: {why}; take it away, or waive the price with `unpriced: true`")
+    if "inference_geo" in teacher.params and teacher.price is None:
+        raise SpecError(f"{where('params', 'inference_geo')}: the table has no price for a place; give `price: {{input: ..., output: ...}}`")
 
 
 def _check_address(where: str, address: str | None) -> None:
@@ -131,6 +153,8 @@ def _check_address(where: str, address: str | None) -> None:
         raise SpecError(f"{where}: {address!r} is no address; it begins with http:// or https:// and a host")
     if parts.username or parts.password:
         raise SpecError(f"{where}: an address with a user name or password in it is kept with the data; write the key to api_key_env")
+    if parts.query or parts.fragment:
+        raise SpecError(f"{where}: paths are put behind the address, so it cannot have a ? or # part; a key belongs in api_key_env")
 
 
 def _installed(name: str, teacher: Teacher, about: About) -> None:

@@ -12,7 +12,7 @@ from datagen.asking.lanes import Limits, Purse
 from datagen.asking.ledger.accounts import Account
 from datagen.asking.ledger.book import Ledger
 from datagen.asking.rounds import Rounds
-from datagen.errors import OUTCOMES, DatagenError, SetupError
+from datagen.errors import OUTCOMES, DatagenError
 from datagen.plan.model import Chair, Plan
 from datagen.records import NANO, Spend
 from datagen.runtime.base import Runtime
@@ -21,16 +21,8 @@ from datagen.steps.part import seat
 
 
 def rounds_of(plan: Plan, driver: Ledger, runtime: Runtime) -> Rounds | None:
-    """Who asks in batches. Raises SetupError where batches of a model are under way that is asked online now: it would be paid twice."""
+    """Who asks in batches; None where nobody does."""
     chairs = {name: chair for name, chair in plan.chairs.items() if chair.spec.mode == "batch"}
-    under_way = {(job.provider, job.label, job.model): job.tag for job in driver.standing()}
-    for chair in plan.chairs.values():
-        tag = under_way.get((chair.provider, chair.label, chair.model))
-        if tag and chair.spec.mode == "online":
-            raise SetupError(
-                f"paid batches of the model of teacher {chair.name!r} are under way: build with its `mode: batch` until they have come back, "
-                f"or give up the oldest with `datagen ledger release {driver.folder} {tag}`"
-            )
     if not chairs:
         return None
     return Rounds(driver, {name: _desk(chair) for name, chair in chairs.items()}, _Money(runtime))

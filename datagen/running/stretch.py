@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.asking.rounds import Rounds
+from datagen.errors import BudgetReached
 from datagen.plan.model import Plan, PlannedStep, Stretch
 from datagen.records import Request
 from datagen.runtime.base import Runtime
@@ -69,11 +70,18 @@ async def carry_out(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], tel
     progress = Progress(_named(stretch), sum(cohort.seeds for cohort in cohorts))
     tell(progress)
     while True:
-        waiting = await _walk(crew, stretch, cohorts, progress, under)
-        if not waiting:
-            break
-        assert crew.rounds is not None
-        await _round(crew, crew.rounds, _requests(crew.root / under, waiting))
+        try:
+            waiting = await _walk(crew, stretch, cohorts, progress, under)
+        except BudgetReached:
+            if not (crew.rounds and crew.rounds.under_way()):
+                raise
+            crew.round += 1
+            await crew.rounds.free(crew.wait)
+        else:
+            if not waiting:
+                break
+            assert crew.rounds is not None
+            await _round(crew, crew.rounds, _requests(crew.root / under, waiting))
         progress.done, progress.counts = 0, {}
     if stretch.closing is not None:
         for number, cohort in enumerate(cohorts):

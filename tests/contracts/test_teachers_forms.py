@@ -41,6 +41,8 @@ def test_openai_itself_takes_the_new_word() -> None:
     assert body["max_completion_tokens"] == 64 and "max_tokens" not in body
     asyncio.run(teacher.close())
     assert sent("azure", request("azure"))["max_completion_tokens"] == 64
+    behind_a_gateway = sent("openai", request("openai", model="gpt-5-mini"))
+    assert behind_a_gateway["max_completion_tokens"] == 64 and "max_tokens" not in behind_a_gateway
 
 
 def test_the_response_body() -> None:

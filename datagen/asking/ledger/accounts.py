@@ -105,6 +105,11 @@ class _Sent:
         self.open -= self._spend(at)
         return True
 
+    def waits(self, key: bytes) -> bool:
+        """Whether a request of this job has no end yet."""
+        at = self._find(key)
+        return at is not None and not self._ended[at]
+
     def worst(self, key: bytes) -> Spend:
         """Of one request, ended or not; nothing where it is none of this job's."""
         at = self._find(key)
@@ -150,6 +155,10 @@ class Job:
     sent: _Sent = field(default_factory=lambda: _Sent(()))
     early: set[str] = field(default_factory=set)
     """Keys that ended before the intent was read."""
+
+    def holds(self, key: bytes) -> bool:
+        """Whether it is under way, and a request without an answer is in it."""
+        return self.intent is not None and not self.closed and self.sent.waits(key)
 
     def standing(self) -> Standing | None:
         if self.intent is None or self.closed:

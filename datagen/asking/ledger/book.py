@@ -140,6 +140,10 @@ class Ledger:
         """Every batch of this ledger that is not closed, oldest first: also those of other builds."""
         return self._tally.standing()
 
+    def under_way(self, key: str) -> str:
+        """The tag of the batch under way in which a request stands without an answer; empty where there is none."""
+        return next((tag for tag, job in self._tally.jobs.items() if job.holds(raw(key))), "")
+
     def batches(self) -> dict[str, str]:
         """Tag -> what the provider calls it, of every batch of this ledger, the closed ones too; '' where it is not known to be accepted."""
         return {tag: job.id for tag, job in self._tally.jobs.items()}

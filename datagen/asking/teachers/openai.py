@@ -73,7 +73,7 @@ class OpenAITeacher(Adapter):
         refuse(self.about.refused, request)
         body: dict[str, Any] = {"model": request.model, "messages": [{"role": role, "content": text} for role, text in request.messages]}
         body.update(request.params)
-        if self._own and "max_tokens" in body:
+        if (self._own or REASONERS.match(request.model)) and "max_tokens" in body:
             # OpenAI's reasoning models refuse the old word, most compatible servers do not know the new one.
             body["max_completion_tokens"] = body.pop("max_tokens")
         if request.schema is not None and self.endpoint.native_schema:
