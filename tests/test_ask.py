@@ -19,10 +19,10 @@ from datagen.asking import lanes
 from datagen.asking.ask import Asker, Deferred, NotAsked, Seat, need_of
 from datagen.asking.gate import Gate
 from datagen.asking.governor import Governor
-from datagen.asking.lanes import Limits, Purse
+from datagen.asking.lanes import Limits
 from datagen.asking.ledger.accounts import Account
 from datagen.asking.ledger.book import Ledger
-from datagen.asking.prices import price_of, worst_case
+from datagen.asking.prices import Purse, price_of, worst_case
 from datagen.asking.teachers import TEACHERS
 from datagen.asking.teachers.base import Endpoint
 from datagen.errors import BudgetReached, DatagenError, Interrupted, TeacherPaused, TeacherStopped, TooManyFailures

@@ -10,7 +10,8 @@ import pytest
 
 from datagen.asking.gate import ELSEWHERE, Gate
 from datagen.asking.governor import Governor, Grant
-from datagen.asking.lanes import Ended, Limits, Need, Purse
+from datagen.asking.lanes import Ended, Limits, Need
+from datagen.asking.prices import Purse
 from datagen.errors import BudgetReached, Interrupted, TooManyFailures
 from datagen.records import Spend
 

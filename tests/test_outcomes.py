@@ -19,8 +19,9 @@ from datagen.asking import ask as asking
 from datagen.asking.ask import Asker, Seat, spent
 from datagen.asking.gate import Gate
 from datagen.asking.governor import Governor
-from datagen.asking.lanes import Limits, Purse
+from datagen.asking.lanes import Limits
 from datagen.asking.ledger.book import Ledger
+from datagen.asking.prices import Purse
 from datagen.asking.teachers import TEACHERS
 from datagen.asking.teachers.base import Endpoint
 from datagen.errors import OUTCOMES, SpecError, TeacherFault

@@ -20,8 +20,9 @@ from wire_server import Reply
 
 from datagen.asking.batches.spool import unreadable
 from datagen.asking.governor import Governor
-from datagen.asking.lanes import Limits, Purse
+from datagen.asking.lanes import Limits
 from datagen.asking.ledger.book import Ledger
+from datagen.asking.prices import Purse
 from datagen.asking.rounds import Rounds
 from datagen.asking.teachers.base import custom_id
 from datagen.errors import BudgetReached, DatagenError, Interrupted, TeacherPaused, TeacherStopped, TooManyFailures, Waiting

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from datagen.asking.prices import Purse as Purse
+from datagen.asking.prices import Purse
 from datagen.asking.teachers.base import HeaderLimits
 from datagen.errors import FAULTS, FaultKind, TeacherStopped
 from datagen.records import Spend

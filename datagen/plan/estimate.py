@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from datagen.asking.prices import cost, input_bound
+from datagen.asking.prices import beside, cost, input_bound
 from datagen.plan.model import Chair, Plan, PlannedStep
 from datagen.records import NANO, Request, Response, Row, Spend, Usage
 from datagen.spec.models import Ask, Repeat
@@ -77,7 +77,7 @@ class AskCount:
             self.alike += 1
             return
         self.missing += 1
-        self.characters += sum(len(text) for _, text in request.messages)
+        self.characters += sum(len(text) for _, text in request.messages) + beside(request)
         self.longest = max(self.longest, input_bound(request))
 
     def _first(self, request: Request) -> bool:

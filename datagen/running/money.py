@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from datagen.asking.batches.desk import Desk
 from datagen.asking.governor import Caution, Governor
-from datagen.asking.lanes import Limits, Purse
+from datagen.asking.lanes import Limits
 from datagen.asking.ledger.accounts import Account
 from datagen.asking.ledger.book import Ledger
+from datagen.asking.prices import Purse
 from datagen.asking.rounds import Rounds
 from datagen.errors import OUTCOMES, DatagenError
 from datagen.plan.model import Chair, Plan
