@@ -421,3 +421,36 @@ def test_results_that_are_gone(provider: str) -> None:
 def test_the_key_is_in_no_result(provider: str) -> None:
     found = results_of(provider, Reply(good_line(provider, "a", f"my key is {KEY}")))
     assert KEY not in repr(found) and isinstance(found[0], Result) and found[0].response
+
+
+SPOKEN = f"the key {KEY} of this account"
+ESCAPED = json.dumps(SPOKEN).replace("M", "\\u004d").encode()
+"""The same as a server writes it that escapes more than it must."""
+
+
+@pytest.mark.parametrize("spoken", [json.dumps(SPOKEN).encode(), ESCAPED], ids=["plain", "escaped"])
+@pytest.mark.parametrize(
+    ("provider", "line"),
+    [
+        ("openai", b'{"custom_id":"a","response":null,"error":{"code":"x","message":%b}}'),
+        ("openai", b'{"custom_id":"a","response":null,"error":{"code":%b}}'),
+        ("openai", b'{"custom_id":"a","response":{"status_code":400,"body":{"error":{"message":%b}}}}'),
+        ("openai", b'{"custom_id":"a","response":{"status_code":200,"body":%b}}'),
+        ("openai", b'{"custom_id":%b}'),
+        ("anthropic", b'{"custom_id":"a","result":{"type":"errored","error":{"error":{"type":"invalid_request_error","message":%b}}}}'),
+        ("anthropic", b'{"custom_id":"a","result":{"type":"errored","error":{"error":{"type":"api_error","message":%b}}}}'),
+        ("anthropic", b'{"custom_id":"a","result":{"type":%b}}'),
+        ("anthropic", b'{"custom_id":%b}'),
+    ],
+)
+def test_the_key_is_in_no_fault_of_a_result(provider: str, line: bytes, spoken: bytes) -> None:
+    (found,) = results_of(provider, Reply(line % spoken))
+    assert isinstance(found, Result) and found.fault
+    assert KEY not in f"{found!r} {found.fault} {found.fault.body}" and "MARKED" not in found.fault.body
+
+
+@pytest.mark.parametrize("spoken", [json.dumps(SPOKEN).encode(), ESCAPED], ids=["plain", "escaped"])
+def test_the_key_is_not_in_why_a_job_failed(spoken: bytes) -> None:
+    told = json.dumps(openai_job("failed", errors={"object": "list", "data": [{"code": "x", "message": "WHY"}]})).encode()
+    job, _ = with_batches("openai", [Reply(told.replace(b'"WHY"', spoken))], lambda batches: batches.job("batch_1"))
+    assert "[api key]" in job.error and KEY not in repr(job)

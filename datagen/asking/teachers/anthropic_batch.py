@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from datagen.asking.teachers import wire
 from datagen.asking.teachers.base import Job, Result, custom_id
-from datagen.asking.teachers.batch_wire import NO_REDIRECT, Reader, Sheaf, listed, parsed, payload_of, per_request, streamed
+from datagen.asking.teachers.batch_wire import NO_REDIRECT, Reader, Sheaf, custom_id_of, listed, parsed, payload_of, per_request, streamed, undone
 from datagen.errors import TeacherFault
 from datagen.records import Request
 
@@ -82,14 +82,14 @@ class AnthropicBatches:
     def _result(self, line: bytes, marks: Mapping[str, str]) -> Result:
         """One line of the results. What cannot be read has no custom id."""
         said = parsed(line) or {}
-        name, result = wire.word(said.get("custom_id")), wire.part(said, "result")
+        name, result = custom_id_of(self._endpoint, said), wire.part(said, "result")
         type_, message, error = wire.word(result.get("type")), wire.part(result, "message"), wire.part(result, "error")
         if type_ == "succeeded":
             status, body = 200, message
         elif type_ == "errored":
             status, body = STATUSES.get(wire.word(wire.part(error, "error").get("type")), 500), error
         else:
-            return Result(name, None, TeacherFault("transient", f"anthropic left it undone: {type_ or 'no result'}"))
+            return Result(name, None, undone(self._endpoint, type_ or "no result"))
         try:
             return Result(name, self._teacher.read(status, {**marks, **wire.part(result, "headers")}, wire.encode(body)), None)
         except TeacherFault as fault:

@@ -165,6 +165,16 @@ def parsed(line: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def custom_id_of(endpoint: Endpoint, said: Mapping[str, Any]) -> str:
+    """Whose result a line is, without the key: a name that is none of ours is shown."""
+    return wire.redact(endpoint, wire.word(said.get("custom_id")))
+
+
+def undone(endpoint: Endpoint, why: str) -> TeacherFault:
+    """A request that the job never came to. What a provider says of it is kept, so the key is taken out before it is cut."""
+    return TeacherFault("transient", f"{endpoint.provider} left it undone: {wire.redact(endpoint, why)}"[:500])
+
+
 def per_request(fault: TeacherFault) -> TeacherFault:
     """A fault inside a job: waiting for a limit is the provider's matter there, so what is worth asking again is `transient`."""
     if fault.kind not in ("rate_limited", "overloaded", "unreachable"):

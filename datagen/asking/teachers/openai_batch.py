@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from datagen.asking.teachers import wire
 from datagen.asking.teachers.base import Job, JobState, Result, custom_id
-from datagen.asking.teachers.batch_wire import NO_REDIRECT, Reader, Sheaf, listed, parsed, payload_of, per_request, streamed
+from datagen.asking.teachers.batch_wire import NO_REDIRECT, Reader, Sheaf, custom_id_of, listed, parsed, payload_of, per_request, streamed, undone
 from datagen.errors import TeacherFault
 from datagen.records import Request
 
@@ -99,10 +99,10 @@ class OpenAIBatches:
     def _result(self, line: bytes, marks: Mapping[str, str]) -> Result:
         """One line of either file. What cannot be read has no custom id."""
         said = parsed(line) or {}
-        name, reply, error = wire.word(said.get("custom_id")), wire.part(said, "response"), wire.part(said, "error")
+        name, reply, error = custom_id_of(self._endpoint, said), wire.part(said, "response"), wire.part(said, "error")
         if not reply:
             why = wire.word(error.get("message")) or wire.word(error.get("code")) or "no response and no error"
-            return Result(name, None, TeacherFault("transient", f"{self._endpoint.provider} left it undone: {why}"[:500]))
+            return Result(name, None, undone(self._endpoint, why))
         told = {**marks, **wire.part(reply, "headers"), "x-request-id": wire.word(reply.get("request_id"))}
         try:
             return Result(name, self._teacher.read(wire.count(reply, "status_code"), told, wire.encode(wire.part(reply, "body"))), None)
