@@ -16,7 +16,7 @@ from batch_killing import die_anywhere, die_at, finish, judge
 from batch_provider import Handed, Provider
 from batching import desk, request, requests, teacher
 from killing import standing_simulator
-from wire_server import Reply
+from wire_server import Reply, Seen
 
 from datagen.asking.batches.spool import unreadable
 from datagen.asking.governor import Governor
@@ -429,7 +429,7 @@ def test_one_teacher_that_asks_to_wait_does_not_hold_up_another(provider: str, t
     async def go() -> tuple[Rounds, Ledger]:
         async with sides.server() as server:
             ledger, asked = Ledger(tmp_path, "b/1"), teacher(provider, server.url)
-            rounds = Rounds(ledger, {"slow": desk(provider, asked, "slow"), "writer": desk(provider, asked)})
+            rounds = Rounds(ledger, {"slow": desk(provider, asked, "slow", patience=900.0), "writer": desk(provider, asked)})
             wanted = [("slow", request(provider, number)) for number in (1, 2)] + [("writer", request(provider, number)) for number in (3, 4, 5)]
             for _ in range(20):  # typed again and again, without waiting
                 with pytest.raises(Waiting) as left:
@@ -522,6 +522,106 @@ def test_a_provider_that_says_nothing_has_so_much_patience(provider: str, tmp_pa
     assert done.error is None, "nothing is wanted, so nobody waits"
     done = run(silent, tmp_path, requests(provider, 3), patience=0.2)
     assert isinstance(done.error, TeacherStopped) and "out of reach" in str(done.error)
+
+
+# -- a provider that takes no batches ---------------------------------------------------------------------------------------------------
+
+
+def turning_down(provider: Provider, path: str, reply: Reply) -> Provider:
+    """It answers a POST of this path so, from the first on."""
+    usual = provider._reply
+
+    def replied(seen: Seen) -> Reply:
+        if seen.path != path or not seen.body:
+            return usual(seen)
+        provider.seen.append(path)
+        return reply
+
+    provider._reply = replied  # type: ignore[method-assign]
+    return provider
+
+
+POSTS = [("openai", "/v1/files"), ("openai", "/v1/batches"), ("anthropic", "/v1/messages/batches")]
+
+
+@pytest.mark.parametrize(("provider", "path"), POSTS)
+@pytest.mark.parametrize("status", [429, 503, 529])
+def test_who_is_only_ever_busy_has_so_much_patience(provider: str, path: str, status: int, tmp_path: Path) -> None:
+    sides = turning_down(Provider(provider), path, Reply(b'{"error": {"message": "come back"}}', status))
+    done = run(sides, tmp_path, requests(provider, 3), patience=0.4)
+    assert type(done.error) is TeacherStopped and "overloaded" in str(done.error) and "come back" in str(done.error)
+    assert sides.seen.count(path) > 2 and not standing(tmp_path) and not spools(tmp_path)
+
+
+@pytest.mark.parametrize(("provider", "path"), POSTS)
+@pytest.mark.parametrize("wait", [True, False])
+def test_who_asks_to_wait_beyond_its_patience_pauses_the_build_at_once(provider: str, path: str, wait: bool, tmp_path: Path) -> None:
+    sides = turning_down(Provider(provider), path, Reply(b"{}", 429, {"retry-after": "3600"}))
+    done = run(sides, tmp_path, requests(provider, 3), wait=wait)
+    assert type(done.error) is TeacherPaused and "3,600 s" in str(done.error) and "patience" in str(done.error)
+    assert sides.seen.count(path) == 1 and not standing(tmp_path)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_what_is_under_way_is_taken_in_before_a_pause_and_it_is_said_why(provider: str, tmp_path: Path) -> None:
+    later = Reply(b'{"error": {"message": "come back"}}', 429, {"retry-after": "3600"})
+    sides = Provider(provider, taking=lambda number, names: later if number else "takes", made=lambda job: setattr(job, "state", "running"))
+    said = ""
+
+    async def release(rounds: Rounds) -> None:
+        nonlocal said
+        while len(sides.submissions) < 2:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2)
+        said = rounds.under_way()
+        sides.jobs[0].state = "ended"
+
+    done = run(sides, tmp_path, requests(provider, 6), requests=3, during=release)
+    assert "a paid batch with 3 requests is under way" in said and "nothing more is submitted" in said and "come back" in said
+    assert type(done.error) is TeacherPaused and done.answered() == 3 and len(sides.submissions) == 2
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_provider_that_is_full_of_our_own_jobs_is_waited_for(provider: str, tmp_path: Path) -> None:
+    """Its limit of requests in the queue is a 429 too, and lasts until a job has ended."""
+    sides = Provider(provider, made=lambda job: setattr(job, "state", "running"))
+    sides.taking = lambda number, names: Reply(b"{}", 429) if any(job.state == "running" for job in sides.jobs) else "takes"
+
+    async def release(rounds: Rounds) -> None:
+        for number in (0, 1):
+            while len(sides.jobs) <= number:
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.8)  # beyond its patience
+            sides.jobs[number].state = "ended"
+
+    done = run(sides, tmp_path, requests(provider, 6), requests=3, patience=0.4, during=release)
+    assert done.error is None and done.answered() == 6
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_while_a_provider_asks_to_wait_it_is_said(provider: str, tmp_path: Path) -> None:
+    sides = Provider(provider, taking=lambda number, names: Reply(b'{"error": {"message": "busy"}}', 429, {"retry-after": "300"}))
+    said = ""
+
+    async def look(rounds: Rounds) -> None:
+        nonlocal said
+        while "takes no batches" not in said:
+            await asyncio.sleep(0.02)
+            said = rounds.under_way()
+        rounds.stop()
+
+    run(sides, tmp_path, requests(provider, 3), patience=900.0, during=look)
+    assert re.search(r"teacher 'writer' takes no batches, and is asked again in (300|299) s: .*busy", said)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_who_does_not_say_how_a_job_is_has_patience_too(provider: str, tmp_path: Path) -> None:
+    sides = Provider(provider, made=lambda job: setattr(job, "state", "running"))
+    run(sides, tmp_path, requests(provider, 3), wait=False)
+    busy = Provider(provider)
+    busy._reply = lambda seen: Reply(b"{}", 429)  # type: ignore[method-assign]
+    done = run(busy, tmp_path, requests(provider, 3), patience=0.4)
+    assert type(done.error) is TeacherStopped and "overloaded" in str(done.error) and len(standing(tmp_path)) == 1
 
 
 # -- coming and going -----------------------------------------------------------------------------------------------------------------

@@ -53,6 +53,8 @@ class Rounds:
         self._office = Office(ledger, till, Works(ledger, desks, till), self.report, clock, monotonic)
         self._works = self._office.works
         self._reason: DatagenError | None = None
+        self._now: list[Clerk] = []
+        """Those of the call that is under way."""
 
     def stop(self, reason: DatagenError | None = None) -> None:
         """Submit nothing more and wait no longer: `run` raises `reason` when the calls it is in have ended. What is under way goes on."""
@@ -103,16 +105,21 @@ class Rounds:
                 await self._rest(min(max(clerk.desk.terms.poll, clerk.rests()) for clerk in clerks))
 
     def under_way(self) -> str:
-        """The jobs that stand, in words; empty where there is none."""
+        """The jobs that stand, and why nothing else happens, in words; empty where there is nothing to say."""
+        halted = [f"nothing more is submitted: {self._office.halted}"] if self._office.halted else []
+        return "; ".join([*self._standing(), *halted, *(words for clerk in self._now for words in clerk.trouble())])
+
+    def _standing(self) -> Iterator[str]:
         if not self._works:
-            return ""
+            return
         oldest = max(0.0, self._office.clock() - min(work.at for work in self._works))
         hours, minutes = divmod(int(oldest) // 60, 60)
         age = f"{hours} h {minutes} min" if hours else f"{minutes} min"
         count = sum(work.requests for work in self._works)
         if len(self._works) == 1:
-            return f"a paid batch with {count:,} requests is under way, for {age}"
-        return f"{len(self._works)} paid batches with {count:,} requests are under way, the oldest for {age}"
+            yield f"a paid batch with {count:,} requests is under way, for {age}"
+        else:
+            yield f"{len(self._works)} paid batches with {count:,} requests are under way, the oldest for {age}"
 
     @contextlib.contextmanager
     def _clerks(self) -> Iterator[list[Clerk]]:
@@ -121,9 +128,11 @@ class Rounds:
         folder.mkdir(parents=True, exist_ok=True)
         self.report.notes += self._works.take_stock()
         queues = [Queue(desk, folder, self._office.till) for desk in self._desks.values()]
+        self._now = [Clerk(queue, self._office) for queue in queues]
         try:
-            yield [Clerk(queue, self._office) for queue in queues]
+            yield self._now
         finally:
+            self._now = []
             for queue in queues:
                 queue.close()
 
@@ -143,10 +152,10 @@ class Rounds:
             await every(self._tended(clerk) for clerk in clerks)
             if self._reason:
                 raise self._reason
+            if self._office.halted and not self._works:
+                raise self._office.halted
             if not wait and not any(clerk.settles() for clerk in clerks):
                 self._leave(clerks)
-            if self._office.halted and not (wait and self._works):
-                raise self._office.halted
             queues = [clerk.queue for clerk in clerks]
             left = any(queue.waiting() for queue in queues) or any(work.entries for work in self._works)
             dear = any(queue.dear and (self._works or queue.renewed != self._works.settled) for queue in queues)
@@ -166,7 +175,7 @@ class Rounds:
         """Raises Waiting while jobs are under way, or a provider asked to be left alone before it took any."""
         if self._works:
             raise Waiting(f"{self.under_way()}; the same command goes on")
-        waits = [f"teacher {clerk.desk.name!r} takes no batches for another {clerk.rests():.0f} s" for clerk in clerks if clerk.rests()]
+        waits = [f"teacher {clerk.desk.name!r} takes no batches for another {clerk.takes_none():.0f} s" for clerk in clerks if clerk.takes_none()]
         if waits:
             raise Waiting(f"{', '.join(waits)}; the same command goes on then")
 

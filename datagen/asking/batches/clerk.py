@@ -7,9 +7,9 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 from typing import Any
 
-from datagen.asking.ask import SHORTEST
 from datagen.asking.batches.desk import Desk
 from datagen.asking.batches.harvest import WHOLE, Harvester
+from datagen.asking.batches.pauses import Pauses
 from datagen.asking.batches.queue import Queue
 from datagen.asking.batches.report import Office
 from datagen.asking.batches.search import Search, newest, since_of
@@ -17,11 +17,9 @@ from datagen.asking.batches.spool import Entry, Spool, spool_path, write_spool
 from datagen.asking.batches.works import Work
 from datagen.asking.ledger.book import Intent
 from datagen.asking.teachers.base import Job
-from datagen.errors import FAULTS, TeacherFault, TeacherPaused, TeacherStopped
+from datagen.errors import FAULTS, TeacherFault, TeacherStopped
 from datagen.records import Outcome, Request, Response, Spend
 
-BACKOFF_FIRST, BACKOFF_MOST = 1.0, 60.0
-"""Seconds before a submission that was certainly not accepted is made again, doubled up to the most."""
 TURNED_DOWN = 40
 """Jobs refused in a row, halved each time, after which their requests are not at fault: 16 halvings find one among 50,000."""
 TOKEN_LIMIT, SPENT = "token_limit_exceeded", ("billing", "quota")
@@ -36,43 +34,62 @@ class Clerk:
         self._office = office
         self._ledger = office.ledger
         self._works = office.works
-        self._not_before = 0.0
-        """When the provider may be spoken to again; it asked for that, or was not there."""
-        self._backoffs = 0
+        self._looks, self._sends = Pauses(queue.desk, office.monotonic), Pauses(queue.desk, office.monotonic)
         self._lost = 0
         """Submissions in a row without a reply that never showed up."""
         self._silent_since: float | None = None
-        """Since when submissions cannot even be prepared, or are turned down for no reason of their own."""
+        """Since when submissions cannot even be prepared, or are turned down for no reason of their own, and nothing else goes on either."""
 
     @property
     def desk(self) -> Desk:
         return self.queue.desk
 
     def rests(self) -> float:
-        """Seconds until it may speak to the provider again."""
-        return max(0.0, self._not_before - self._office.monotonic())
+        """Seconds until there is anything to do for it."""
+        looks = self._looks.rests()
+        return looks if self._works.of(self.desk) else max(looks, self._sends.rests())
+
+    def takes_none(self) -> float:
+        """Seconds for which it takes no batches."""
+        return self._sends.rests()
+
+    def trouble(self) -> list[str]:
+        """Why nothing happens, in words."""
+        return [words for words in (self._looks.trouble("does not say how its batches are"), self._sends.trouble("takes no batches")) if words]
 
     def settles(self) -> bool:
         """Whether a submission without a reply will soon be decided, found or lost: worth waiting for in any case."""
         works = self._works.of(self.desk)
-        return not self.rests() and any(not work.id and not (work.search and work.search.undecided) for work in works)
+        return not self._looks.rests() and any(not work.id and not (work.search and work.search.undecided) for work in works)
 
     async def tend(self) -> None:
         """Look at every job and hand over what may be. Raises TeacherStopped or TeacherPaused where the provider ends it."""
-        if self.rests():
+        if self._looks.rests():
             return
         for work in self._works.of(self.desk):
             try:
                 await self._look(work)
-                work.silent_since, self._backoffs = None, 0
+                work.silent_since = None
+                self._looks.well()
             except TeacherFault as fault:
-                work.silent_since = self._endure(fault, work.silent_since)
-        if self.rests():
+                work.silent_since = self._looks.endure(fault, work.silent_since)
+        if self._looks.rests() or self._sends.rests():
             return
         try:
             await self._send()
         except TeacherFault as fault:
-            self._silent_since = self._endure(fault, self._silent_since)
+            self._not_sent(fault)
+
+    def _not_sent(self, fault: TeacherFault) -> None:
+        """While jobs of its own are worked on, a provider that takes no more may just be full of them, so its patience does not run. Where
+        it does end, what is under way is taken in first."""
+        full = FAULTS[fault.kind].waits and any(work.id for work in self._works.of(self.desk))
+        try:
+            self._silent_since = self._sends.endure(fault, None if full else self._silent_since)
+        except TeacherStopped as stop:
+            if not FAULTS[fault.kind].again:
+                raise
+            self._office.halted = self._office.halted or stop
 
     async def take_in(self) -> None:
         """Harvest what has ended; whatever else is wrong is for the round to find out."""
@@ -286,36 +303,10 @@ class Clerk:
     def _accepted(self, work: Work, job: Job) -> None:
         self._ledger.accepted(work.tag, job.id)
         work.id = job.id
-        self._lost = self._backoffs = 0
-        self._silent_since = None
+        self._lost, self._silent_since = 0, None
+        self._sends.well()
         self._office.report.jobs += 1
         self._office.report.requests += work.requests
-
-    # -- a provider that does not do it --
-
-    def _endure(self, fault: TeacherFault, since: float | None) -> float | None:
-        """A provider that does not say is asked again later, for as long as the teacher has patience; returns since when it has been
-        silent. Raises what ends the run."""
-        policy = FAULTS[fault.kind]
-        if not policy.again:
-            raise stop_of(self.desk.name, fault)
-        now = self._office.monotonic()
-        backoff = min(BACKOFF_MOST, BACKOFF_FIRST * 2**self._backoffs, max(self.desk.patience / 4, SHORTEST))
-        self._backoffs += 1
-        self._not_before = now + max(backoff if fault.retry_after is None else fault.retry_after, SHORTEST)
-        if policy.waits:
-            return since
-        since = now if since is None else since
-        if now - since > self.desk.patience:
-            raise TeacherStopped(f"the batches of teacher {self.desk.name!r} have been out of reach for {now - since:.0f} s: {fault}")
-        return since
-
-
-def stop_of(teacher: str, fault: TeacherFault) -> TeacherStopped:
-    """What ends the run."""
-    if fault.kind == "exhausted":
-        return TeacherPaused(f"teacher {teacher!r} has used up a quota or a spend limit, so the build pauses: {fault}")
-    return TeacherStopped(f"teacher {teacher!r}: {fault}")
 
 
 async def every(calls: Iterable[Coroutine[Any, Any, None]]) -> None:
