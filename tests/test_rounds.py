@@ -383,7 +383,45 @@ def test_one_bad_request_does_not_hold_up_a_job(provider: str, tmp_path: Path) -
 def test_a_provider_that_refuses_everything_ends_the_run(tmp_path: Path) -> None:
     sides = Provider("anthropic", taking=lambda number, names: Reply(b"{}", 400))
     done = run(sides, tmp_path, requests("anthropic", 200))
-    assert isinstance(done.error, TeacherStopped) and len(sides.submissions) == 41
+    assert isinstance(done.error, TeacherStopped) and len(sides.submissions) == 5 and not done.rounds.report.outcomes
+
+
+UNSUPPORTED = Reply(b'{"error": {"message": "The model m is not supported by the batch API"}}', 400)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("count", [2, 3, 5, 100])
+def test_a_teacher_whose_batch_api_takes_no_job_rejects_no_row(provider: str, count: int, tmp_path: Path) -> None:
+    sides = Provider(provider, taking=lambda number, names: UNSUPPORTED)
+    for terms in ({}, {"requests": 20}):
+        done = run(sides, tmp_path, requests(provider, count), **terms)
+        assert type(done.error) is TeacherStopped and "is not supported" in str(done.error) and "mode: online" in str(done.error)
+        assert not done.rounds.report.outcomes and not recorded(tmp_path) and not standing(tmp_path)
+    assert len(sides.submissions) < 20
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("places", [(0, 1), (0, 15), (7, 8), (0, 2), (12,)])
+def test_two_bad_requests_are_no_reason_to_refuse_the_teacher(provider: str, places: tuple[int, ...], tmp_path: Path) -> None:
+    wanted = requests(provider, 16)
+    order = [custom_id(key, 0) for key in sorted(keys(wanted))]
+    bad = {order[place] for place in places}
+    sides = Provider(provider, taking=lambda number, names: UNSUPPORTED if bad & set(names) else "takes")
+    done = run(sides, tmp_path, wanted)
+    outcomes = {Outcome.ANSWERED: 16 - len(bad), Outcome.REJECTED: len(bad)}
+    assert done.error is None and done.rounds.report.outcomes["writer"] == outcomes
+
+
+def test_the_only_request_may_be_at_fault(tmp_path: Path) -> None:
+    sides = Provider("openai", taking=lambda number, names: UNSUPPORTED)
+    done = run(sides, tmp_path, requests("openai", 1))
+    assert done.error is None and done.rounds.report.outcomes["writer"] == {Outcome.REJECTED: 1}
+
+
+def test_a_refusal_that_names_a_request_is_about_requests(tmp_path: Path) -> None:
+    sides = Provider("anthropic", taking=lambda number, names: Reply(b'{"error": {"message": "requests.0.params: bad"}}', 400))
+    done = run(sides, tmp_path, requests("anthropic", 3))
+    assert done.error is None and done.rounds.report.outcomes["writer"] == {Outcome.REJECTED: 3}
 
 
 def test_jobs_that_fail_validation_go_again_but_not_for_ever(tmp_path: Path) -> None:

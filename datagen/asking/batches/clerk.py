@@ -11,6 +11,7 @@ from datagen.asking.batches.desk import Desk
 from datagen.asking.batches.harvest import WHOLE, Harvester
 from datagen.asking.batches.pauses import Pauses
 from datagen.asking.batches.queue import Queue
+from datagen.asking.batches.refusals import Refusals
 from datagen.asking.batches.report import Office
 from datagen.asking.batches.search import Search, newest, since_of
 from datagen.asking.batches.spool import Entry, Spool, spool_path, write_spool
@@ -34,6 +35,7 @@ class Clerk:
         self._office = office
         self._ledger = office.ledger
         self._works = office.works
+        self._refusals = office.refusals.setdefault(queue.desk.name, Refusals())
         self._looks, self._sends = Pauses(queue.desk, office.monotonic), Pauses(queue.desk, office.monotonic)
         self._lost = 0
         """Submissions in a row without a reply that never showed up."""
@@ -77,6 +79,8 @@ class Clerk:
             return
         try:
             await self._send()
+            if not self.queue.waiting() and not self._works.of(self.desk):
+                self._judge(last=True)
         except TeacherFault as fault:
             self._not_sent(fault)
 
@@ -188,7 +192,7 @@ class Clerk:
         entries = await self._works.close(work, f"failed: {job.error}"[:500])
         queue.full = limited and bool(self._works.of(queue.desk))
         if limited and not queue.full and len(entries) > 1:
-            queue.halve(entries)
+            queue.split([entries[: len(entries) // 2], entries[len(entries) // 2 :]])
         else:
             queue.back(entries)
         if limited or bad:
@@ -295,16 +299,29 @@ class Clerk:
         if queue.refused > TURNED_DOWN:
             queue.back(entries)
             raise fault
-        if len(entries) == 1:
-            self.reject(first, fault)
-        else:
-            queue.halve(entries)
+        self._refusals.heard(fault)
+        if len(entries) > 1:
+            queue.split(self._refusals.parts(entries))
+            return
+        self._refusals.alone(first, fault)
+        self._judge(last=False)
+
+    def _judge(self, last: bool) -> None:
+        """Of requests that were refused alone: they are rejected, unless it is the teacher who is. `last`: nothing else is left to try."""
+        if self._refusals.of_the_teacher(last):
+            (_, fault), *_ = self._refusals.given()
+            raise TeacherFault("stopped", f"its batch API takes no job, whatever the requests: {fault}; ask it online (`mode: online`)")
+        if last or self._refusals.taken:
+            for request, fault in self._refusals.given():
+                self.reject(request, fault)
 
     def _accepted(self, work: Work, job: Job) -> None:
         self._ledger.accepted(work.tag, job.id)
         work.id = job.id
         self._lost, self._silent_since = 0, None
         self._sends.well()
+        self._refusals.taken = True
+        self._judge(last=False)
         self._office.report.jobs += 1
         self._office.report.requests += work.requests
 

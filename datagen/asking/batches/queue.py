@@ -60,7 +60,7 @@ class Queue:
         self.dear: list[Entry] = []
         """Did not fit under a cap."""
         self.groups: list[list[Entry]] = []
-        """Halves of jobs that the provider did not take whole; each goes as a job of its own."""
+        """Parts of jobs that the provider did not take whole, the next one last; each goes as a job of its own."""
         self.refused = 0
         """Jobs turned down in a row."""
         self.full = False
@@ -110,10 +110,10 @@ class Queue:
             found.append(entry)
         return found
 
-    def halve(self, entries: Sequence[Entry]) -> None:
-        """Send them as two jobs."""
-        middle = len(entries) // 2
-        self.groups += [list(entries[middle:]), list(entries[:middle])]
+    def split(self, parts: Sequence[Sequence[Entry]]) -> None:
+        """Send each as a job, after those that were split before: halves go by turns. Single requests tell most and cost least, so they go first."""
+        self.groups[:0] = [list(part) for part in reversed(parts) if len(part) > 1]
+        self.groups += [list(part) for part in reversed(parts) if len(part) == 1]
 
     def back(self, entries: Sequence[Entry]) -> None:
         """To be sent again, but for what has an answer by then."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datagen.asking.batches.desk import Desk
 from datagen.asking.batches.harvest import Harvest
 from datagen.asking.batches.queue import Till
+from datagen.asking.batches.refusals import Refusals
 from datagen.asking.batches.works import Works
 from datagen.asking.ledger.book import Ledger
 from datagen.errors import DatagenError
@@ -61,6 +62,8 @@ class Office:
     tries: Counter[str] = field(default_factory=Counter)
     """Key -> attempts of this process that brought nothing."""
     accounts: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
+    refusals: dict[str, Refusals] = field(default_factory=dict)
+    """By teacher: what was not taken, as long as nothing was."""
     shut: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the run is to end as soon as the calls it is in have."""
     halted: DatagenError | None = None
