@@ -13,7 +13,7 @@ from datagen.asking.batches.pauses import Pauses
 from datagen.asking.batches.queue import Queue
 from datagen.asking.batches.refusals import Refusals
 from datagen.asking.batches.report import Office
-from datagen.asking.batches.search import Search, newest, since_of
+from datagen.asking.batches.search import GONE, Search, newest, since_of
 from datagen.asking.batches.spool import Entry, Spool, spool_path, write_spool
 from datagen.asking.batches.works import Work
 from datagen.asking.ledger.book import Intent
@@ -60,9 +60,9 @@ class Clerk:
         return [words for words in (self._looks.trouble("does not say how its batches are"), self._sends.trouble("takes no batches")) if words]
 
     def settles(self) -> bool:
-        """Whether a submission without a reply will soon be decided, found or lost: worth waiting for in any case."""
+        """Whether it will soon be known if a submission was taken, or where results are: worth waiting for in any case."""
         works = self._works.of(self.desk)
-        return not self._looks.rests() and any(not work.id and not (work.search and work.search.undecided) for work in works)
+        return not self._looks.rests() and any(work.settles() for work in works)
 
     async def tend(self) -> None:
         """Look at every job and hand over what may be. Raises TeacherStopped or TeacherPaused where the provider ends it."""
@@ -168,8 +168,10 @@ class Clerk:
             try:
                 await harvester.take_in(spool, job)
             except TeacherFault as fault:
-                if fault.status not in (404, 410):
+                if fault.status not in GONE:
                     raise
+                if fault.status == 404 and self._soon(work):
+                    return
                 word += ": its results are gone"
                 office.report.notes.append(f"batch {work.tag}: the provider no longer has its results; what is not recorded is asked again")
                 harvester.miss(spool, job, billed=True)
@@ -181,6 +183,12 @@ class Clerk:
         await office.weigh(work.desk.name)
         if harvester.crop.stop is not None:
             raise harvester.crop.stop
+
+    def _soon(self, work: Work) -> bool:
+        """Whether results that are not there may still come: a provider's servers do not all know at once that a job has ended."""
+        now = self._office.monotonic()
+        work.gone_since = now if work.gone_since is None else work.gone_since
+        return now - work.gone_since < self.desk.terms.settling
 
     async def _void(self, work: Work, job: Job) -> None:
         """A job of which no request was ever worked on. All go again, smaller or later where it was too much, without those that the

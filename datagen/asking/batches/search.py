@@ -14,6 +14,7 @@ from contextlib import aclosing
 from typing import Literal
 
 from datagen.asking.teachers.base import Batches, Job, key_of
+from datagen.errors import TeacherFault
 
 LOOKED_AT = 1_000
 """Results of a candidate that are looked at: two jobs may share requests, but no job of another is ours for the most part."""
@@ -21,6 +22,9 @@ MARGIN = 60.0
 """Seconds by which the clocks of a provider's own servers may differ."""
 OWN_MARGIN = 86_400.0
 """Seconds by which ours may differ from them, where ours is all there is."""
+
+GONE = (404, 410)
+"""Of results: they are no longer there, or not yet."""
 
 Found = Job | Literal["lost"] | None
 """The job; or that it was never accepted; or that it is too early to say."""
@@ -61,20 +65,25 @@ class Search:
             found = min(candidates, key=lambda job: (job.created, job.id), default=None)
         else:
             candidates = [job for job in listed if job.requests == len(self._keys)]
-            found = await self._proved(batches, candidates)
+            found = await self._proved(batches, candidates, began - self._first < settling)
             candidates = [job for job in candidates if job.id not in self._others]
         self.undecided = bool(candidates)
         if found is not None:
             return found
         return "lost" if not candidates and began - self._first >= settling else None
 
-    async def _proved(self, batches: Batches, candidates: Collection[Job]) -> Job | None:
-        """The oldest candidate whose results are mostly ours. Of two with the same requests either serves."""
+    async def _proved(self, batches: Batches, candidates: Collection[Job], early: bool) -> Job | None:
+        """The oldest candidate whose results are mostly ours. Of two with the same requests either serves. `early`: what is not there may come."""
         for job in sorted(candidates, key=lambda job: (job.created, job.id)):
             if job.state != "ended" or job.id in self._others:
                 continue
-            if await self._ours(batches, job):
-                return job
+            try:
+                if await self._ours(batches, job):
+                    return job
+            except TeacherFault as fault:
+                if not early or fault.status not in GONE:
+                    raise
+                continue
             self._others.add(job.id)
         return None
 

@@ -35,8 +35,14 @@ class Work:
     """Since when the provider does not say how it is."""
     bare_since: float | None = None
     """Since when it is said to be complete, with no word of its results."""
+    gone_since: float | None = None
+    """Since when it has ended and its results are not there."""
     doubt: str = ""
     """What came in place of a reply to its submission."""
+
+    def settles(self) -> bool:
+        """Whether it will soon be known if it was ever taken, or what it brought."""
+        return self.gone_since is not None if self.id else not (self.search and self.search.undecided)
 
 
 class Works:
