@@ -67,8 +67,9 @@ class Provider:
         return json.dumps({"custom_id": name, **said}).encode()
 
     def bad(self, name: str, status: int) -> bytes:
-        """A line with an error: 400 or 500."""
-        kind = "invalid_request_error" if status == 400 else "api_error"
+        """A line with an error."""
+        kinds = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+        kind = kinds.get(status, "api_error")
         fault = {"type": "error", "error": {"type": kind, "message": "no"}}
         if self.wire == "openai":
             return json.dumps({"custom_id": name, "response": {"status_code": status, "request_id": "r", "body": fault}, "error": None}).encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -252,6 +253,52 @@ def test_bad_requests_are_rejected_and_failing_ones_given_up_after_their_attempt
     ledger = Ledger(tmp_path, "")
     assert ledger.accounts["b/1"]["writer"].committed.requests == 2, "errors are not billed"
     ledger.close()
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("place", [0, 3])
+def test_one_result_that_says_stop_among_good_ones_is_that_requests_own(provider: str, status: int, place: int, tmp_path: Path) -> None:
+    wanted = requests(provider, 4)
+    odd = custom_id(sorted(keys(wanted))[place], 0)
+    sides = Provider(provider, results=lambda job, number: [sides.bad(name, status) if name == odd else sides.good(name) for name in job.names])
+    done = run(sides, tmp_path, wanted)
+    assert done.error is None and done.rounds.report.outcomes["writer"] == {Outcome.ANSWERED: 3, Outcome.REJECTED: 1}
+    assert run(sides, tmp_path, wanted).error is None and len(sides.submissions) == 1, "it would end every run"
+    assert accounts(tmp_path).committed.requests == 3 and not standing(tmp_path)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_job_of_which_every_result_says_stop_ends_the_run(provider: str, tmp_path: Path) -> None:
+    sides = Provider(provider, results=lambda job, number: [sides.bad(name, 404) for name in job.names])
+    done = run(sides, tmp_path, requests(provider, 4))
+    assert type(done.error) is TeacherStopped and not recorded(tmp_path) and not standing(tmp_path) and len(sides.submissions) == 1
+    sides.results = None
+    assert run(sides, tmp_path, requests(provider, 4)).answered() == 4
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_result_that_says_stop_is_judged_when_all_have_come(provider: str, tmp_path: Path) -> None:
+    def results(job: Handed, number: int) -> list[bytes] | Reply:
+        lines = [sides.bad(job.names[0], 404), *map(sides.good, job.names[1:])]
+        return Reply(b"\n".join(lines), how="half") if number < 2 else lines
+
+    sides = Provider(provider, results=results)
+    done = run(sides, tmp_path, requests(provider, 100))
+    assert done.error is None and done.rounds.report.outcomes["writer"] == {Outcome.ANSWERED: 99, Outcome.REJECTED: 1}
+
+
+def test_a_line_without_a_status_is_read_or_asked_again(tmp_path: Path) -> None:
+    def results(job: Handed, number: int) -> list[bytes]:
+        lines = [sides.good(name).replace(b'"status_code": 200, ', b"") for name in job.names]
+        if job.number == 0:
+            lines[0] = json.dumps({"custom_id": job.names[0], "response": {"body": {"odd": 1}}}).encode()
+            lines[1] = json.dumps({"custom_id": job.names[1], "response": {"request_id": "r"}}).encode()
+        return lines
+
+    sides = Provider("openai", results=results)
+    done = run(sides, tmp_path, requests("openai", 5))
+    assert done.error is None and done.answered() == 5 and [len(names) for names in sides.submissions] == [5, 2]
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

@@ -48,7 +48,7 @@ class Harvest:
     """Answers billed above the worst case of their requests: more than the caps could hold back."""
     used: Spend = field(default_factory=Spend)
     stop: TeacherFault | None = None
-    """A result that says that nothing else will be answered either."""
+    """What says that nothing else will be answered either: the account is empty, or every result says that the teacher refuses."""
 
     def notes(self, tag: str) -> list[str]:
         """What a person should know of it."""
@@ -78,6 +78,10 @@ class Harvester:
         self._open = open_
         self._tries = tries
         self._seen: set[str] = set()
+        self._served = False
+        """A result shows that the teacher serves this account."""
+        self._shut: dict[str, TeacherFault] = {}
+        """Key -> a fault `stopped`: of all requests, or of this one alone where others are served."""
 
     async def take_in(self, spool: Spool, job: Job) -> None:
         """Raises TeacherFault where the results broke off: what came is recorded."""
@@ -92,6 +96,7 @@ class Harvester:
 
     def miss(self, spool: Spool, job: Job, billed: bool) -> None:
         """What has no result will get none."""
+        self._judge_shut(spool)
         gone = TeacherFault("transient", f"the results of batch {job.id} ({job.word}) do not name it")
         for key in sorted(self._open):
             self._open.discard(key)
@@ -107,7 +112,11 @@ class Harvester:
             self.crop.unknown[result.custom_id[:80]] += 1
             return
         self._seen.add(key)
+        self._served |= result.fault is None or result.fault.kind in ENDS
         if key not in self._open:  # it was recorded before this harvest was begun again
+            return
+        if result.fault is not None and result.fault.kind == "stopped":
+            self._shut[key] = result.fault
             return
         request = spool.request(key)
         self._open.discard(key)
@@ -118,6 +127,15 @@ class Harvester:
             self._answered(request, result.response)
         elif result.response is not None:
             self._unrecorded(key, self._worst(key))
+
+    def _judge_shut(self, spool: Spool) -> None:
+        """An unknown model, a key without permission: where others of the same job are served it is this request's own end, as a run of it
+        alone would never get further."""
+        for key, fault in self._shut.items():
+            self._open.discard(key)
+            own = TeacherFault("rejected", str(fault), status=fault.status, body=fault.body)
+            self._ended_badly(key, spool.request(key), own if self._served else fault, billed=False)
+        self._shut = {}
 
     def _worst(self, key: str) -> Spend:
         return self._ledger.reserved(self._tag, key)

@@ -19,6 +19,8 @@ TAG = "datagen"
 """The word of a job's metadata under which our tag stands."""
 URLS = {"openai": "/v1/chat/completions", "responses": "/v1/responses", "azure": "/chat/completions"}
 """Where each request of a job goes, by provider."""
+UNSAID = 200
+"""The status of a line that has none: its body tells an answer from an error."""
 STATES: dict[str, JobState] = {
     "validating": "validating",
     "failed": "failed",
@@ -105,7 +107,8 @@ class OpenAIBatches:
             return Result(name, None, undone(self._endpoint, why))
         told = {**marks, **wire.part(reply, "headers"), "x-request-id": wire.word(reply.get("request_id"))}
         try:
-            return Result(name, self._teacher.read(wire.count(reply, "status_code"), told, wire.encode(wire.part(reply, "body"))), None)
+            status = wire.count(reply, "status_code") or UNSAID
+            return Result(name, self._teacher.read(status, told, wire.encode(wire.part(reply, "body"))), None)
         except TeacherFault as fault:
             return Result(name, None, per_request(fault))
 
