@@ -13,6 +13,8 @@ from wire_server import Reply, Seen, WireServer, encoded
 
 CREATED = 1_790_000_000
 RESET = Reply(how="reset")
+WORDS = {"expired", "canceled", "cancelled", "aborted", "paused"}
+"""States that are told in the same word."""
 Taking = Literal["takes", "takes silently", "drops"] | Reply
 """What becomes of a submission: taken; taken, and the reply lost; not taken, and the connection reset; or this reply."""
 
@@ -25,7 +27,7 @@ class Handed:
     names: list[str]
     tag: str
     state: str = "ended"
-    """ended, expired, running, bare (completed, and no word of results), or an error for which it fails validation."""
+    """ended, running, bare (completed, and no word of results), a word of WORDS, or an error for which it fails validation."""
     bad: tuple[int, ...] = ()
     """Lines that its validation names."""
     hidden: int = 0
@@ -114,12 +116,13 @@ class Provider:
         return Reply(encoded(self._as_told(job))) if job else Reply(b"{}", 404)
 
     def _as_told(self, job: Handed) -> dict[str, Any]:
-        count, ended = len(job.names), job.state in ("ended", "expired")
+        count, ended = len(job.names), job.state in {"ended", *WORDS} - {"paused"}
         if self.wire == "anthropic":
             moment = datetime.fromtimestamp(job.created, UTC).isoformat()
             counts = {"processing": 0 if ended else count, "succeeded": count if ended else 0}
-            return {"id": job.id, "processing_status": "ended" if ended else "in_progress", "created_at": moment, "request_counts": counts}
-        status = {"ended": "completed", "bare": "completed", "expired": "expired", "running": "in_progress"}.get(job.state, "failed")
+            word = job.state if job.state in WORDS - {"expired"} else "ended" if ended else "in_progress"
+            return {"id": job.id, "processing_status": word, "created_at": moment, "request_counts": counts}
+        status = {"ended": "completed", "bare": "completed", "running": "in_progress"}.get(job.state, job.state if job.state in WORDS else "failed")
         named: list[dict[str, Any]] = [{"line": line} for line in job.bad] or [{}]
         errors = {"data": [{"code": job.state, "message": "failed", **line} for line in named]} if status == "failed" else None
         files = {"output_file_id": f"{job.id}_out"} if ended else {}

@@ -522,6 +522,30 @@ def test_a_complete_job_without_results_is_not_waited_for_for_ever(tmp_path: Pat
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("word", ["canceled", "cancelled", "aborted"])
+def test_a_cancelled_job_has_ended_however_it_is_spelt(provider: str, word: str, tmp_path: Path) -> None:
+    sides = Provider(provider, made=lambda job: setattr(job, "state", "ended" if job.number else word))
+    sides.results = lambda job, number: [sides.good(name) for name in job.names[job.number == 0 :]]
+    done = run(sides, tmp_path, requests(provider, 3))
+    assert done.error is None and done.answered() == 3 and [len(names) for names in sides.submissions] == [3, 1]
+    assert accounts(tmp_path).possible == Spend(), "what it never began is not billed"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_status_that_nobody_knows_is_named_and_ends_after_a_day(provider: str, tmp_path: Path) -> None:
+    sides = Provider(provider, made=lambda job: setattr(job, "state", "ended" if job.number else "paused"))
+    sides.results = lambda job, number: [sides.good(name) for name in job.names] if job.number else Reply(b"{}", 404)
+    wanted = requests(provider, 3)
+    run(sides, tmp_path, wanted, wait=False, clock=lambda: 1_000.0)
+    done = run(sides, tmp_path, wanted, wait=False, clock=lambda: 1_000.0 + 3_600)
+    assert isinstance(done.error, Waiting) and "a status that is not known: 'paused'" in str(done.error)
+    assert len(sides.submissions) == 1
+    done = run(sides, tmp_path, wanted, clock=lambda: 1_000.0 + 90_000, settling=0.2)
+    assert done.error is None and done.answered() == 3 and "'paused' for longer than a batch lasts" in " ".join(done.rounds.report.notes)
+    assert accounts(tmp_path).possible.requests == 3, "it may have been billed"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_submissions_that_never_arrive_are_given_up_after_their_attempts(provider: str, tmp_path: Path) -> None:
     sides = Provider(provider, taking=lambda number, names: Reply(b"{}", 500))
     done = run(sides, tmp_path, requests(provider, 3), attempts=3, settling=0.1)
@@ -833,6 +857,19 @@ def test_asked_to_stop_it_leaves_what_is_under_way(provider: str, tmp_path: Path
 
     done = run(sides, tmp_path, requests(provider, 5), during=stop, poll=60.0)
     assert isinstance(done.error, Interrupted) and [job.id for job in standing(tmp_path)] == ["job_0"]
+    assert "paid batches go on at the provider" in str(done.error)
+
+
+def test_asked_to_stop_it_speaks_of_batches_only_where_some_go_on(tmp_path: Path) -> None:
+    async def stop(rounds: Rounds) -> None:
+        while not rounds.under_way():
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2)
+        rounds.stop()
+
+    sides = Provider("openai", taking=lambda number, names: Reply(b"{}", 429, {"retry-after": "300"}))
+    done = run(sides, tmp_path, requests("openai", 3), during=stop, patience=900.0)
+    assert isinstance(done.error, Interrupted) and "paid batches" not in str(done.error)
 
 
 # -- money ----------------------------------------------------------------------------------------------------------------------------

@@ -58,7 +58,8 @@ class Rounds:
 
     def stop(self, reason: DatagenError | None = None) -> None:
         """Submit nothing more and wait no longer: `run` raises `reason` when the calls it is in have ended. What is under way goes on."""
-        self._reason = self._reason or reason or Interrupted("the build was asked to stop; paid batches go on at the provider")
+        going = "; paid batches go on at the provider" if self._ledger.standing() else ""
+        self._reason = self._reason or reason or Interrupted(f"the build was asked to stop{going}")
         self._office.shut.set()
 
     async def close(self) -> None:
@@ -116,10 +117,12 @@ class Rounds:
         hours, minutes = divmod(int(oldest) // 60, 60)
         age = f"{hours} h {minutes} min" if hours else f"{minutes} min"
         count = sum(work.requests for work in self._works)
+        words = sorted({work.odd for work in self._works if work.odd})
+        odd = f" (a status that is not known: {', '.join(map(repr, words))})" if words else ""
         if len(self._works) == 1:
-            yield f"a paid batch with {count:,} requests is under way, for {age}"
+            yield f"a paid batch with {count:,} requests is under way, for {age}{odd}"
         else:
-            yield f"{len(self._works)} paid batches with {count:,} requests are under way, the oldest for {age}"
+            yield f"{len(self._works)} paid batches with {count:,} requests are under way, the oldest for {age}{odd}"
 
     @contextlib.contextmanager
     def _clerks(self) -> Iterator[list[Clerk]]:

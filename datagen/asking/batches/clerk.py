@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from datagen.asking.batches.desk import Desk
-from datagen.asking.batches.harvest import WHOLE, Harvester
+from datagen.asking.batches.harvest import GOING, WHOLE, Harvester
 from datagen.asking.batches.pauses import Pauses
 from datagen.asking.batches.queue import Queue
 from datagen.asking.batches.refusals import Refusals
@@ -21,6 +21,8 @@ from datagen.asking.teachers.base import Job
 from datagen.errors import FAULTS, TeacherFault, TeacherStopped
 from datagen.records import Outcome, Request, Response, Spend
 
+DAY = 86_400.0
+"""Seconds that a job lasts at most: both providers end it then."""
 TURNED_DOWN = 40
 """Jobs refused in a row, halved each time, after which their requests are not at fault: 16 halvings find one among 50,000."""
 TOKEN_LIMIT, SPENT = "token_limit_exceeded", ("billing", "quota")
@@ -126,8 +128,22 @@ class Clerk:
             work.bare_since = now if work.bare_since is None else work.bare_since
             if now - work.bare_since >= self.desk.terms.settling:
                 job = replace(job, state="ended")
+        if self._odd(work, job):
+            self._office.report.notes.append(f"batch {work.tag}: its status has been {job.word!r} for longer than a batch lasts: it counts as ended")
+            job = replace(job, state="ended")
         if job.state == "ended":
             await self._harvest(work, job)
+
+    def _odd(self, work: Work, job: Job) -> bool:
+        """Whether a job has a status that nobody knows, and has had it for longer than any job lasts: by the clock of this process, or
+        by the date of its intent, since many short runs may look at it."""
+        if job.state != "running" or job.word in GOING:
+            work.odd, work.odd_since = "", None
+            return False
+        now, settling = self._office.monotonic(), self.desk.terms.settling
+        work.odd, work.odd_since = job.word or "nothing", now if work.odd_since is None else work.odd_since
+        seen, age = now - work.odd_since, self._office.clock() - work.at
+        return seen > DAY + settling or (seen >= settling and age > DAY + settling)
 
     async def _polled(self, work: Work) -> Job | None:
         try:

@@ -20,8 +20,11 @@ from datagen.errors import FAULTS, TeacherFault
 from datagen.records import Outcome, Request, Response, Spend
 
 WHOLE = frozenset({"completed", "ended"})
-"""Words of jobs that worked on every request: one whose result is missing may have been billed. An expired or cancelled job leaves out
-what it never began."""
+"""Words of jobs that worked on every request."""
+UNBEGUN = frozenset({"expired", "cancelled", "canceled", "aborted"})
+"""Words of jobs that leave out what they never began. In any other a result that is missing may have been billed."""
+GOING = frozenset({"in_progress", "finalizing", "cancelling", "canceling", *WHOLE})
+"""Words of jobs that have not ended, as far as they are known."""
 BREATH = 64
 """Results between two pauses in which others may run."""
 NAMED = 5
@@ -92,7 +95,7 @@ class Harvester:
                 number += 1
                 if number % BREATH == 0:
                     await asyncio.sleep(0)
-        self.miss(spool, job, billed=job.word in WHOLE)
+        self.miss(spool, job, billed=job.word not in UNBEGUN)
 
     def miss(self, spool: Spool, job: Job, billed: bool) -> None:
         """What has no result will get none."""

@@ -35,6 +35,9 @@ class Work:
     """Since when the provider does not say how it is."""
     bare_since: float | None = None
     """Since when it is said to be complete, with no word of its results."""
+    odd: str = ""
+    """The provider's word for how it is, where nobody knows that word."""
+    odd_since: float | None = None
     gone_since: float | None = None
     """Since when it has ended and its results are not there."""
     doubt: str = ""

@@ -17,6 +17,8 @@ from datagen.records import Request
 PATH = "/v1/messages/batches"
 COUNTS = ("processing", "succeeded", "errored", "canceled", "expired")
 """Their sum is always the number of requests."""
+ENDED = frozenset({"ended", "canceled", "cancelled", "aborted", "expired"})
+"""The documented word, and what servers that speak this API say as well."""
 STATUSES = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -104,7 +106,7 @@ def _job(payload: Mapping[str, Any]) -> Job:
     sent = sum(wire.count(counts, name) for name in COUNTS)
     return Job(
         id=id,
-        state="ended" if word == "ended" else "running",
+        state="ended" if word in ENDED else "running",
         word=word,
         created=_seconds(wire.word(payload.get("created_at"))),
         requests=sent,

@@ -27,6 +27,8 @@ STATES: dict[str, JobState] = {
     "completed": "ended",
     "expired": "ended",
     "cancelled": "ended",
+    "canceled": "ended",
+    "aborted": "ended",
 }
 """Others (in_progress, finalizing, cancelling, and what may come): running."""
 
