@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -631,7 +633,33 @@ def test_a_job_too_large_for_the_queue_is_halved(tmp_path: Path) -> None:
     done = run(sides, tmp_path / "a", requests("openai", 20), attempts=1)
     assert done.error is None and done.answered() == 20
     sides = Provider("openai", made=lambda job: setattr(job, "state", "token_limit_exceeded"))
-    assert isinstance(run(sides, tmp_path / "b", requests("openai", 3), attempts=1).error, TeacherPaused)
+    assert isinstance(run(sides, tmp_path / "b", requests("openai", 3), attempts=1, patience=0.5).error, TeacherPaused)
+
+
+def test_a_full_queue_is_not_hammered(tmp_path: Path) -> None:
+    sides = Provider("openai", made=lambda job: setattr(job, "state", "token_limit_exceeded"))
+    moments: list[float] = []
+    sides.taking = lambda number, names: moments.append(time.monotonic()) or "takes"
+    done = run(sides, tmp_path, requests("openai", 200), requests=2, patience=2.0, poll=0.05)
+    assert isinstance(done.error, TeacherPaused) and "token_limit_exceeded" in str(done.error)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(moments[8:])]
+    assert min(gaps[2:]) > 0.15 and not recorded(tmp_path) and not standing(tmp_path)
+    assert len(sides.submissions) < 30
+
+
+def test_a_full_queue_says_why_nothing_happens(tmp_path: Path) -> None:
+    sides = Provider("openai", made=lambda job: setattr(job, "state", "token_limit_exceeded"))
+    said = ""
+
+    async def look(rounds: Rounds) -> None:
+        nonlocal said
+        while "queue" not in said:
+            await asyncio.sleep(0.02)
+            said = rounds.under_way()
+        rounds.stop()
+
+    run(sides, tmp_path, requests("openai", 20), patience=900.0, poll=1.0, during=look)
+    assert "teacher 'writer'" in said and "queue" in said and len(sides.submissions) == 1
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

@@ -21,6 +21,8 @@ from datagen.asking.teachers.base import Job
 from datagen.errors import FAULTS, TeacherFault, TeacherStopped
 from datagen.records import Outcome, Request, Response, Spend
 
+PAUSES = 8
+"""The longest pause for a full queue is this part of a teacher's patience."""
 DAY = 86_400.0
 """Seconds that a job lasts at most: both providers end it then."""
 TURNED_DOWN = 40
@@ -59,7 +61,9 @@ class Clerk:
 
     def trouble(self) -> list[str]:
         """Why nothing happens, in words."""
-        return [words for words in (self._looks.trouble("does not say how its batches are"), self._sends.trouble("takes no batches")) if words]
+        held = self.queue.held_until - self._office.monotonic()
+        full = f"teacher {self.desk.name!r} waits {held:.0f} s for room in its provider's queue of batches" if self.queue.full and held > 0 else ""
+        return [words for words in (full, self._looks.trouble("does not say how its batches are"), self._sends.trouble("takes no batches")) if words]
 
     def settles(self) -> bool:
         """Whether it will soon be known if a submission was taken, or where results are: worth waiting for in any case."""
@@ -195,7 +199,7 @@ class Clerk:
                 await self._works.settle(work, before, harvester.crop.used)
                 office.report.took(work.desk.name, work.tag, harvester.crop)
         self.queue.back(await self._works.close(work, word))
-        self.queue.full = False
+        self.queue.full, self.queue.held = False, 0
         await office.weigh(work.desk.name)
         if harvester.crop.stop is not None:
             raise harvester.crop.stop
@@ -214,17 +218,29 @@ class Clerk:
         bad = self._reject_lines(work, job) if job.bad and not limited and not spent else 0
         keys = set(work.open)
         entries = await self._works.close(work, f"failed: {job.error}"[:500])
-        queue.full = limited and bool(self._works.of(queue.desk))
-        if limited and not queue.full and len(entries) > 1:
-            queue.split([entries[: len(entries) // 2], entries[len(entries) // 2 :]])
+        queue.full |= limited
+        alone = not self._works.of(queue.desk)
+        if limited and alone:
+            self._hold()
+        if limited and alone and len(entries) > 1:
+            queue.halve(entries)
         else:
             queue.back(entries)
         if limited or bad:
-            queue.refused += not queue.full
+            queue.refused += bad > 0 or alone
         else:
             tries.update(keys)
-        if spent or queue.refused > TURNED_DOWN or max((tries[key] for key in keys), default=0) >= queue.desk.seat.attempts:
+        worn = limited and alone and len(entries) == 1 and self._office.monotonic() - queue.held_since > queue.desk.patience
+        if spent or worn or queue.refused > TURNED_DOWN or max((tries[key] for key in keys), default=0) >= queue.desk.seat.attempts:
             raise TeacherFault("exhausted" if limited or spent else "stopped", f"its batches fail before they begin: {job.error or 'no reason'}")
+
+    def _hold(self) -> None:
+        """No job of ours fills the provider's queue, so others do, or this one was too large: the next goes smaller, and later each time."""
+        queue = self.queue
+        pause = min(queue.desk.patience / PAUSES, queue.desk.terms.poll * 2**queue.held)
+        now = self._office.monotonic()
+        queue.held_since = queue.held_since if queue.held else now
+        queue.held, queue.held_until = queue.held + 1, now + pause
 
     def _reject_lines(self, work: Work, job: Job) -> int:
         """The requests that the provider's validation names; how many they are."""
@@ -262,7 +278,7 @@ class Clerk:
         queue, office = self.queue, self._office
         while queue.ready() and not office.shut.is_set() and office.halted is None:
             running = len(self._works.of(queue.desk))
-            if running >= queue.desk.terms.at_once or (running and queue.full):
+            if running >= queue.desk.terms.at_once or (queue.full and (running or office.monotonic() < queue.held_until)):
                 return None
             entries = queue.cut(self._is_open)
             if not entries:

@@ -64,7 +64,10 @@ class Queue:
         self.refused = 0
         """Jobs turned down in a row."""
         self.full = False
-        """The provider queues no more tokens of this account until a job has ended."""
+        """The provider queues no more tokens of this account: one job at a time, until one has ended."""
+        self.held = 0
+        """Pauses in a row that were made for it while no job of ours stood."""
+        self.held_since = self.held_until = 0.0
         self.renewed = -1
         """How much had been settled when `parked` and `dear` were looked through last."""
         self._till = till
@@ -114,6 +117,11 @@ class Queue:
         """Send each as a job, after those that were split before: halves go by turns. Single requests tell most and cost least, so they go first."""
         self.groups[:0] = [list(part) for part in reversed(parts) if len(part) > 1]
         self.groups += [list(part) for part in reversed(parts) if len(part) == 1]
+
+    def halve(self, entries: Sequence[Entry]) -> None:
+        """Send them as two jobs, before anything else: what has room is found soonest so."""
+        middle = len(entries) // 2
+        self.groups += [list(entries[middle:]), list(entries[:middle])]
 
     def back(self, entries: Sequence[Entry]) -> None:
         """To be sent again, but for what has an answer by then."""
