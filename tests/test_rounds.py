@@ -921,6 +921,7 @@ def test_a_budget_is_used_up_and_never_passed(provider: str, tmp_path: Path) -> 
     governor = books(Spend(cost=5_000_000), tmp_path)
     done = run(sides, tmp_path, requests(provider, 100), books=governor)
     assert isinstance(done.error, BudgetReached) and "of teacher 'writer'" in str(done.error)
+    assert re.search(r"budget of this release .* of \$0\.005, \$0\.004\d+ are spent .* may take \$0\.000\d+", str(done.error))
     spent, reserved = governor.money()
     assert reserved == 0 and spent <= 5_000_000 and 5_000_000 - spent < 700_000, "what a job gives back is used for more"
     assert len(recorded(tmp_path)) == spent // 70_000
@@ -942,6 +943,26 @@ def test_what_is_under_way_counts_in_the_next_run(provider: str, tmp_path: Path)
     assert isinstance(done.error, BudgetReached) and governor._purse.settled.requests + governor._purse.reserved.requests == 8
 
 
+def test_where_the_budget_is_short_what_stands_in_batches_is_said(tmp_path: Path) -> None:
+    """Of a teacher that this spec no longer has: nobody can ask for it now."""
+    sides = Provider("openai", made=lambda job: setattr(job, "state", "running"))
+    run(sides, tmp_path, requests("openai", 6), wait=False)
+
+    async def go() -> str:
+        async with Provider("anthropic").server() as server:
+            asked, ledger = teacher("anthropic", server.url), Ledger(tmp_path, "b/1")
+            rounds = Rounds(ledger, {"writer": desk("anthropic", asked)}, books(Spend(requests=7), tmp_path))
+            with pytest.raises(BudgetReached) as left:
+                await rounds.run(requests("anthropic", 3))
+            await asked.close()
+            ledger.close()
+            return str(left.value)
+
+    said = asyncio.run(go())
+    assert "2 requests of teacher 'writer' were left out" in said and "of 7 requests, 7 requests are spent" in said
+    assert "6 requests stand in paid batches" in said
+
+
 def test_a_governor_over_a_wire_is_awaited(tmp_path: Path) -> None:
     class Remote:
         def __init__(self) -> None:
@@ -954,6 +975,10 @@ def test_a_governor_over_a_wire_is_awaited(tmp_path: Path) -> None:
         async def give(self, teacher: str, worst: Spend, used: Spend) -> None:
             await asyncio.sleep(0)
             self.local.give(teacher, worst, used)
+
+        async def short(self, teacher: str, worst: Spend) -> str:
+            await asyncio.sleep(0)
+            return self.local.short(teacher, worst)
 
         async def weigh(self, teacher: str, counts: dict[str, int]) -> DatagenError | None:
             await asyncio.sleep(0)

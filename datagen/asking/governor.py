@@ -151,6 +151,10 @@ class Governor:
         lane.purse.reserved += worst
         return True
 
+    def short(self, teacher: str, worst: Spend) -> str:
+        """Which cap has no room for a request, in words."""
+        return self._short(self._lanes[teacher], worst)
+
     def give(self, teacher: str, worst: Spend, used: Spend) -> None:
         """Settle what `take` reserved."""
         self._purse.settle(worst, used)

@@ -83,9 +83,9 @@ class Rounds:
             self._office.begin(number)
             self._enqueue(clerks, wanted)
             await self._passes(clerks, wait)
-            left = ", ".join(f"{len(clerk.queue.dear):,} of teacher {clerk.desk.name!r}" for clerk in clerks if clerk.queue.dear)
+            left = [await self._left_out(clerk) for clerk in clerks if clerk.queue.dear]
             if left:
-                raise BudgetReached(f"requests that no longer fit under the budget were left out: {left}")
+                raise BudgetReached("; ".join([*left, *self._reserved()]))
         return self.report
 
     async def free(self, wait: bool = True) -> None:
@@ -104,6 +104,22 @@ class Rounds:
                 if not wait:
                     self._leave(clerks)
                 await self._rest(min(max(clerk.desk.terms.poll, clerk.rests()) for clerk in clerks))
+
+    async def _left_out(self, clerk: Clerk) -> str:
+        """What did not fit under a cap, by the cheapest of it."""
+        least = min((entry.worst for entry in clerk.queue.dear), key=lambda worst: (worst.cost, worst.tokens))
+        why = await self._office.till.short(clerk.desk.name, least)
+        return f"{len(clerk.queue.dear):,} requests of teacher {clerk.desk.name!r} were left out: {why}"
+
+    def _reserved(self) -> Iterator[str]:
+        """Batches that hold some of the budget, and may give most of it back."""
+        standing = [job for job in self._ledger.standing() if job.build == self._ledger.build]
+        if standing:
+            yield f"{sum(job.requests - job.answered for job in standing):,} requests stand in paid batches and count at their worst until then"
+
+    def standing(self) -> bool:
+        """Whether any job is under way."""
+        return bool(self._works)
 
     def under_way(self) -> str:
         """The jobs that stand, and why nothing else happens, in words; empty where there is nothing to say."""

@@ -57,6 +57,9 @@ class _Money:
     async def give(self, teacher: str, worst: Spend, used: Spend) -> None:
         await self.runtime.shared("give", teacher, worst, used)
 
+    async def short(self, teacher: str, worst: Spend) -> str:
+        return str(await self.runtime.shared("short", teacher, worst))
+
     async def weigh(self, teacher: str, counts: Mapping[str, int]) -> DatagenError | None:
         found: DatagenError | None = await self.runtime.shared("weigh", teacher, counts)
         return found

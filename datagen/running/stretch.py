@@ -73,7 +73,7 @@ async def carry_out(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], tel
         try:
             waiting = await _walk(crew, stretch, cohorts, progress, under)
         except BudgetReached:
-            if not (crew.rounds and crew.rounds.under_way()):
+            if not (crew.rounds and crew.rounds.standing()):
                 raise
             crew.round += 1
             await crew.rounds.free(crew.wait)

@@ -23,6 +23,8 @@ class Books(Protocol):
 
     def give(self, teacher: str, worst: Spend, used: Spend) -> Awaitable[None] | None: ...
 
+    def short(self, teacher: str, worst: Spend) -> Awaitable[str] | str: ...
+
     def weigh(self, teacher: str, counts: Mapping[str, int]) -> Awaitable[DatagenError | None] | DatagenError | None: ...
 
 
@@ -42,6 +44,11 @@ class Till:
         given = None if self._books is None else self._books.give(teacher, worst, used)
         if inspect.isawaitable(given):
             await given
+
+    async def short(self, teacher: str, worst: Spend) -> str:
+        """Which cap has no room for it, what is taken of it, and what it would need."""
+        found = "" if self._books is None else self._books.short(teacher, worst)
+        return await found if inspect.isawaitable(found) else found
 
     async def weigh(self, teacher: str, counts: Mapping[str, int]) -> DatagenError | None:
         """Whether a round of these outcomes is too bad to go on with, and why."""
