@@ -115,7 +115,8 @@ class Rounds:
         """Batches that hold some of the budget, and may give most of it back."""
         standing = [job for job in self._ledger.standing() if job.build == self._ledger.build]
         if standing:
-            yield f"{sum(job.requests - job.answered for job in standing):,} requests stand in paid batches and count at their worst until then"
+            count = sum(job.requests - job.answered for job in standing)
+            yield f"{count:,} requests stand in paid batches, and count at their worst until they are back"
 
     def standing(self) -> bool:
         """Whether any job is under way."""
