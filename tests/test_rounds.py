@@ -929,6 +929,29 @@ def test_a_budget_is_used_up_and_never_passed(provider: str, tmp_path: Path) -> 
     assert more.error is None and recorded(tmp_path) == keys(requests(provider, 100))
 
 
+def test_a_provider_that_bills_beyond_the_worst_case_is_reserved_for_in_the_next_round(tmp_path: Path) -> None:
+    """Each answer costs ten times what it was allowed: after one round of five there is no room for another five."""
+    sides = Provider("openai")
+    greedy = b'"completion_tokens": 640'
+    sides.results = lambda job, number: [sides.good(name).replace(b'"completion_tokens": 5', greedy) for name in job.names]
+    bill = 20 * 1000 + 640 * 10_000
+
+    async def go() -> None:
+        async with sides.server() as server:
+            asked, ledger = teacher("openai", server.url), Ledger(tmp_path, "b/1")
+            governor = books(Spend(cost=8 * bill), tmp_path)
+            rounds = Rounds(ledger, {"writer": desk("openai", asked)}, governor)
+            await rounds.run(requests("openai", 5))
+            assert rounds.report.surcharge["writer"] > 9
+            with pytest.raises(BudgetReached):
+                await rounds.run(requests("openai", 10), number=2)
+            assert governor.money()[0] <= 8 * bill
+            await asked.close()
+            ledger.close()
+
+    asyncio.run(go())
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_what_is_under_way_counts_in_the_next_run(provider: str, tmp_path: Path) -> None:
     sides = Provider(provider, made=lambda job: setattr(job, "state", "running"))

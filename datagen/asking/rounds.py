@@ -162,7 +162,7 @@ class Rounds:
             if request.key in self._ledger or request.key in self.report.failed:
                 continue
             try:
-                by_name[name].queue.add(request, need_of(request, by_name[name].desk.seat.price).worst)
+                by_name[name].queue.add(request, need_of(request, by_name[name].desk.seat.price, self.report.surcharge.get(name, 1.0)).worst)
             except TeacherFault as fault:
                 by_name[name].reject(request, fault)
 

@@ -49,6 +49,8 @@ class Harvest:
     """Answers whose requests were lost with the spool."""
     dear: int = 0
     """Answers billed above the worst case of their requests: more than the caps could hold back."""
+    times: float = 1.0
+    """As a multiple of that worst case, at most."""
     used: Spend = field(default_factory=Spend)
     stop: TeacherFault | None = None
     """What says that nothing else will be answered either: the account is empty, or every result says that the teacher refuses."""
@@ -153,7 +155,9 @@ class Harvester:
     def _answered(self, request: Request, response: Response) -> None:
         worst = need_of(request, self._desk.seat.price).worst
         used = spent(self._desk.seat.price, request, response, worst)
-        self.crop.dear += beyond(used, worst) > 0
+        times = beyond(used, worst)
+        self.crop.dear += times > 0
+        self.crop.times = max(times, self.crop.times)
         self._record(request, replace(response, cost=used.cost, batch=self._tag), used)
 
     def _ended_badly(self, key: str, request: Request | None, fault: TeacherFault, billed: bool) -> None:

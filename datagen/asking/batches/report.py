@@ -32,6 +32,8 @@ class RoundReport:
     failed: dict[str, str] = field(default_factory=dict)
     """Key -> why it was given up. Not asked again by this process, and no answer for the ledger to replay."""
     notes: list[str] = field(default_factory=list)
+    surcharge: dict[str, float] = field(default_factory=dict)
+    """Teacher -> what its answers cost at most, as a multiple of their worst case; above 1 where its provider bills beyond max_tokens."""
 
     @property
     def results(self) -> int:
@@ -46,6 +48,7 @@ class RoundReport:
         self.count(teacher, crop.outcomes.elements())
         self.failed.update(crop.failed)
         self.notes += crop.notes(tag)
+        self.surcharge[teacher] = max(crop.times, self.surcharge.get(teacher, 1.0))
 
 
 @dataclass
