@@ -84,7 +84,7 @@ def build(options: Options, watch: Watch, loaded: Loaded | None = None) -> Summa
         _require_keys(plan, sown, folder, options.again is not None)
         this = season(plan, sown, options.out, folder, options.yes)
         _make(options.out)
-        with lock(folder), _advising(folder), guarded(plan, options.out / "steps"):
+        with lock(folder), _advising(folder), guarded(plan, options.out / "steps", options.again is not None):
             compact(folder)  # what a killed build left is read once, not by every worker
             claim(plan, this, sown, options.out)
             sown.lines.close()
@@ -153,9 +153,9 @@ async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: 
             made, notes = await _carry_out(crew, this, show, together=isinstance(runtime, LocalRuntime))
         asked = (await runtime.status()).get("asked", 0) + (rounds.report.results if rounds else 0)
         spent, _ = await runtime.shared("money")
-        notes += [*(await runtime.shared("surprises")), *orphans(plan, driver)]
+        notes += [*(await runtime.shared("surprises")), *orphans(plan, driver), *_not_again(plan, this, options)]
     except DatagenError as error:
-        for note in (*(await runtime.shared("surprises")), *orphans(plan, driver)):
+        for note in (*(await runtime.shared("surprises")), *orphans(plan, driver), *(rounds.report.notes if rounds else [])):
             error.add_note(note)
         raise
     finally:
@@ -225,6 +225,12 @@ def _warm() -> None:
         warm()
     finally:
         sys.setswitchinterval(turn)
+
+
+def _not_again(plan: Plan, this: Season, options: Options) -> list[str]:
+    if options.again and any(cohort.released for cohort in this.cohorts) and any(step.scope == "group" for step in plan.steps):
+        return ["--again asks nothing for seeds that are out in a line that votes or selects: a late answer could change released rows"]
+    return []
 
 
 def hire(plan: Plan, root: Path, folder: Path, name: str, again: bool, books: Any, number: int) -> PartWorker:
@@ -314,7 +320,10 @@ def _advising(folder: Path) -> Iterator[None]:
 def _next(error: DatagenError) -> str:
     if isinstance(error, BudgetReached):
         return "With a larger budget the same command"
-    same = isinstance(error, Interrupted | TeacherStopped) or getattr(error, "outcome", "") == Outcome.FAILED
+    outcome = getattr(error, "outcome", "")
+    if outcome == Outcome.REJECTED:
+        return "With `--again rejected`, once its cause is gone, or a changed spec, the same command"
+    same = isinstance(error, Interrupted | TeacherStopped) or outcome == Outcome.FAILED
     return "The same command" if same else "A changed spec"
 
 

@@ -10,6 +10,7 @@ import pytest
 from teaching import Made, made, project, teacher
 from wire_server import Reply, error
 
+from datagen.errors import TooManyFailures
 from datagen.terminal import report
 
 SEEDS = "{grid: {topic: [a, b, c]}}"
@@ -38,6 +39,33 @@ def test_what_was_rejected_is_asked_again_only_by_name_and_its_answer_stays(tmp_
         shutil.rmtree(tmp_path / "out" / "steps")
         again = made(spec, tmp_path / "out")
         assert len(taught.prompts) == 4 and again.fields("text") == found.fields("text")
+
+
+def test_the_word_also_goes_past_a_guard_that_stopped_the_build(tmp_path: Path) -> None:
+    """A misconfigured proxy rejects everything: the guard stops the build, and when the proxy is mended the spec needs no change."""
+    takes_all = False
+
+    def script(prompt: str) -> Any:
+        return prompt if takes_all else Reply(error("openai", "invalid_request_error"), 413)
+
+    with teacher(script) as taught:
+        seeds = "{grid: {topic: [" + ", ".join(f"t{number}" for number in range(200)) + "]}}"
+        spec = project(tmp_path, STEP, {"text": "on {{ topic }}"}, seeds, url=taught.url)
+        for told in ("With `--again rejected`", "as the last time"):
+            with pytest.raises(TooManyFailures, match=told):
+                made(spec, tmp_path / "out")
+        takes_all = True
+        assert not unanswered(made(spec, tmp_path / "out", again="rejected"))
+
+
+def test_a_line_that_selects_says_that_it_asks_nothing_again_after_a_release(tmp_path: Path) -> None:
+    steps = STEP.replace("}", ", samples: 2}") + "\n  - {name: best, select: {keep: 1}}"
+    with teacher(lambda prompt: Reply(error("openai", "invalid_request_error"), 413) if "b" in prompt else prompt) as taught:
+        spec = project(tmp_path, steps, {"text": "on {{ topic }}, {{ sample }}"}, SEEDS, url=taught.url)
+        made(spec, tmp_path / "out")
+        asked = len(taught.prompts)
+        found = made(spec, tmp_path / "out", again="rejected")
+        assert len(taught.prompts) == asked and any("a line that votes or selects" in note for note in found.summary.notes)
 
 
 def test_what_is_rejected_again_is_asked_once_a_word(tmp_path: Path) -> None:

@@ -165,14 +165,10 @@ def test_a_row_that_is_refused_for_ever_while_others_are_answered_is_given_up(tm
 
     async def work(desk: Desk) -> None:
         cursed = asyncio.ensure_future(desk.ask())
-        number = 0
-        while not cursed.done():
-            number += 1
-            assert (await desk.ask(number)).outcome is Outcome.ANSWERED
-            await asyncio.sleep(0.02)
+        await asyncio.gather(*(desk.ask(number) for number in range(1, 40)))  # and then it is alone, and nothing but refused
         assert (await cursed).outcome is Outcome.FAILED and desk.governor.stopped() is None
 
-    at_desk(tmp_path, script, work, patience=0.3)
+    at_desk(tmp_path, script, work, patience=1.0, in_flight=2)
 
 
 def test_a_long_retry_after_is_waited_out_aloud(tmp_path: Path) -> None:

@@ -169,12 +169,12 @@ class Asker:
                 waits += 1
             else:
                 attempts += 1
+            delay = _delay(response, attempts or waits)
+            rested += delay if policy.waits else 0.0
             alone = rested > seat.patience and self._heard.get(seat.name, 0.0) > began  # others were answered, this one never is
             if not policy.again or attempts >= seat.attempts or alone:
                 response, used = _given_up(response), Spend()
                 break
-            delay = _delay(response, attempts or waits)
-            rested += delay if policy.waits else 0.0
             await self._gate.rest(delay)
         self._written(partial(self._ledger.record, request, seat.name, response, used))
         self.asked += 1

@@ -22,6 +22,11 @@ from datagen.spec.models import Teacher
 SIMULATOR = "simulator"
 UNBOUNDED = {
     "web_search_options": "the provider bills each search and what it finds",
+    "mcp_servers": "the provider runs their tools, and bills what they find",
+    "container": "the provider runs what is in it, and bills what that finds",
+    "prompt": "it stands at the provider, so nobody here knows how long it is",
+    "modalities": "sound has a price of its own",
+    "audio": "sound has a price of its own",
     "prediction": "what of it is not used is billed as output beyond max_tokens",
 }
 UNDER_V1 = ("openai", "responses")

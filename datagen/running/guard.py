@@ -18,14 +18,14 @@ FILE = "guard.json"
 
 
 @contextlib.contextmanager
-def guarded(plan: Plan, root: Path) -> Iterator[None]:
+def guarded(plan: Plan, root: Path, again: bool = False) -> Iterator[None]:
     """Raises TooManyFailures at once where the last run of the same asks, under the same guard, ended so; and remembers when this one does.
 
-    Failed requests are the exception: they are asked again, and may fare better.
+    Failed requests are the exception: they are asked again, and may fare better. So are rejected ones where a person says so (`again`).
     """
     path, mark = root / FILE, _mark(plan)
     found = read_json(path)
-    if found and found["mark"] == mark:
+    if found and found["mark"] == mark and not again:
         raise TooManyFailures(f"as the last time: {found['words']}")
     try:
         yield

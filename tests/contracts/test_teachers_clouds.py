@@ -94,6 +94,7 @@ REFUSED = [  # words of the teacher, line of the mistake, what the message says
     ("model: openai/gpt-5.6; base_url: 'http://127.0.0.1:1/v1?api_key=secret'", 6, "a key belongs in api_key_env"),
     ("model: anthropic/claude-haiku-5-5; params:;   tools: [{type: web_search_20250305, name: web_search}]", 7, "its provider runs it"),
     ("model: openai/gpt-5.6; params:;   web_search_options: {}", 7, "no budget could hold 'web_search_options'"),
+    ("model: responses/gpt-5.6; params:;   prompt: {id: p}", 7, "nobody here knows how long it is"),
     ("model: openai/gpt-5.6; params:;   prediction: {type: content, content: x}", 7, "billed as output beyond max_tokens"),
     ("model: anthropic/claude-haiku-5-5; params:;   inference_geo: us", 7, "no price for a place"),
     ("model: openai/gpt-5-mini; temperature: 0.7", 6, "reasoning model"),
