@@ -67,17 +67,20 @@ def test_a_read_only_ledger_ends_the_build_before_anything_is_paid(tmp_path: Pat
 
 
 def test_two_builds_on_one_ledger_the_second_refuses_until_the_first_is_dead(tmp_path: Path) -> None:
-    spec = write(tmp_path / "s.yaml", latency="0.3")
+    """The first has some ten seconds to go when the second begins, which may itself take a few to start."""
+    spec = write(tmp_path / "s.yaml", count=90, latency="1.0")
     with standing_simulator(spec) as url:
         ledger = tmp_path / "ledger"
         first = start(at(spec, url), tmp_path / "first", "--ledger", str(ledger))
-        wait_for_answers(url, 20)
-        second = ("build", "--spec", spec, "--out", tmp_path / "second", "--ledger", ledger)
-        refused = datagen(*second)
-        assert refused.returncode == 5 and "ledger" in refused.stderr and "Traceback" not in refused.stderr, refused.stderr
-        assert first.poll() is None, "the first was over before the second was refused: nothing is shown"
-        os.killpg(first.pid, signal.SIGKILL)
-        first.communicate()
+        try:
+            wait_for_answers(url, 20)
+            second = ("build", "--spec", spec, "--out", tmp_path / "second", "--ledger", ledger)
+            refused = datagen(*second)
+            assert first.poll() is None, "the first was over before the second was refused: nothing is shown"
+            assert refused.returncode == 5 and "ledger" in refused.stderr and "Traceback" not in refused.stderr, refused.stderr
+        finally:
+            os.killpg(first.pid, signal.SIGKILL)
+            first.communicate()
         recorded, before = recorded_keys(ledger), bill(url)
         done = datagen(*second)
         assert done.returncode == 0, done.stderr
