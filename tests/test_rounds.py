@@ -647,19 +647,25 @@ def test_a_full_queue_is_not_hammered(tmp_path: Path) -> None:
     assert len(sides.submissions) < 30
 
 
-def test_a_full_queue_says_why_nothing_happens(tmp_path: Path) -> None:
-    sides = Provider("openai", made=lambda job: setattr(job, "state", "token_limit_exceeded"))
-    said = ""
+@dataclass
+class Listener:
+    """Stops the rounds when they have said the words, and keeps all that was said then."""
 
-    async def look(rounds: Rounds) -> None:
-        nonlocal said
-        while "queue" not in said:
+    words: str
+    said: str = ""
+
+    async def __call__(self, rounds: Rounds) -> None:
+        while self.words not in self.said:
             await asyncio.sleep(0.02)
-            said = rounds.under_way()
+            self.said = rounds.under_way()
         rounds.stop()
 
-    run(sides, tmp_path, requests("openai", 20), patience=900.0, poll=1.0, during=look)
-    assert "teacher 'writer'" in said and "queue" in said and len(sides.submissions) == 1
+
+def test_a_full_queue_says_why_nothing_happens(tmp_path: Path) -> None:
+    sides = Provider("openai", made=lambda job: setattr(job, "state", "token_limit_exceeded"))
+    listener = Listener("queue")
+    run(sides, tmp_path, requests("openai", 20), patience=900.0, poll=1.0, during=listener)
+    assert "teacher 'writer'" in listener.said and len(sides.submissions) == 1
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -759,17 +765,9 @@ def test_a_provider_that_is_full_of_our_own_jobs_is_waited_for(provider: str, tm
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_while_a_provider_asks_to_wait_it_is_said(provider: str, tmp_path: Path) -> None:
     sides = Provider(provider, taking=lambda number, names: Reply(b'{"error": {"message": "busy"}}', 429, {"retry-after": "300"}))
-    said = ""
-
-    async def look(rounds: Rounds) -> None:
-        nonlocal said
-        while "takes no batches" not in said:
-            await asyncio.sleep(0.02)
-            said = rounds.under_way()
-        rounds.stop()
-
-    run(sides, tmp_path, requests(provider, 3), patience=900.0, during=look)
-    assert re.search(r"teacher 'writer' takes no batches, and is asked again in (300|299) s: .*busy", said)
+    listener = Listener("takes no batches")
+    run(sides, tmp_path, requests(provider, 3), patience=900.0, during=listener)
+    assert re.search(r"teacher 'writer' takes no batches, and is asked again in (300|299) s: .*busy", listener.said)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

@@ -109,7 +109,7 @@ class Governor:
                 probes.append(number)
         wait = lane.until_probe(now) if lane.down else None
         hopeless = self._hopeless(lane, needs, dear)
-        why = self._short(lane, needs[hopeless[0]].worst) if hopeless else ""
+        why = self.short(teacher, needs[hopeless[0]].worst) if hopeless else ""
         return Grant(tuple(admitted), wait, hopeless, why, tuple(probes))
 
     def settle(self, teacher: str, ended: Sequence[Ended]) -> None:
@@ -152,8 +152,11 @@ class Governor:
         return True
 
     def short(self, teacher: str, worst: Spend) -> str:
-        """Which cap has no room for a request, in words."""
-        return self._short(self._lanes[teacher], worst)
+        """Whose cap a request does not fit under, in words."""
+        words = self._purse.short(worst)
+        if words:
+            return f"the budget of this release has no room left: {words}"
+        return f"the budget of teacher {teacher!r} has no room left: {self._lanes[teacher].purse.short(worst)}"
 
     def give(self, teacher: str, worst: Spend, used: Spend) -> None:
         """Settle what `take` reserved."""
@@ -181,13 +184,6 @@ class Governor:
             for name, lane in self._lanes.items()
             if lane.overs
         ]
-
-    def _short(self, lane: Lane, worst: Spend) -> str:
-        """Whose cap a request does not fit under."""
-        words = self._purse.short(worst)
-        if words:
-            return f"the budget of this release has no room left: {words}"
-        return f"the budget of teacher {lane.name!r} has no room left: {lane.purse.short(worst)}"
 
     def _hopeless(self, lane: Lane, needs: Sequence[Need], dear: Sequence[int]) -> tuple[int, ...]:
         """Of those that do not fit, those that nothing in flight can make room for."""

@@ -6,6 +6,7 @@ How an answer ends decides what becomes of its row: that table is errors.OUTCOME
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -181,10 +182,15 @@ def _shown(request: Request, read: _Reading, _: Teacher) -> Request:
     return replace(request, messages=(*request.messages, *said, asked))
 
 
+def _by_word(_: Ask, __: Teacher) -> int:
+    """Each time costs a person a word, which is bound enough; Asker.asks_anew knows whether it was said."""
+    return sys.maxsize
+
+
 def _anew(request: Request, _: _Reading, __: Teacher) -> Request:
     """The same, for a teacher that may take it now."""
     return request
 
 
-WAYS: dict[str, _Way] = {"raised": _Way(_raises, _raised), "shown": _Way(_shows, _shown), "anew": _Way(lambda *_: 99, _anew)}
+WAYS: dict[str, _Way] = {"raised": _Way(_raises, _raised), "shown": _Way(_shows, _shown), "anew": _Way(_by_word, _anew)}
 """By the words of Ending.asks_again; `next_run` is for the next run."""
