@@ -17,11 +17,11 @@ from wire_server import Reply, Seen, WireServer, chat, encoded, error
 from datagen.asking import ask as module
 from datagen.asking import lanes
 from datagen.asking.ask import Asker, Deferred, NotAsked, Seat, need_of
-from datagen.asking.gate import Gate
-from datagen.asking.governor import Governor
-from datagen.asking.lanes import Limits
 from datagen.asking.ledger.accounts import Account
 from datagen.asking.ledger.book import Ledger
+from datagen.asking.limits.gate import Gate
+from datagen.asking.limits.governor import Governor
+from datagen.asking.limits.lanes import Limits
 from datagen.asking.prices import Purse, price_of, worst_case
 from datagen.asking.teachers import TEACHERS
 from datagen.asking.teachers.base import Endpoint

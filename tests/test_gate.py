@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from datagen.asking.gate import ELSEWHERE, Gate
-from datagen.asking.governor import Governor, Grant
-from datagen.asking.lanes import Ended, Limits, Need
+from datagen.asking.limits.gate import ELSEWHERE, Gate
+from datagen.asking.limits.governor import Governor, Grant
+from datagen.asking.limits.lanes import Ended, Limits, Need
 from datagen.asking.prices import Purse
 from datagen.errors import BudgetReached, Interrupted, TooManyFailures
 from datagen.records import Spend

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datagen.asking.governor import Caution, Governor, Grant
-from datagen.asking.lanes import NEVER_THERE, PROBE_MOST, SILENT, Ended, Limits, Need
+from datagen.asking.limits.governor import Caution, Governor, Grant
+from datagen.asking.limits.lanes import NEVER_THERE, PROBE_MOST, SILENT, Ended, Limits, Need
 from datagen.asking.prices import Purse
 from datagen.asking.teachers.base import HeaderLimits
 from datagen.errors import FaultKind, TeacherStopped, TooManyFailures

@@ -17,10 +17,10 @@ from wire_server import Reply, Seen, WireServer, chat, encoded, error, message
 
 from datagen.asking import ask as asking
 from datagen.asking.ask import Asker, Seat, spent
-from datagen.asking.gate import Gate
-from datagen.asking.governor import Governor
-from datagen.asking.lanes import Limits
 from datagen.asking.ledger.book import Ledger
+from datagen.asking.limits.gate import Gate
+from datagen.asking.limits.governor import Governor
+from datagen.asking.limits.lanes import Limits
 from datagen.asking.prices import Purse
 from datagen.asking.teachers import TEACHERS
 from datagen.asking.teachers.base import Endpoint

@@ -22,9 +22,9 @@ from killing import standing_simulator
 from wire_server import Reply, Seen
 
 from datagen.asking.batches.spool import unreadable
-from datagen.asking.governor import Governor
-from datagen.asking.lanes import Limits
 from datagen.asking.ledger.book import Ledger
+from datagen.asking.limits.governor import Governor
+from datagen.asking.limits.lanes import Limits
 from datagen.asking.prices import Purse
 from datagen.asking.rounds import Rounds
 from datagen.asking.teachers.base import custom_id

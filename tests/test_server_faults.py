@@ -11,7 +11,7 @@ import pytest
 from faulting import accounted, at, bill, datagen, faults, paid_again, rows, write
 from killing import build, digest_of, recorded_keys, standing_simulator
 
-from datagen.asking.lanes import SILENT
+from datagen.asking.limits.lanes import SILENT
 
 COMMON = "rate_limited: 0.05, error: 0.02, reset: 0.01, malformed: 0.005, hang: 0.005"
 RARE = (

@@ -8,8 +8,8 @@ import pytest
 from teaching import project
 from test_governor import Clock, ended, need
 
-from datagen.asking.governor import Governor
-from datagen.asking.lanes import Ended, Limits
+from datagen.asking.limits.governor import Governor
+from datagen.asking.limits.lanes import Ended, Limits
 from datagen.asking.prices import Purse
 from datagen.asking.teachers.base import HeaderLimits
 from datagen.build import Options, planned

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from datagen.asking.gate import Gate
-from datagen.asking.lanes import Ended, Need
 from datagen.asking.ledger.book import Ledger
+from datagen.asking.limits.gate import Gate
+from datagen.asking.limits.lanes import Ended, Need
 from datagen.asking.prices import TokenPrice, cost, input_bound, worst_case
 from datagen.asking.teachers.base import HeaderLimits, Teacher
 from datagen.errors import FAULTS, LedgerError, SetupError, TeacherFault, TeacherPaused, TeacherStopped

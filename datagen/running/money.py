@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from datagen.asking.batches.desk import Desk
-from datagen.asking.governor import Caution, Governor
-from datagen.asking.lanes import Limits
 from datagen.asking.ledger.accounts import Account
 from datagen.asking.ledger.book import Ledger
+from datagen.asking.limits.governor import Caution, Governor
+from datagen.asking.limits.lanes import Limits
 from datagen.asking.prices import Purse
 from datagen.asking.rounds import Rounds
 from datagen.errors import OUTCOMES, DatagenError

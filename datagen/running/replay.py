@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from datagen.asking.ask import Answer, Asker, NotAsked
-from datagen.asking.gate import Gate
-from datagen.asking.governor import Governor
 from datagen.asking.ledger.book import Ledger
+from datagen.asking.limits.gate import Gate
+from datagen.asking.limits.governor import Governor
 from datagen.asking.prices import Purse
 from datagen.plan.estimate import AskCount, asks_of
 from datagen.plan.model import Plan, Sown

@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from datagen.asking.ask import Asker, Seat
-from datagen.asking.gate import Books, Gate
 from datagen.asking.ledger.book import Ledger
+from datagen.asking.limits.gate import Books, Gate
 from datagen.asking.teachers.base import Endpoint
 from datagen.asking.teachers.late import LateTeacher
 from datagen.errors import SetupError

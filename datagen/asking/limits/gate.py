@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from datagen.asking.governor import Grant
-from datagen.asking.lanes import Ended, Need
+from datagen.asking.limits.governor import Grant
+from datagen.asking.limits.lanes import Ended, Need
 from datagen.errors import BudgetReached, DatagenError, Interrupted
 from datagen.records import Spend
 

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from datagen.asking.lanes import Ended, Lane, Limits, Need, meters
+from datagen.asking.limits.lanes import Ended, Lane, Limits, Need, meters
 from datagen.asking.prices import Purse
 from datagen.errors import OUTCOMES, DatagenError, TooManyFailures
 from datagen.records import NANO, Spend
