@@ -16,15 +16,26 @@ from shlex import quote
 from typing import Any
 
 from datagen.asking.ledger.book import Account, Ledger, compact
-from datagen.asking.ledger.segments import lock, segments
-from datagen.errors import BudgetReached, DatagenError, Interrupted, LowYield, OutputError, SetupError, TeacherStopped, TooManyFailures, Unanswered
+from datagen.asking.ledger.segments import await_end, lock, segments
+from datagen.errors import (
+    BudgetReached,
+    DatagenError,
+    Interrupted,
+    LedgerError,
+    LowYield,
+    OutputError,
+    SetupError,
+    TeacherStopped,
+    TooManyFailures,
+    Unanswered,
+)
 from datagen.plan.model import Plan, Sown
 from datagen.plan.resolve import Rehearsing, api_key, resolve
 from datagen.plan.sow import sow
 from datagen.records import NANO, Outcome
 from datagen.running import pilot
 from datagen.running.guard import guarded
-from datagen.running.money import governing, orphans, rounds_of
+from datagen.running.money import WRITERS, Terms, books_of, orphans, rounds_of
 from datagen.running.replay import replay
 from datagen.running.show import Show, Watch, ticking
 from datagen.running.stretch import Crew, carry_out
@@ -48,7 +59,8 @@ class Options:
     budget: float | None = None
     teacher: str | None = None
     runtime: str | None = None
-    workers: int = 2
+    workers: int | None = None
+    """Ray actors; None: one per node."""
     library: Path | None = None
     ledger: Path | None = None
     yes: bool = False
@@ -85,6 +97,7 @@ def build(options: Options, watch: Watch, loaded: Loaded | None = None) -> Summa
         this = season(plan, sown, options.out, folder, options.yes)
         _make(options.out)
         with lock(folder), _advising(folder), guarded(plan, options.out / "steps", options.again is not None):
+            _await_workers(folder)
             compact(folder)  # what a killed build left is read once, not by every worker
             claim(plan, this, sown, options.out)
             sown.lines.close()
@@ -140,10 +153,7 @@ async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: 
     rounds = rounds_of(plan, driver, runtime)
     fleeting = plan.simulated and not any(chair.simulated and chair.spec.base_url for chair in plan.chairs.values())
     crew = Crew(plan, options.out / "steps", runtime, rounds, options.wait or fleeting)
-    await runtime.start(
-        functools.partial(hire, plan, crew.root, folder, name, options.again is not None),
-        governing(plan, options.budget, driver.accounts.get(name, {})),
-    )
+    await runtime.start(functools.partial(hire, plan, crew.root, folder, name, options.again is not None), Terms(plan, options.budget, driver))
     warming = asyncio.ensure_future(_warm_later(runtime))
     show = Show(crew, options.budget or plan.spec.release.budget.usd, watch)
     try:
@@ -233,9 +243,15 @@ def _not_again(plan: Plan, this: Season, options: Options) -> list[str]:
     return []
 
 
-def hire(plan: Plan, root: Path, folder: Path, name: str, again: bool, books: Any, number: int) -> PartWorker:
+def hire(plan: Plan, root: Path, folder: Path, name: str, again: bool, shared: Any, number: int) -> PartWorker:
     """A worker with a ledger segment of its own; it runs wherever the runtime puts it."""
-    return PartWorker(plan, root, Ledger(folder, name, number), books, number, again=again)
+    return PartWorker(plan, root, Ledger(folder, name, number % WRITERS), books_of(plan, shared, number), number, again=again)
+
+
+def _await_workers(folder: Path) -> None:
+    """Workers of a driver that was killed end a moment after it. Raises LedgerError where they do not."""
+    if not await_end(folder):
+        raise LedgerError(f"workers of an earlier build still write the ledger {folder}: end them, and run the same command again")
 
 
 def _maybe(accounts: Mapping[str, Account]) -> int:

@@ -80,7 +80,7 @@ def plan(**given: Any) -> None:
 @click.option("--budget", type=click.FloatRange(0, 1e9, min_open=True, max_open=True), help="Cap in US dollars over all runs of this release.")
 @TEACHER
 @click.option("--runtime", type=click.Choice(["local", "ray"]), help="Default: ray when RAY_ADDRESS is set, else local.")
-@click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Workers on Ray.")
+@click.option("--workers", type=click.IntRange(1), help="Workers on Ray. Default: one per node.")
 @LIBRARY
 @LEDGER
 @click.option("--push", is_flag=True, help="Push the release to the Hub when it is out.")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 
 import pytest
 
-from datagen.asking.limits.gate import ELSEWHERE, Gate
+from datagen.asking.limits.chief import Chief
+from datagen.asking.limits.deputy import Deputy
+from datagen.asking.limits.gate import Gate
 from datagen.asking.limits.governor import Governor, Grant
 from datagen.asking.limits.lanes import Ended, Limits, Need
+from datagen.asking.limits.leases import Lease, Report
 from datagen.asking.prices import Purse
-from datagen.errors import BudgetReached, Interrupted, TooManyFailures
+from datagen.errors import BudgetReached, Interrupted, SetupError, TooManyFailures
 from datagen.records import Spend
 
 
@@ -173,86 +175,68 @@ def test_waiting_at_a_rate_limit_costs_no_storm_of_questions() -> None:
     asyncio.run(go())
 
 
-class Elsewhere:
-    """The governor over a wire: every method answers later."""
+class Wire:
+    """The governor of many workers, a moment away."""
 
-    def __init__(self, books: Governor) -> None:
-        self.books = books
-        self.calls: Counter[str] = Counter()
+    def __init__(self, chief: Chief) -> None:
+        self.chief = chief
 
-    async def _later(self, method: str, teacher: str, items: Sequence[object]) -> Grant:
-        self.calls[method] += 1
+    async def exchange(self, report: Report) -> Lease:
         await asyncio.sleep(0)
-        return getattr(self.books, method)(teacher, items)  # type: ignore[no-any-return]
-
-    def lease(self, teacher: str, needs: Sequence[Need]) -> asyncio.Future[Grant]:
-        return asyncio.ensure_future(self._later("lease", teacher, needs))
-
-    def settle(self, teacher: str, ended: Sequence[Ended]) -> asyncio.Future[None]:
-        return asyncio.ensure_future(self._later("settle", teacher, ended))  # type: ignore[arg-type]
-
-    def judged(self, teacher: str, outcomes: Sequence[str]) -> asyncio.Future[None]:
-        return asyncio.ensure_future(self._later("judged", teacher, outcomes))  # type: ignore[arg-type]
+        return self.chief.exchange(report)
 
 
 def test_workers_that_share_a_governor_elsewhere_all_get_their_turn() -> None:
-    """A place that another worker frees is seen, though nobody tells the one that waits for it."""
+    """Places that one worker frees are filled by the others, which have none at first."""
 
     async def go() -> None:
-        books = governor(in_flight=2)
-        gates = [Gate(Elsewhere(books)) for _ in range(3)]
+        limits = {"t": Limits(2)}
+        chief = Chief(limits, Purse(), {}, workers="abc")
+        deputies = [Deputy(limits, Wire(chief), name) for name in "abc"]
+        gates = [Gate(deputy) for deputy in deputies]
 
         async def one(gate: Gate) -> None:
-            await gate.admit("t", need())
+            mine = need()
+            await gate.admit("t", mine)
             await asyncio.sleep(0)
-            gate.settle("t", Ended(need(), Spend(0)))
+            gate.settle("t", Ended(mine, Spend(0)))
 
-        await gates[0].admit("t", need())
-        await gates[0].admit("t", need())
-        others = [asyncio.ensure_future(one(gate)) for gate in gates[1:] for _ in range(10)]
-        await asyncio.sleep(ELSEWHERE / 2)
-        assert not any(task.done() for task in others)
-        gates[0].settle("t", Ended(need(), Spend(0)))
-        gates[0].settle("t", Ended(need(), Spend(0)))
-        await asyncio.wait_for(asyncio.gather(*others), 20)
-        await asyncio.sleep(2 * ELSEWHERE)
-        assert books.in_flight() == {"t": 0}
+        await asyncio.wait_for(asyncio.gather(*(one(gate) for gate in gates for _ in range(10))), 60)
+        for deputy in deputies:
+            await deputy.close()
+        assert chief.in_flight() == {"t": 0}
 
     asyncio.run(go())
 
 
-def test_a_grant_that_comes_after_the_gate_was_closed_is_given_back() -> None:
+def test_nothing_is_admitted_by_a_lease_that_comes_after_the_gate_was_closed() -> None:
     async def go() -> None:
-        books = governor(cap=100)
-        gate = Gate(Elsewhere(books))
+        limits = {"t": Limits(1000)}
+        chief = Chief(limits, Purse(100), {}, workers="a")
+        deputy = Deputy(limits, Wire(chief), "a")
+        gate = Gate(deputy)
         late = asyncio.ensure_future(gate.admit("t", need(10)))
         await asyncio.sleep(0)
         gate.close()
         with pytest.raises(Interrupted):
             await asyncio.wait_for(late, 5)
-        await asyncio.sleep(0.05)
-        assert books.in_flight() == {"t": 0} and books.money() == (0, 0)
+        await deputy.close()
+        assert chief.in_flight() == {"t": 0} and chief.money() == (0, 0)
 
     asyncio.run(go())
 
 
 def test_a_governor_that_is_gone_is_an_error_for_who_waits() -> None:
-    class Gone(Elsewhere):
-        async def _later(self, method: str, teacher: str, items: Sequence[object]) -> Grant:
+    class Gone(Wire):
+        async def exchange(self, report: Report) -> Lease:
             raise ConnectionError("the actor died")
 
     async def go() -> None:
-        gate = Gate(Gone(governor()))
-        with pytest.raises(ConnectionError, match="the actor died"):
+        gate = Gate(Deputy({"t": Limits(1000)}, Gone(Chief({}, Purse(), {})), "a"))
+        with pytest.raises(SetupError, match="the actor died"):
             await asyncio.wait_for(gate.admit("t", need()), 5)
 
-    loop_errors: list[object] = []
-
-    async def quietly() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: loop_errors.append(context))
-        await go()
-
-    asyncio.run(quietly())
+    asyncio.run(go())
 
 
 @pytest.mark.parametrize("last", ["first", "second"])

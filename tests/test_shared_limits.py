@@ -8,13 +8,14 @@ import pytest
 from teaching import project
 from test_governor import Clock, ended, need
 
+from datagen.asking.ledger.book import Ledger
 from datagen.asking.limits.governor import Governor
 from datagen.asking.limits.lanes import Ended, Limits
 from datagen.asking.prices import Purse
 from datagen.asking.teachers.base import HeaderLimits
 from datagen.build import Options, planned
 from datagen.records import Spend
-from datagen.running.money import governing
+from datagen.running.money import Terms
 from datagen.spec.load import load_spec
 
 
@@ -86,7 +87,7 @@ def test_the_same_model_at_the_same_place_is_one_account(tmp_path: Path) -> None
     more = ", ".join(["w: " + one, "same: " + one.replace("max_tokens: 100", "max_tokens: 9"), "other: " + one.replace("/own", "/other")])
     spec.write_text(text.replace("w: " + one, more))
     with planned(load_spec(str(spec), None), Options(str(spec), tmp_path / "out")) as (plan, _):
-        books = governing(plan, None, {})()
+        books = Terms(plan, None, Ledger(tmp_path / "ledger", "made/1.0")).alone()
     asked = need()
     books.lease("w", [asked])
     books.settle("w", [Ended(asked, Spend(), headers=HeaderLimits(requests_left=0, reset=9.0))])

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from datagen.asking.batches.desk import Desk
 from datagen.asking.ledger.accounts import Account
-from datagen.asking.ledger.book import Ledger
+from datagen.asking.ledger.book import Ledger, accounts_of
+from datagen.asking.ledger.segments import await_end, segment_id, segments, writer_of
+from datagen.asking.limits.chief import Chief
+from datagen.asking.limits.deputy import Deputy
+from datagen.asking.limits.gate import Books
 from datagen.asking.limits.governor import Caution, Governor
 from datagen.asking.limits.lanes import Limits
 from datagen.asking.prices import Purse
@@ -65,17 +71,58 @@ class _Money:
         return found
 
 
-def governing(plan: Plan, budget: float | None, accounts: Mapping[str, Account]) -> Callable[[], Governor]:
-    """How to make the governor: limits and caps of the spec, and what earlier runs of this release spent or may have spent."""
-    caps = _caps(plan.spec.release.budget, budget)
-    guard = plan.spec.guard
-    bad = [name for name, ending in OUTCOMES.items() if ending.counts]
-    given = guard.error_share
-    shares = {str(name): share for name, share in given.items()} if isinstance(given, dict) else dict.fromkeys(bad, given)
-    limits = {name: _limits(chair) for name, chair in plan.chairs.items()}
-    standing = {name: account.standing for name, account in accounts.items()}
-    committed = {name: account.committed - standing[name] for name, account in accounts.items()}
-    return functools.partial(Governor, limits, Purse(*caps), committed, Caution(shares, guard.window), standing=standing)
+WRITERS = 900
+"""Numbers of workers in the names of their segments; a worker that takes the place of a dead one has a new number."""
+
+
+class Terms:
+    """How the governor is made: limits and caps of the spec, and what the ledger says was spent or may have been."""
+
+    def __init__(self, plan: Plan, budget: float | None, driver: Ledger) -> None:
+        self._plan, self._budget, self._driver = plan, budget, driver
+        self._start = driver.newest
+
+    def alone(self) -> Governor:
+        return Governor(*self._terms(self._driver.accounts.get(self._driver.build, {})))
+
+    def among(self, workers: Sequence[int], reborn: bool) -> Callable[[], Chief]:
+        """What live workers spent they say themselves; all else is in the ledger."""
+        accounts = self._driver.accounts
+        if reborn:
+            alive = {worker % WRITERS for worker in workers}
+            book = Ledger(self._driver.folder, "", skip=lambda segment: segment > self._start and writer_of(segment) in alive)
+            accounts = book.accounts
+            book.close()
+        terms = self._terms(accounts.get(self._driver.build, {}))
+        return functools.partial(Chief, *terms, workers=tuple(map(str, workers)), reborn=reborn)
+
+    def spent(self, worker: int) -> dict[str, Spend] | None:
+        """By teacher, once its writer is gone; None where it does not go."""
+        folder = self._driver.folder
+        if not await_end(folder, worker % WRITERS):
+            return None
+        mine = [path for path in segments(folder) if segment_id(path) > self._start and writer_of(segment_id(path)) == worker % WRITERS]
+        return {name: account.committed for name, account in accounts_of(mine).get(self._driver.build, {}).items()}
+
+    def _terms(self, accounts: Mapping[str, Account]) -> tuple[Any, ...]:
+        budget, guard = self._plan.spec.release.budget, self._plan.spec.guard
+        bad = [name for name, ending in OUTCOMES.items() if ending.counts]
+        given = guard.error_share
+        shares = {str(name): share for name, share in given.items()} if isinstance(given, dict) else dict.fromkeys(bad, given)
+        standing = {name: account.standing for name, account in accounts.items()}
+        committed = {name: account.committed - standing[name] for name, account in accounts.items()}
+        purse = Purse(*_caps(budget, self._budget))
+        return limits_of(self._plan), purse, committed, Caution(shares, guard.window), time.monotonic, standing
+
+
+def books_of(plan: Plan, shared: Any, worker: int) -> Books:
+    """The governor as a worker has it at hand: itself, or a deputy of one that is elsewhere."""
+    return shared if isinstance(shared, Governor) else Deputy(limits_of(plan), shared, str(worker))
+
+
+def limits_of(plan: Plan) -> dict[str, Limits]:
+    """What each teacher allows and may be asked."""
+    return {name: _limits(chair) for name, chair in plan.chairs.items()}
 
 
 def _limits(chair: Chair) -> Limits:

@@ -17,12 +17,20 @@ class Worker(Protocol):
         """True when less waits to be done than could be done at once."""
         ...
 
+    def catch_up(self) -> None:
+        """See what other workers have left on record: one of them has died, and its units come here."""
+        ...
+
     def drain(self) -> None:
         """Start nothing more that costs; what is under way may land."""
         ...
 
     def status(self) -> dict[str, int]:
         """Counters for the progress line."""
+        ...
+
+    async def report(self) -> None:
+        """Bring the shared object up to date."""
         ...
 
     async def close(self) -> None: ...
@@ -32,17 +40,36 @@ Hire = Callable[[Any, int], Worker]
 """Makes a worker from the shared object (or its stand-in) and the worker's number; picklable."""
 
 
+class Share(Protocol):
+    """How the shared object is made, and what it is to be told of workers."""
+
+    def alone(self) -> Any:
+        """The object itself, for one worker in this process."""
+        ...
+
+    def among(self, workers: Sequence[int], reborn: bool) -> Callable[[], Any]:
+        """Makes it, for workers elsewhere; picklable. `reborn`: in the place of one that died, whose workers are still at it.
+
+        It then has the methods `expect(names)`, `bury(name, spent)` and `reports() -> name -> how often it was heard`.
+        """
+        ...
+
+    def spent(self, worker: int) -> Any:
+        """What a dead worker has left on record, for `bury`; None where that cannot be known. May take seconds: it waits for its end."""
+        ...
+
+
 class Runtime(Protocol):
     """Where workers live. Enter it with `start`, leave it with `stop`."""
 
-    async def start(self, hire: Hire, share: Callable[[], Any]) -> None:
-        """Host `share()` once, and hire the workers."""
+    async def start(self, hire: Hire, share: Share) -> None:
+        """Host the shared object, and hire the workers."""
         ...
 
     def map(self, units: Sequence[Any], in_air: int) -> AsyncIterator[Any]:
         """Results as they come, about `in_air` units at once over all workers, more behind stragglers.
 
-        The first failure is raised when the rest has landed.
+        The first failure is raised when the rest has landed. A unit whose worker died is run by another one.
         """
         ...
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from datagen.runtime.base import Hire, Worker
+from datagen.runtime.base import Hire, Share, Worker
 from datagen.runtime.flow import in_the_air
 
 
@@ -16,8 +16,8 @@ class LocalRuntime:
         self._worker: Worker | None = None
         self._shared: Any = None
 
-    async def start(self, hire: Hire, share: Callable[[], Any]) -> None:
-        self._shared = share()
+    async def start(self, hire: Hire, share: Share) -> None:
+        self._shared = share.alone()
         self._worker = hire(self._shared, 0)
 
     async def map(self, units: Sequence[Any], in_air: int) -> AsyncIterator[Any]:

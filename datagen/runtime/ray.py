@@ -1,20 +1,41 @@
-"""On Ray: the local runtime inside actors, and the shared object as one named actor. The whole door to Ray is this file."""
+"""On Ray: the local runtime inside actors, and the shared object as one named actor. The whole door to Ray is this file.
+
+A worker that dies, hangs or is pre-empted loses nothing: its units go to the others, which first read what it left on record, and another
+worker takes its place. The shared object may die, too: it is made anew, and workers find it by its name.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import itertools
 import os
+import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from datagen.errors import DatagenError, SetupError
-from datagen.runtime.base import Hire, Worker
+from datagen.runtime.base import Hire, Share, Worker
 from datagen.runtime.flow import in_the_air
 
 SPARE = 8
 """Parts in the air per worker beyond what fills the limits, so that stragglers do not leave the teacher idle."""
+NAMESPACE = "datagen"
+LOOK = 1.0
+"""Seconds between two looks at whether workers report."""
+HANGS = 30
+"""Looks in a row at a worker that does not report, after which it is ended: a stopped process holds its parts for ever."""
+SLOW = 5.0
+"""Seconds that a worker has to answer how far it is."""
+CLOSING = 30.0
+"""Seconds that workers have to close."""
+PATIENCE = 300.0
+"""Seconds without any worker, or without the shared object, after which the build ends: a cluster may have to grow again."""
+DEATHS = 5
+"""Workers that may die with the same unit in their hands; it may be what kills them."""
 
 
 class _Host:
@@ -30,13 +51,23 @@ class _Host:
 class _Desk:
     """An actor's inside: one worker on its own event loop."""
 
-    def __init__(self, hire: Hire, host: Any, number: int) -> None:
+    def __init__(self, hire: Hire, host: str, number: int) -> None:
+        gc.set_threshold(50_000, 20, 50)  # as at the door of the local runtime: what is loaded stays
         self._hire, self._host, self._number = hire, host, number
         self._worker: Worker | None = None
+        self._deaths = 0
 
-    async def run(self, unit: Any) -> Any:
+    async def ready(self) -> None:
+        """Be there."""
         if self._worker is None:  # made on the loop it will live on
             self._worker = self._hire(_Remote(self._host), self._number)
+
+    async def run(self, unit: Any, deaths: int) -> Any:
+        await self.ready()
+        assert self._worker is not None
+        if deaths > self._deaths:
+            self._deaths = deaths
+            self._worker.catch_up()
         try:
             return await self._worker.run(unit)
         except DatagenError as error:
@@ -45,6 +76,10 @@ class _Desk:
     async def drain(self) -> None:
         if self._worker is not None:
             self._worker.drain()
+
+    async def report(self) -> None:
+        if self._worker is not None:
+            await self._worker.report()
 
     async def status(self) -> dict[str, int]:
         return self._worker.status() if self._worker else {}
@@ -55,70 +90,239 @@ class _Desk:
 
 
 class _Remote:
-    """The shared object as a worker sees it: every method gives an awaitable."""
+    """The shared object as a worker sees it: every method gives an awaitable. Where it has died, its successor is asked."""
 
-    def __init__(self, host: Any) -> None:
-        self._host = host
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._actor: Any = None
 
-    def __getattr__(self, method: str) -> Callable[..., Any]:
-        return lambda *arguments: self._host.call.remote(method, *arguments)
+    def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
+        return lambda *arguments: self._call(method, *arguments)
+
+    async def _call(self, method: str, *arguments: Any) -> Any:
+        ray = _ray()
+        late = asyncio.get_running_loop().time() + PATIENCE
+        while True:
+            try:
+                self._actor = self._actor or ray.get_actor(self._name, namespace=NAMESPACE)
+                return await self._actor.call.remote(method, *arguments)
+            except (ray.exceptions.RayActorError, ValueError):  # it is dead, or there is none of that name yet
+                self._actor = None
+                if asyncio.get_running_loop().time() > late:
+                    raise
+                await asyncio.sleep(0.1)
+
+
+@dataclass(eq=False)
+class _Seat:
+    """A worker as the driver knows it."""
+
+    number: int
+    actor: Any
+    units: int = 0
+    """In its hands."""
+    burial: asyncio.Future[None] | None = None
+    reports: int = 0
+    silent: int = 0
+    """Looks in a row at which it had not reported anew."""
+    told: dict[str, int] = field(default_factory=dict)
+    """Its counters, as it gave them last."""
 
 
 class RayRuntime:
-    """`workers` actors and one host. Joins the cluster of RAY_ADDRESS, or starts a local Ray and ends it."""
+    """`workers` actors, or one per node, and one host. Joins the cluster of RAY_ADDRESS, or starts a local Ray and ends it."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int | None) -> None:
         self._count = workers
-        self._desks: list[Any] = []
+        self._seats: list[_Seat] = []
+        """Workers that are there."""
+        self._gone: Counter[str] = Counter()
+        """What workers that are dead had counted."""
+        self._numbers = itertools.count()
+        self._name = f"datagen-governor-{uuid.uuid4().hex[:12]}"
         self._host: Any = None
-        self._turn = itertools.count()
+        self._reviving = asyncio.Lock()
+        self._deaths = 0
+        self._somebody = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+        self._alive: set[int] = set()
+        """Numbers of workers that were hired and are not dead."""
+        self._failure: BaseException | None = None
 
-    async def start(self, hire: Hire, share: Callable[[], Any]) -> None:
+    async def start(self, hire: Hire, share: Share) -> None:
         ray = _ray()
         if not ray.is_initialized():
             # The code is installed on every node: nothing of this folder is shipped, and no worker looks for it.
             address = os.environ.get("RAY_ADDRESS")
             ray.init(address=address, log_to_driver=False, configure_logging=False, **({} if address else {"include_dashboard": False}))
-        # A fraction of a CPU each: workers wait for teachers, and whole CPUs deadlock a small machine.
-        small = {"num_cpus": 0.1, "max_concurrency": 256}
-        self._host = ray.remote(_Host).options(num_cpus=0).remote(share)
-        self._desks = [ray.remote(_Desk).options(**small).remote(hire, self._host, number) for number in range(self._count)]
+        self._hire, self._share = hire, share
+        count = self._count or max(1, sum(node["Alive"] for node in ray.nodes()))
+        numbers = [next(self._numbers) for _ in range(count)]
+        self._host = self._hosted(numbers, reborn=False)
+        for number in numbers:
+            self._later(self._seat(number))
+        self._later(self._watch())
 
     async def map(self, units: Sequence[Any], in_air: int) -> AsyncIterator[Any]:
-        async for result in in_the_air(self._run, units, in_air + SPARE * self._count):
+        async for result in in_the_air(self._run, units, in_air + SPARE * max(1, len(self._seats))):
             yield result
+        await self._all("report", CLOSING)
 
     async def _run(self, unit: Any) -> Any:
-        desk = self._desks[next(self._turn) % len(self._desks)]
-        try:
-            result = await desk.run.remote(unit)
-        except _ray().exceptions.RayActorError as error:  # what it held of the limits is lost with it, so the others must not wait for it
-            await self.drain()
-            what = str(error).splitlines()[0]
-            raise SetupError(f"a Ray worker died ({what}); its answers are in its ledger segment: start the build again") from error
-        if isinstance(result, DatagenError):
-            raise result
-        return result
+        for _ in range(DEATHS):
+            seat = await self._free()
+            seat.units += 1
+            try:
+                result = await seat.actor.run.remote(unit, self._deaths)
+            except _ray().exceptions.RayActorError as error:
+                await self._bury(seat, error)
+                continue
+            finally:
+                seat.units -= 1
+            if isinstance(result, DatagenError):
+                raise result
+            return result
+        raise SetupError(
+            f"{DEATHS} Ray workers died with the same part in their hands ({unit}): is there enough memory? The ledger has their answers"
+        )
 
     async def shared(self, method: str, *arguments: Any) -> Any:
-        return await self._host.call.remote(method, *arguments)
+        while True:
+            host = self._host
+            try:
+                return await host.call.remote(method, *arguments)
+            except _ray().exceptions.RayActorError:
+                await self._revive(host)
 
     async def drain(self) -> None:
-        await asyncio.gather(*(desk.drain.remote() for desk in self._desks), return_exceptions=True)
+        self._draining = True
+        await self._all("drain", SLOW)
 
     async def status(self) -> dict[str, int]:
-        total: Counter[str] = Counter()
-        for status in await asyncio.gather(*(desk.status.remote() for desk in self._desks), return_exceptions=True):
-            if not isinstance(status, BaseException):  # a dead worker counts no more
-                total.update(status)
+        total = Counter(self._gone)
+        seats = list(self._seats)
+        for seat, told in zip(seats, await self._all("status", SLOW), strict=True):
+            seat.told = told or seat.told
+        for seat in seats:
+            total.update(seat.told)
         return dict(total)
 
     async def stop(self) -> None:
-        await asyncio.gather(*(desk.close.remote() for desk in self._desks), return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await self._all("close", CLOSING)
         ray = _ray()
-        for actor in [*self._desks, self._host]:
+        for actor in [*(seat.actor for seat in self._seats), self._host]:
             ray.kill(actor)
         ray.shutdown()
+
+    # --- workers ---
+
+    async def _seat(self, number: int) -> None:
+        """Hire a worker; it gets units when it is there, which may be after the cluster has grown."""
+        self._alive.add(number)
+        # A fraction of a CPU: workers wait for teachers, and whole CPUs deadlock a small machine.
+        options = {"num_cpus": 0.1, "max_concurrency": 4096, "scheduling_strategy": "SPREAD"}
+        seat = _Seat(number, _ray().remote(_Desk).options(**options).remote(self._hire, self._name, number))
+        try:
+            await seat.actor.ready.remote()
+        except _ray().exceptions.RayActorError as error:
+            await self._bury(seat, error)
+            return
+        if self._draining:
+            seat.actor.drain.remote()
+        self._seats.append(seat)
+        self._somebody.set()
+
+    async def _free(self) -> _Seat:
+        """The worker with the fewest units. Raises SetupError when there is none for PATIENCE seconds."""
+        while not self._seats or self._failure:
+            if self._failure:
+                raise self._failure
+            self._somebody.clear()
+            try:
+                await asyncio.wait_for(self._somebody.wait(), PATIENCE)
+            except TimeoutError:
+                raise SetupError(f"Ray could start no worker for {PATIENCE:.0f} s; what was answered is in the ledger") from None
+        return min(self._seats, key=lambda seat: (seat.units, seat.number))
+
+    async def _bury(self, seat: _Seat, error: Exception) -> None:
+        """Once a worker: give what it held to the others, and hire another in its place."""
+        if seat.burial is None:
+            seat.burial = asyncio.ensure_future(self._buried(seat, error))
+        await asyncio.shield(seat.burial)
+
+    async def _buried(self, seat: _Seat, error: Exception) -> None:
+        if seat in self._seats:
+            self._seats.remove(seat)
+        self._alive.discard(seat.number)
+        self._gone.update(seat.told)
+        _ray().kill(seat.actor)  # it may only be out of reach
+        spent = await asyncio.to_thread(self._share.spent, seat.number)
+        self._deaths += 1
+        await self.shared("bury", str(seat.number), spent)
+        number = next(self._numbers)
+        if number >= DEATHS * (self._count or 1) and not self._seats and seat.reports == 0:
+            what = str(error).strip().splitlines()[0]
+            raise SetupError(f"Ray workers die before they do anything ({what}): is datagen installed on every node, and is there enough memory?")
+        await self.shared("expect", [str(number)])
+        self._later(self._seat(number))
+
+    async def _watch(self) -> None:
+        """End workers that hang, and see to it that there is a shared object."""
+        while True:
+            await asyncio.sleep(LOOK)
+            reports = await self.shared("reports")
+            for seat in list(self._seats):
+                heard = reports.get(str(seat.number), 0)
+                seat.silent = 0 if heard != seat.reports else seat.silent + 1
+                seat.reports = heard
+                if seat.silent >= HANGS and seat.burial is None:
+                    _ray().kill(seat.actor)  # its units come back as those of a dead one
+                    seat.silent = 0
+
+    async def _all(self, method: str, seconds: float) -> list[Any]:
+        """Call a method of every worker; None where it does not answer."""
+        return await asyncio.gather(*(_answer(getattr(seat.actor, method).remote(), seconds) for seat in self._seats))
+
+    # --- the shared object ---
+
+    def _hosted(self, workers: Sequence[int], reborn: bool) -> Any:
+        make = self._share.among(workers, reborn)
+        return _ray().remote(_Host).options(num_cpus=0, name=self._name, namespace=NAMESPACE).remote(make)
+
+    async def _revive(self, dead: Any) -> None:
+        """Another host in the place of one that died. Raises SetupError when that is impossible."""
+        async with self._reviving:
+            if self._host is not dead:
+                return
+            late = asyncio.get_running_loop().time() + PATIENCE
+            while True:
+                try:
+                    self._host = await asyncio.to_thread(self._hosted, sorted(self._alive), True)
+                    return
+                except ValueError as error:  # the name is still taken
+                    if asyncio.get_running_loop().time() > late:
+                        raise SetupError(f"the governor died, and Ray starts no other: {error}") from error
+                    await asyncio.sleep(0.1)
+
+    def _later(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = self._failure or task.exception()
+            self._somebody.set()
+
+
+async def _answer(call: Awaitable[Any], seconds: float) -> Any:
+    with contextlib.suppress(TimeoutError, _ray().exceptions.RayError):
+        return await asyncio.wait_for(asyncio.wrap_future(call.future()), seconds)  # type: ignore[attr-defined]
+    return None
 
 
 def _ray() -> Any:

@@ -127,14 +127,24 @@ class PartWorker:
             and self.gate.waiting() < sum(chair.spec.max_in_flight for chair in self.plan.chairs.values())
         )
 
+    def catch_up(self) -> None:
+        """See what a worker that died has left in the ledger."""
+        self.ledger.refresh()
+
     def drain(self) -> None:
         self.gate.close()
 
     def status(self) -> dict[str, int]:
         return {"rows": self._finished, "asked": self.asker.asked}
 
+    async def report(self) -> None:
+        """Tell the governor all there is to tell."""
+        self.gate.tell()
+        await self.books.report()
+
     async def close(self) -> None:
         self.pool.close()
+        await self.books.close()
         await asyncio.gather(*(seat.teacher.close() for seat in self._seats.values()))
         self.ledger.close()
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,13 @@ FORGOTTEN = Response(Outcome.REJECTED, error="forgotten: taken down")
 class Ledger:
     """The ledger of one folder, as one process sees it: an index of all segments, and one segment of its own to write. One thread's."""
 
-    def __init__(self, folder: Path, build: str, writer: int = 0) -> None:
-        """`build` names what the records are for (`rationale/1`); `writer` tells processes of one build apart."""
+    def __init__(self, folder: Path, build: str, writer: int = 0, skip: Callable[[int], bool] | None = None) -> None:
+        """`build` names what the records are for (`rationale/1`); `writer` tells processes of one build apart; segments that `skip` names are
+        left out, but for what the index file has of them."""
         self.folder = folder
         self.build = build
         self._writer = writer
+        self._skip = skip
         self._segment: Segment | None = None
         self._readers: dict[int, int] = {}
         self._bad: set[Place] = set()
@@ -70,6 +72,11 @@ class Ledger:
         self._name_gaps()
         self._old = max(self._read_to, default=0)
         """The last segment of earlier runs."""
+
+    @property
+    def newest(self) -> int:
+        """The last segment of earlier runs."""
+        return self._old
 
     @property
     def accounts(self) -> dict[str, dict[str, Account]]:
@@ -162,7 +169,7 @@ class Ledger:
         own = self._segment.id if self._segment else 0
         for path in segments(self.folder):
             number = segment_id(path)
-            if number != own and path.stat().st_size > self._read_to.get(number, 0):
+            if number != own and not (self._skip and self._skip(number)) and path.stat().st_size > self._read_to.get(number, 0):
                 self._read(path, number)
 
     def save_index(self) -> None:
@@ -253,6 +260,16 @@ def response_of(plain: Mapping[str, Any]) -> Response:
     """A Response from its record."""
     known = {name: value for name, value in plain.items() if name in _RESPONSE}
     return Response(**{**known, "outcome": Outcome(plain["outcome"]), "usage": Usage(**plain["usage"])})
+
+
+def accounts_of(paths: Sequence[Path]) -> dict[str, dict[str, Account]]:
+    """Build -> teacher -> what was spent and may have been, by these segments alone."""
+    tally = Tally()
+    for path in paths:
+        for _, line, torn in lines(path):
+            if torn is None:
+                tally.count(head_of(line), segment_id(path))
+    return tally.accounts
 
 
 def compact(folder: Path) -> dict[str, dict[str, Account]]:

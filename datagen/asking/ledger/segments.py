@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import threading
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -28,6 +29,8 @@ _CRC = len(b'{"crc":"12345678",')
 _TEXTS = b',"request":'
 """Ends the head of an answer. A quote inside a JSON text is escaped, so no text before it can hold these bytes."""
 _WRITERS = 1000
+_NEWEST = 256
+"""Segments at most that workers of an earlier run may still write."""
 _LOST = {
     "torn": "a torn last record (its process died while writing, or the disk was full); skipped, what it held is asked again",
     "damaged": "a damaged record; skipped, what it held is asked again",
@@ -57,6 +60,7 @@ class Segment:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.path, self._descriptor = _new_segment(folder, writer, known)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)  # tells that its writer lives; the lock dies with it
         except OSError as error:
             raise unwritable(folder, error) from error
         self.id = segment_id(self.path)
@@ -256,6 +260,36 @@ def lock(folder: Path) -> IO[str]:
     file.write(f"process {os.getpid()}")
     file.flush()
     return file
+
+
+def await_end(folder: Path, writer: int | None = None, seconds: float = 30.0) -> bool:
+    """Wait until nobody writes the newest segments of a ledger any more, or those of one writer. False when somebody still does.
+
+    Workers far away outlive their build by a moment; what they write in it must be read before anything is asked again.
+    """
+    late = time.monotonic() + seconds
+    paths = [path for path in segments(folder)[-_NEWEST:] if writer is None or segment_id(path) % _WRITERS == writer]
+    while paths:
+        paths = [path for path in paths if _written_to(path)]
+        if paths and time.monotonic() > late:
+            return False
+        if paths:
+            time.sleep(0.02)
+    return True
+
+
+def _written_to(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def writer_of(segment: int) -> int:
+    """Number of the worker that wrote a segment."""
+    return segment % _WRITERS
 
 
 def unwritable(folder: Path, error: OSError) -> LedgerError:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from datagen.asking.limits.governor import Grant
@@ -14,8 +14,6 @@ from datagen.asking.limits.lanes import Ended, Need
 from datagen.errors import BudgetReached, DatagenError, Interrupted
 from datagen.records import Spend
 
-ELSEWHERE = 0.05
-"""Seconds after which a worker asks a governor elsewhere again: another worker's end frees a place, and nobody tells this one."""
 OFFER = 16
 """How many waiting requests are shown to the governor at once: more than one, so that a cheap one can pass a dear one."""
 MANY = 64
@@ -25,13 +23,19 @@ LONGEST = 30.0
 
 
 class Books(Protocol):
-    """The governor as a worker reaches it: directly, or over a wire."""
+    """The governor as a worker has it at hand: itself, or its deputy."""
 
-    def lease(self, teacher: str, needs: Sequence[Need]) -> Grant | Awaitable[Grant]: ...
+    def attend(self, look: Callable[[], None], waiting: Callable[[str], int]) -> None: ...
 
-    def settle(self, teacher: str, ended: Sequence[Ended]) -> Awaitable[None] | None: ...
+    def lease(self, teacher: str, needs: Sequence[Need]) -> Grant: ...
 
-    def judged(self, teacher: str, outcomes: Sequence[str]) -> Awaitable[None] | None: ...
+    def settle(self, teacher: str, ended: Sequence[Ended]) -> None: ...
+
+    def judged(self, teacher: str, outcomes: Sequence[str]) -> None: ...
+
+    async def report(self) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 _Turn = tuple[Need, asyncio.Future[bool]]
@@ -45,7 +49,6 @@ class _Queue:
     """Rank -> turns in order of arrival."""
     ended: list[Ended] = field(default_factory=list)
     judged: list[str] = field(default_factory=list)
-    busy: bool = False
     alarm: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -88,9 +91,9 @@ class Gate:
     def __init__(self, books: Books) -> None:
         self._books = books
         self._queues: dict[str, _Queue] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self._closed: DatagenError | None = None
         self._shut = asyncio.Event()
+        books.attend(self.look, lambda teacher: len(self._queue(teacher)))
 
     async def admit(self, teacher: str, need: Need) -> bool:
         """Return when the request may be sent; True when it is a probe, whose failure is no attempt.
@@ -120,8 +123,7 @@ class Gate:
         """Close one attempt."""
         queue = self._queue(teacher)
         queue.ended.append(ended)
-        if not queue.busy:  # before anyone asks again: what waits for money goes by what is in flight
-            queue.tell(teacher, self._books)
+        queue.tell(teacher, self._books)  # before anyone asks again: what waits for money goes by what is in flight
         for name, other in self._queues.items():  # money that is freed may let any teacher go on, and none that is left may turn it away
             if other.ended or len(other):
                 self._pump(name)
@@ -155,37 +157,17 @@ class Gate:
             queue = self._queues[teacher] = _Queue()
         return queue
 
+    def look(self) -> None:
+        """See anew who may go."""
+        for teacher in list(self._queues):
+            self._pump(teacher)
+
     def _pump(self, teacher: str) -> None:
         queue = self._queue(teacher)
-        if queue.busy:
-            return
         queue.tell(teacher, self._books)
         offered = queue.offer()
-        if not offered:
-            return
-        grant = self._books.lease(teacher, [need for need, _ in offered])
-        if isinstance(grant, Grant):
-            self._granted(teacher, offered, grant)
-        else:
-            queue.busy = True
-            task = asyncio.ensure_future(self._pump_remote(teacher, offered, grant))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _pump_remote(self, teacher: str, offered: list[_Turn], pending: Awaitable[Grant]) -> None:
-        queue = self._queue(teacher)
-        try:
-            grant = await pending
-        except Exception as error:
-            for _, turn in offered:
-                if not turn.done():
-                    turn.set_exception(error)
-            raise
-        finally:
-            queue.busy = False
-        self._granted(teacher, offered, grant if grant.wait is not None else replace(grant, wait=ELSEWHERE))
-        if queue.ended or (grant.admitted and queue.waiting):
-            self._pump(teacher)
+        if offered:
+            self._granted(teacher, offered, self._books.lease(teacher, [need for need, _ in offered]))
 
     def _granted(self, teacher: str, offered: list[_Turn], grant: Grant) -> None:
         queue = self._queue(teacher)

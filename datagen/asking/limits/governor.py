@@ -66,6 +66,7 @@ class Governor:
         now = clock()
         self._clock = clock
         self._purse = purse
+        self._limits = limits
         meter = meters(limits, now)
         self._lanes = {name: Lane(name, limit, meter[name], committed.get(name, Spend()), now) for name, limit in limits.items()}
         for spend in committed.values():
@@ -78,11 +79,19 @@ class Governor:
         self._recent: dict[str, deque[str]] = {name: deque(maxlen=LOOK * self._caution.window) for name in limits}
         self._stop: DatagenError | None = None
 
+    def attend(self, look: Callable[[], None], waiting: Callable[[str], int]) -> None:
+        """A gate stands here. Nothing to note: what frees a place passes through the gate."""
+
+    async def report(self) -> None:
+        """Nothing to do: this is the governor."""
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
     def lease(self, teacher: str, needs: Sequence[Need]) -> Grant:
         """Admit as many of `needs` as fit, in order; a cheap one may pass a dear one that does not fit."""
         lane, now = self._lanes[teacher], self._clock()
-        self._stop = self._stop or lane.given_up(now)
-        if self._stop:
+        if self._given_up(lane, now):
             return Grant(stop=self._stop)
         resting = lane.pause(now)
         if resting:
@@ -108,8 +117,7 @@ class Governor:
             if lane.probes(need):
                 probes.append(number)
         wait = lane.until_probe(now) if lane.down else None
-        hopeless = self._hopeless(lane, needs, dear)
-        why = self.short(teacher, needs[hopeless[0]].worst) if hopeless else ""
+        hopeless, why = self._turned_away(lane, needs, dear)
         return Grant(tuple(admitted), wait, hopeless, why, tuple(probes))
 
     def settle(self, teacher: str, ended: Sequence[Ended]) -> None:
@@ -185,7 +193,16 @@ class Governor:
             if lane.overs
         ]
 
-    def _hopeless(self, lane: Lane, needs: Sequence[Need], dear: Sequence[int]) -> tuple[int, ...]:
-        """Of those that do not fit, those that nothing in flight can make room for."""
+    def _given_up(self, lane: Lane, now: float) -> DatagenError | None:
+        """Why nothing more is sent, if so."""
+        self._stop = self._stop or lane.given_up(now)
+        return self._stop
+
+    def _turned_away(self, lane: Lane, needs: Sequence[Need], dear: Sequence[int]) -> tuple[tuple[int, ...], str]:
+        """Of those that do not fit, those that nothing in flight can make room for; and which cap that is."""
+        hopeless = tuple(number for number in dear if self._hopeless(lane, needs[number].worst))
+        return hopeless, self.short(lane.name, needs[hopeless[0]].worst) if hopeless else ""
+
+    def _hopeless(self, lane: Lane, worst: Spend) -> bool:
         waits = any(other.in_flight for other in self._lanes.values())
-        return tuple(number for number in dear if not (lane.in_flight or (waits and lane.purse.fits(needs[number].worst))))
+        return not (lane.in_flight or (waits and lane.purse.fits(worst)))

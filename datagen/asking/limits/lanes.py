@@ -1,10 +1,12 @@
-"""The state of one teacher: places in flight, overload, outage, its purse, and the limits per minute that it may share with others."""
+"""The state of one teacher: places in flight, overload, outage, its purse, and its share of the limits per minute."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from datagen.asking.limits.meters import Amounts, Meter, Rates
 from datagen.asking.prices import Purse
 from datagen.asking.teachers.base import HeaderLimits
 from datagen.errors import FAULTS, FaultKind, TeacherStopped
@@ -32,11 +34,6 @@ BUSY = 10.0
 """Seconds of nothing but 429, 503 and 529 from which it is said."""
 PRIOR_TOKENS = 2_000
 """Weight of the assumption of four characters a token against what is observed, in tokens."""
-
-RATES = ("request", "input token", "output token", "token")
-"""What is counted per minute, in the order of all that follows."""
-Rates = tuple[int | None, ...]
-Amounts = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,84 +96,6 @@ class Ended:
     """False where the connection failed: no status came."""
 
 
-@dataclass
-class Bucket:
-    """An amount per minute that trickles in; bursts of at most `burst` seconds' worth."""
-
-    per_second: float
-    level: float
-    at: float
-    burst: float = 5.0
-
-    def wait_for(self, amount: float, now: float) -> float:
-        self.level = min(self.per_second * self.burst, self.level + max(0.0, now - self.at) * self.per_second)
-        self.at = now
-        wanted = min(amount, self.per_second * self.burst)  # one request larger than a burst goes when the bucket is full
-        lack = wanted - self.level
-        return 0.0 if lack <= 1e-9 * wanted else lack / self.per_second  # a wait too short for the clock would never end
-
-
-class Meter:
-    """What one account may take of a model a minute, whichever teachers ask it: a bucket each for requests, input, output, both."""
-
-    def __init__(self, rates: Rates, now: float) -> None:
-        self._given = rates
-        self._buckets = [_bucket(rate, now) for rate in rates]
-        self.limited = any(rates)
-        self.charge = 1.0
-        """What a known limit is charged of an expected request: more after 429s, since the provider counts otherwise than we do."""
-        self.paused_until = 0.0
-        self._claims: dict[str, tuple[int, Amounts]] = {}
-        """Teacher -> the rank and the amounts of what waits first at its door; who waits longest stands first."""
-        self._scarcest = 0
-
-    def wait(self, teacher: str, rank: int, amounts: Amounts, now: float) -> float:
-        """Seconds until there is room for it and for those who waited before or ask for a later step: no writer starves a judge."""
-        sums = map(sum, zip(amounts, *self._ahead(teacher, rank), strict=True))
-        waits = [bucket.wait_for(amount, now) if bucket is not None else 0.0 for bucket, amount in zip(self._buckets, sums, strict=True)]
-        seconds = max(waits)
-        self._scarcest = waits.index(seconds)
-        if seconds > 0:
-            self._claims[teacher] = rank, amounts
-        else:
-            self._claims.pop(teacher, None)
-        return seconds
-
-    def scarcest(self) -> str:
-        """Which limit the last wait was for, and whose word it is."""
-        bucket, given = self._buckets[self._scarcest], self._given[self._scarcest]
-        rate = round(bucket.per_second * 60) if bucket else 0
-        source = "as the spec says" if given else "from the server's headers"
-        return f"limit of {rate:,} {RATES[self._scarcest]}{'s' * (rate != 1)} a minute, {source}"
-
-    def _ahead(self, teacher: str, rank: int) -> Iterator[Amounts]:
-        waited_before = True
-        for other, (its_rank, claimed) in self._claims.items():
-            if other == teacher:
-                waited_before = False
-            elif its_rank > rank or (its_rank == rank and waited_before):
-                yield claimed
-
-    def draw(self, amounts: Amounts, sign: float = 1.0) -> None:
-        for bucket, amount in zip(self._buckets, amounts, strict=True):
-            if bucket is not None:
-                bucket.level -= sign * amount
-
-    def pause(self, until: float) -> None:
-        self.paused_until = max(self.paused_until, until)
-
-    def heed(self, headers: HeaderLimits, now: float) -> None:
-        """The provider's own limits, where the spec names none; and a rest where it says that nothing is left."""
-        for place, rate, given in ((0, headers.requests_per_minute, self._given[0]), (3, headers.tokens_per_minute, any(self._given[1:]))):
-            if rate and not given and rate < 1_000_000_000:
-                bucket = self._buckets[place]
-                if bucket is None or bucket.per_second != rate / 60:
-                    self._buckets[place] = _bucket(rate, now)
-                    self.limited = True
-        if headers.reset and 0 in (headers.requests_left, headers.tokens_left):
-            self.pause(now + min(headers.reset, 60.0))
-
-
 def meters(limits: Mapping[str, Limits], now: float) -> dict[str, Meter]:
     """By teacher; those of one account have one, with the tightest limits that any of them names."""
     accounts = {name: limit.account or f"of {name}" for name, limit in limits.items()}
@@ -215,7 +134,7 @@ class Lane:
     def __init__(self, name: str, limits: Limits, meter: Meter, committed: Spend, now: float) -> None:
         self.name = name
         self.limits = limits
-        self._meter = meter
+        self.meter = meter
         self.window = float(limits.in_flight)
         """How many may be in flight now."""
         self.in_flight = 0
@@ -227,38 +146,40 @@ class Lane:
         self._rest_until = self._room_at = 0.0
         self._scarce = ""
         """The limit per minute that has room again at `_room_at`, in words."""
+        self.sent = 0
+        """Requests of this period."""
         self.overs, self.over = 0, Spend()
         """Answers that were billed above the worst case of their requests, and by how much in all."""
         self._period = now
-        self._sent = self._overloaded = self._streak = 0
+        self._overloaded = self._streak = 0
         self._failures = 0
         self._reached = False
         self._silent_since = now
         self._busy_since: float | None = None
         """Since when it has said nothing but that it is overloaded."""
-        self._deaf = False
+        self.deaf = False
         """Out of service in that connections fail."""
-        self._probe_wait, self._probe_at = PROBE_FIRST, now
-        self._probing: int | None = None
+        self._probe_wait, self.probe_at = PROBE_FIRST, now
+        self.probing: int | None = None
         """Ticket of the request that finds out whether the teacher is back."""
 
     def pause(self, now: float) -> float:
         """Seconds during which nothing may go, whatever it is."""
-        return max(0.0, self._meter.paused_until - now)
+        return max(0.0, self.meter.paused_until - now)
 
     def passes(self, need: Need, now: float) -> bool:
         """Whether a teacher out of service may be asked this: one request at a time, and what failed before while others did not."""
-        if need.tried and not self._deaf:
+        if need.tried and not self.deaf:
             return True
-        return self._probing is None and now >= self._probe_at
+        return self.probing is None and now >= self.probe_at
 
     def probes(self, need: Need) -> bool:
         """Whether this request finds out if the teacher is back: its failure is no attempt."""
-        return self._probing == need.ticket
+        return self.probing == need.ticket
 
     def until_probe(self, now: float) -> float:
         """Seconds until the next probe may go."""
-        return PROBE_FIRST if self._probing is not None else max(0.0, self._probe_at - now)
+        return PROBE_FIRST if self.probing is not None else max(0.0, self.probe_at - now)
 
     def given_up(self, now: float) -> TeacherStopped | None:
         """Why this teacher is not waited for any longer."""
@@ -281,40 +202,49 @@ class Lane:
         if self._busy_since is not None and now - self._busy_since > BUSY:
             return f"{self.name} overloaded for {now - self._busy_since:.0f} s"
         for left, why in ((self._rest_until - now, ", as its server asked"), (self._room_at - now, f" for its {self._scarce}")):
-            if left > SILENCE and not self.in_flight:
+            if SILENCE < left < math.inf and not self.in_flight:
                 return f"{self.name} waits {left:.0f} s{why}"
         return ""
 
     def rate_wait(self, need: Need, now: float) -> float:
         """Seconds until the limits per minute have room for it."""
-        seconds = self._meter.wait(self.name, need.rank, self._amounts(need), now) if self._meter.limited else 0.0
+        seconds = self.meter.wait(self.name, need.rank, self._amounts(need), now) if self.meter.limited else 0.0
         self._room_at = now + seconds
         if seconds > SILENCE:
-            self._scarce = self._meter.scarcest()
+            self._scarce = self.meter.scarcest()
         return seconds
 
     def take(self, need: Need) -> None:
         self.purse.reserved += need.worst
         self.in_flight += 1
-        self._sent += 1
-        if self.down and (self._deaf or not need.tried):
-            self._probing = need.ticket
-        if self._meter.limited:
+        self.sent += 1
+        if self.down and (self.deaf or not need.tried):
+            self.probing = need.ticket
+        if self.meter.limited:
             self._taken[need.ticket] = self._amounts(need)
-            self._meter.draw(self._taken[need.ticket])
+            self.meter.draw(self._taken[need.ticket])
 
     def end(self, end: Ended, now: float) -> None:
         """Free the place, settle the money, and learn."""
+        self.land(end, now)
+        self.learn(end, now)
+
+    def land(self, end: Ended, now: float) -> None:
+        """Free the place and settle the money and the tokens; learn what requests turn out to be."""
         self.in_flight -= 1
         self.purse.settle(end.need.worst, end.used)
         self._rest_until = max(self._rest_until, now + end.retry_after)
         if end.fault is None:
             self._habits.learn(end)
-            self._weigh(end)
-        if self._meter.limited:
+        if self.meter.limited:
             self._correct(end)
+
+    def learn(self, end: Ended, now: float) -> None:
+        """What an end says of the teacher: its limits, whether it is there, how many it takes at once, whether its bills hold."""
+        if end.fault is None:
+            self._weigh(end)
         if end.headers is not None:
-            self._meter.heed(end.headers, now)
+            self.meter.heed(end.headers, now)
         self._service(end, now)
         self._adapt(end, now)
 
@@ -328,7 +258,7 @@ class Lane:
     def _amounts(self, need: Need) -> Amounts:
         """What a request takes of each bucket, as far as can be told: requests, input, output, both."""
         given, made = self._habits.expect(need)
-        charge = self._meter.charge
+        charge = self.meter.charge
         return 1.0, given * charge, made * charge, (given + made) * charge
 
     def _correct(self, end: Ended) -> None:
@@ -336,9 +266,9 @@ class Lane:
         taken = self._taken.pop(end.need.ticket, None)
         if taken is None or end.fault is not None or not end.output_tokens:
             return
-        given, made = end.input_tokens * self._meter.charge, end.output_tokens * self._meter.charge
-        self._meter.draw(taken, -1.0)
-        self._meter.draw((taken[0], given, made, given + made))
+        given, made = end.input_tokens * self.meter.charge, end.output_tokens * self.meter.charge
+        self.meter.draw(taken, -1.0)
+        self.meter.draw((taken[0], given, made, given + made))
 
     def _service(self, end: Ended, now: float) -> None:
         """Whether the teacher is there at all, and takes requests."""
@@ -347,16 +277,16 @@ class Lane:
         elif self._busy_since is None:
             self._busy_since = now
         if end.fault not in ("transient", "unreachable"):
-            self.down, self._probing, self._failures, self._silent_since, self._reached = False, None, 0, now, True
+            self.down, self.probing, self._failures, self._silent_since, self._reached = False, None, 0, now, True
             return
         self._reached |= end.fault == "transient"
         if end.need.tried and end.heard:
             return
         self._failures += 1
-        if self._failures < SILENT or (self.down and end.need.ticket != self._probing):
+        if self._failures < SILENT or (self.down and end.need.ticket != self.probing):
             return  # of what was in flight when the teacher went down, each says the same
         self._probe_wait = min(self._probe_wait * 2, PROBE_MOST) if self.down else PROBE_FIRST
-        self.down, self._deaf, self._probing, self._probe_at = True, not end.heard, None, now + self._probe_wait
+        self.down, self.deaf, self.probing, self.probe_at = True, not end.heard, None, now + self._probe_wait
 
     def _adapt(self, end: Ended, now: float) -> None:
         """Additive increase with every answer, multiplicative decrease after PERIODS overloaded periods in a row."""
@@ -364,18 +294,13 @@ class Lane:
         self._overloaded += overloaded
         if not overloaded:
             self.window = min(self.limits.in_flight, self.window + 1 / max(self.window, 1))
-        if now - self._period < PERIOD or self._sent < FEWEST:
+        if now - self._period < PERIOD or self.sent < FEWEST:
             return
-        share = self._overloaded / self._sent
+        share = self._overloaded / self.sent
         self._streak = self._streak + 1 if share >= OVERLOAD_SHARE else 0
-        self._meter.charge = max(1.0, self._meter.charge * (1 + share if share > TOLERATED else 0.998))
-        self._period, self._sent, self._overloaded = now, 0, 0
+        self.meter.charge = max(1.0, self.meter.charge * (1 + share if share > TOLERATED else 0.998))
+        self._period, self.sent, self._overloaded = now, 0, 0
         if self._streak >= PERIODS:
             self.window = max(1.0, self.window * DECREASE)
-            self._meter.pause(now + end.retry_after)
+            self.meter.pause(now + end.retry_after)
             self._streak = 0
-
-
-def _bucket(rate: int | None, now: float) -> Bucket | None:
-    """A bucket that begins with a second's worth."""
-    return Bucket(rate / 60, rate / 60, now) if rate else None

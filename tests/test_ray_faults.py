@@ -1,0 +1,82 @@
+"""Real kills of real Ray processes, a sample; `make soak` runs the full count. Nothing recorded is paid again, and the bytes are the same."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from killing import build, digest_of, standing_simulator
+from ray_cluster import SPEC, RayCluster, paid_again, ray_cluster, strike
+
+pytestmark = pytest.mark.ray
+SEEDS = 90
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    with ray_cluster() as there:
+        yield there
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    path = tmp_path_factory.mktemp("ray") / "clustered.yaml"
+    path.write_text(SPEC.format(url="http://127.0.0.1:1", seeds=SEEDS))
+    with standing_simulator(path) as url:
+        path.write_text(SPEC.format(url=url, seeds=SEEDS))
+        yield path, url
+
+
+@pytest.fixture(scope="module")
+def calm(spec: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, str]]:
+    """What an undisturbed build on one machine gives."""
+    out = tmp_path_factory.mktemp("calm") / "out"
+    build(spec[0], out, "--runtime", "local")
+    return digest_of(out)
+
+
+def blows(cluster: RayCluster, chance: random.Random) -> dict[str, Callable[[int], None]]:
+    def kill_worker(_: int) -> None:
+        os.kill(chance.choice(cluster.actors("_Desk")), signal.SIGKILL)
+
+    def kill_governor(_: int) -> None:
+        for pid in cluster.actors("_Host"):
+            os.kill(pid, signal.SIGKILL)
+
+    def kill_raylet(_: int) -> None:
+        cluster.kill_raylet(chance)
+
+    def kill_driver(pid: int) -> None:
+        os.killpg(pid, signal.SIGKILL)
+
+    def preempt(_: int) -> None:
+        workers = cluster.actors("_Desk")
+        for pid in chance.sample(workers, (len(workers) + 1) // 2):
+            os.kill(pid, signal.SIGKILL)
+
+    return {"worker": kill_worker, "governor": kill_governor, "raylet": kill_raylet, "driver": kill_driver, "half": preempt}
+
+
+@pytest.mark.parametrize("name", ["worker", "governor", "raylet", "driver", "half"])
+def test_what_dies_costs_nothing_that_was_recorded(
+    name: str, cluster: RayCluster, spec: tuple[Path, str], calm: tuple[str, dict[str, str]], tmp_path: Path
+) -> None:
+    path, url = spec
+    chance = random.Random(name)
+    out = tmp_path / "out"
+    text = path.read_text()
+    mine = tmp_path / "clustered.yaml"
+    mine.write_text(text)
+    struck = strike(cluster, mine, out, url, chance.randint(20, 250), blows(cluster, chance)[name])
+    if name == "driver":
+        assert struck.code == -signal.SIGKILL
+        build(mine, out, "--runtime", "local")
+    else:
+        assert struck.code == 0, struck.said[-3000:]
+    assert struck.recorded, "nothing was recorded before it happened"
+    assert not paid_again(struck, url)
+    assert digest_of(out) == calm
