@@ -57,13 +57,15 @@ class _Desk:
         self._worker: Worker | None = None
         self._deaths = 0
 
-    async def ready(self) -> None:
-        """Be there."""
-        if self._worker is None:  # made on the loop it will live on
-            self._worker = self._hire(_Remote(self._host), self._number)
+    async def ready(self) -> DatagenError | None:
+        """Be there, or say why not."""
+        try:
+            self._worker = self._hire(_Remote(self._host), self._number)  # made on the loop it will live on
+        except DatagenError as error:
+            return error
+        return None
 
     async def run(self, unit: Any, deaths: int) -> Any:
-        await self.ready()
         assert self._worker is not None
         if deaths > self._deaths:
             self._deaths = deaths
@@ -94,23 +96,31 @@ class _Remote:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._life = 0
         self._actor: Any = None
 
     def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
         return lambda *arguments: self._call(method, *arguments)
 
     async def _call(self, method: str, *arguments: Any) -> Any:
-        ray = _ray()
         late = asyncio.get_running_loop().time() + PATIENCE
+        later = 0
         while True:
             try:
-                self._actor = self._actor or ray.get_actor(self._name, namespace=NAMESPACE)
+                if self._actor is None:
+                    self._actor = _ray().get_actor(_named(self._name, self._life + later), namespace=NAMESPACE)
+                    self._life += later
                 return await self._actor.call.remote(method, *arguments)
-            except (ray.exceptions.RayActorError, ValueError):  # it is dead, or there is none of that name yet
-                self._actor = None
+            except (_ray().exceptions.RayActorError, ValueError):  # it is dead, or there is none of that name yet
+                self._actor, later = None, 1 - later  # the one that was known, or the one after it
                 if asyncio.get_running_loop().time() > late:
                     raise
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.05)
+
+
+def _named(name: str, life: int) -> str:
+    """Ray does not give away the name of an actor that died, as long as somebody knows it."""
+    return f"{name}-{life}"
 
 
 @dataclass(eq=False)
@@ -141,6 +151,8 @@ class RayRuntime:
         self._numbers = itertools.count()
         self._name = f"datagen-governor-{uuid.uuid4().hex[:12]}"
         self._host: Any = None
+        self._life = 0
+        """How many hosts have died."""
         self._reviving = asyncio.Lock()
         self._deaths = 0
         self._somebody = asyncio.Event()
@@ -159,13 +171,14 @@ class RayRuntime:
         self._hire, self._share = hire, share
         count = self._count or max(1, sum(node["Alive"] for node in ray.nodes()))
         numbers = [next(self._numbers) for _ in range(count)]
+        self._alive.update(numbers)
         self._host = self._hosted(numbers, reborn=False)
         for number in numbers:
             self._later(self._seat(number))
         self._later(self._watch())
 
     async def map(self, units: Sequence[Any], in_air: int) -> AsyncIterator[Any]:
-        async for result in in_the_air(self._run, units, in_air + SPARE * max(1, len(self._seats))):
+        async for result in in_the_air(self._run, units, in_air + SPARE * len(self._alive)):
             yield result
         await self._all("report", CLOSING)
 
@@ -221,15 +234,16 @@ class RayRuntime:
 
     async def _seat(self, number: int) -> None:
         """Hire a worker; it gets units when it is there, which may be after the cluster has grown."""
-        self._alive.add(number)
         # A fraction of a CPU: workers wait for teachers, and whole CPUs deadlock a small machine.
         options = {"num_cpus": 0.1, "max_concurrency": 4096, "scheduling_strategy": "SPREAD"}
         seat = _Seat(number, _ray().remote(_Desk).options(**options).remote(self._hire, self._name, number))
         try:
-            await seat.actor.ready.remote()
+            failure = await seat.actor.ready.remote()
         except _ray().exceptions.RayActorError as error:
             await self._bury(seat, error)
             return
+        if failure is not None:
+            raise failure
         if self._draining:
             seat.actor.drain.remote()
         self._seats.append(seat)
@@ -266,6 +280,7 @@ class RayRuntime:
         if number >= DEATHS * (self._count or 1) and not self._seats and seat.reports == 0:
             what = str(error).strip().splitlines()[0]
             raise SetupError(f"Ray workers die before they do anything ({what}): is datagen installed on every node, and is there enough memory?")
+        self._alive.add(number)
         await self.shared("expect", [str(number)])
         self._later(self._seat(number))
 
@@ -290,22 +305,14 @@ class RayRuntime:
 
     def _hosted(self, workers: Sequence[int], reborn: bool) -> Any:
         make = self._share.among(workers, reborn)
-        return _ray().remote(_Host).options(num_cpus=0, name=self._name, namespace=NAMESPACE).remote(make)
+        return _ray().remote(_Host).options(num_cpus=0, name=_named(self._name, self._life), namespace=NAMESPACE).remote(make)
 
     async def _revive(self, dead: Any) -> None:
-        """Another host in the place of one that died. Raises SetupError when that is impossible."""
+        """Another host in the place of one that died."""
         async with self._reviving:
-            if self._host is not dead:
-                return
-            late = asyncio.get_running_loop().time() + PATIENCE
-            while True:
-                try:
-                    self._host = await asyncio.to_thread(self._hosted, sorted(self._alive), True)
-                    return
-                except ValueError as error:  # the name is still taken
-                    if asyncio.get_running_loop().time() > late:
-                        raise SetupError(f"the governor died, and Ray starts no other: {error}") from error
-                    await asyncio.sleep(0.1)
+            if self._host is dead:
+                self._life += 1
+                self._host = await asyncio.to_thread(self._hosted, sorted(self._alive), True)
 
     def _later(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

@@ -1,6 +1,6 @@
 """`make bench`: datagen beside a bare SDK loop, against an independent fake teacher, in the same run.
 
-    python tests/benchmarks/run.py [a b c d e limits ledger memory] [--repeat 3] [--runtime local]
+    python tests/benchmarks/run.py [a b c d e limits ledger memory ray two eight] [--repeat 3] [--runtime local]
 
 a  1 s latency, 256 in flight: ideal / wall (ideal = rows / in flight x latency), our wall against the bare loop's, first request, CPU
 b  no latency, one core for the client: requests a second against the bare loop's
@@ -8,6 +8,9 @@ c  faults (5 % 429, 2 % 500, 1 % reset, 0.5 % malformed) at 0.2 s: all rows acco
 d  kill -9 at half (lognormal .5 s), then again: recorded and paid again
 e  again after success: requests, wall
 limits  a server that enforces 3,000 requests and 1 M tokens a minute: share of the limit used, 429s
+ray  a on a local Ray, its start included: ideal / wall, steady, CPU and PSS of all processes; d and e on Ray
+two  no latency: requests a second of two Ray workers against one
+eight  eight Ray workers under one limit that the server enforces (3,000 requests and 1 M tokens a minute): share used, 429s
 ledger, memory: the figures of tests/benchmarks/ledger.py and memory.py
 """
 
@@ -24,14 +27,14 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE)]
 SPEC = """\
 name: bench
 seeds: {{table: seeds.jsonl}}
@@ -102,13 +105,20 @@ class Run:
     said: str
 
 
-def run(bench: Bench, arguments: list[str], out: Path | None = None, pinned: bool = False, allow: tuple[int, ...] = (0,)) -> Run:
+def run(
+    bench: Bench,
+    arguments: list[str],
+    out: Path | None = None,
+    pinned: bool = False,
+    allow: tuple[int, ...] = (0,),
+    environment: Mapping[str, str] | None = None,
+) -> Run:
     """Run a client to its end. `pinned`: on one core of its own."""
     bench.post("/reset")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began, wall_clock = time.monotonic(), time.time()
     command = [*(["taskset", "-c", "0"] if pinned else []), sys.executable, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     wall = time.monotonic() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode not in allow:
@@ -206,7 +216,7 @@ def scenario_e(bench: Bench, repeat: int, rows: int = 5120, in_flight: int = 256
         print(f"e again after success: {again.stats['total']} requests, {again.wall:.2f} s", flush=True)
 
 
-def scenario_limits(bench: Bench, repeat: int, seconds: int = 60) -> None:
+def scenario_limits(bench: Bench, repeat: int, seconds: int = 60, more: Sequence[str] = ()) -> None:
     """The built-in simulator enforces both limits, and charges max_tokens on admission; its statement tells what it admitted and refused.
 
     Its answers are cut at 330 tokens, so that the tokens bind: every row is dropped as truncated, and the build ends with exit code 12.
@@ -218,16 +228,54 @@ def scenario_limits(bench: Bench, repeat: int, seconds: int = 60) -> None:
         spec = bench.spec(256, model="simulator/any")
         spec.write_text(spec.read_text() + limits)
         with simulator(spec) as address:
-            more = ", requests_per_minute: 3000, tokens_per_minute: 1000000"
-            text = bench.spec(256, more, "simulator/any", address)
+            limited = ", requests_per_minute: 3000, tokens_per_minute: 1000000"
+            text = bench.spec(256, limited, "simulator/any", address)
             text.write_text(text.read_text().replace("max_tokens: 800", "max_tokens: 330") + limits)
             began = time.monotonic()
             out = Path(tempfile.mkdtemp(dir=bench.work))
-            done = subprocess.run([sys.executable, *bench.ours(out, text)], capture_output=True, text=True, check=False)
+            done = subprocess.run([sys.executable, *bench.ours(out, text), *more], capture_output=True, text=True, check=False)
             assert done.returncode == 12, done.stderr
             wall = time.monotonic() - began
             totals = json.loads(urllib.request.urlopen(f"{address}/statement").readline())["totals"]
             print(f"limits: wall {wall:.1f} s, server says {json.dumps(totals.get('limits', totals))}", flush=True)
+
+
+def scenario_ray(bench: Bench, repeat: int, rows: int = 5120, in_flight: int = 256) -> None:
+    from tree import Tree
+
+    there = replace(bench, runtime="ray")
+    there.seeds(rows)
+    there.spec(in_flight)
+    there.config(latency="fixed:1")
+    ideal = rows / in_flight
+    for number in range(repeat):
+        out = there.work / f"ray{number}"
+        with Tree() as tree:
+            ours = run(there, [*there.ours(out), "--workers", "2"], out, environment=tree.environment)
+        print(
+            f"ray datagen ideal/wall {ideal / ours.wall:.3f} (to the shards {ideal / ours.published:.3f}), steady {ideal / ours.span:.3f}, "
+            f"first request {ours.first:.2f} s, "
+            f"CPU {tree.cpu / rows * 1000:.2f} s per 1,000, PSS {tree.peak / 1e6:,.0f} MB, paid twice {ours.stats['duplicates']}",
+            flush=True,
+        )
+    scenario_d(there, repeat)
+    scenario_e(there, repeat)
+
+
+def scenario_two(bench: Bench, repeat: int, rows: int = 10_240, in_flight: int = 256) -> None:
+    """The server has one core of two, so that both workers share what is left with it: `taskset` is not used for the client."""
+    there = replace(bench, runtime="ray")
+    there.seeds(rows)
+    there.spec(in_flight)
+    there.config()
+    for number in range(repeat):
+        one = run(there, [*there.ours(there.work / f"one{number}"), "--workers", "1"])
+        two = run(there, [*there.ours(there.work / f"two{number}"), "--workers", "2"])
+        print(f"two one worker {rows / one.span:,.0f} requests/s, two {rows / two.span:,.0f}: {one.span / two.span:.2f} times", flush=True)
+
+
+def scenario_eight(bench: Bench, repeat: int) -> None:
+    scenario_limits(replace(bench, runtime="ray"), repeat, more=["--workers", "8"])
 
 
 @contextmanager
@@ -257,6 +305,9 @@ SCENARIOS: dict[str, Callable[[Bench, int], None]] = {
     "d": scenario_d,
     "e": scenario_e,
     "limits": scenario_limits,
+    "ray": scenario_ray,
+    "two": scenario_two,
+    "eight": scenario_eight,
     "ledger": elsewhere("ledger.py"),
     "memory": elsewhere("memory.py"),
 }
