@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,8 +69,8 @@ def fake_teachers(seed: int) -> Iterator[dict[str, str]]:
         yield urls
 
 
-def trial(folder: Path, seed: int, rows: int = 60) -> Trial:
-    """One build under random caps, killed up to twice, then run to its end."""
+def trial(folder: Path, seed: int, rows: int = 60, more: Sequence[str] = ()) -> Trial:
+    """One build under random caps, killed up to twice, then run to its end; with `more` options, never killed."""
     chance = random.Random(seed)
     (folder / "prompts").mkdir(parents=True)
     (folder / "prompts" / "write.md.j2").write_text("Write about {{ topic }}, {{ padding }}\n")
@@ -85,7 +85,7 @@ def trial(folder: Path, seed: int, rows: int = 60) -> Trial:
     with fake_teachers(seed) as urls:
         words = {**urls, **{f"{name}_price": json.dumps(price) for name, price in prices.items()}, **{k: json.dumps(v) for k, v in caps.items()}}
         (folder / "s.yaml").write_text(SPEC.format(in_flight=chance.choice([1, 8, 24]), **words))
-        code, said = _built(folder, chance, kills=chance.choice([0, 1, 2]))
+        code, said = _built(folder, chance, 0 if more else chance.choice([0, 1, 2]), more)
         billed = {name: _times(_one(name, prices[name]), _admitted(urls[name])) for name in TOKENS}
     return Trial(code, _overspent(caps, billed), _unspent(folder, caps, said) if code == 8 else 0.0)
 
@@ -111,9 +111,9 @@ def _caps(chance: random.Random, full: Spend, often: float = 0.7) -> dict[str, A
     return found
 
 
-def _built(folder: Path, chance: random.Random, kills: int) -> tuple[int, str]:
+def _built(folder: Path, chance: random.Random, kills: int, more: Sequence[str]) -> tuple[int, str]:
     """(exit code, what it said) of the last run."""
-    command = [*DATAGEN, "build", "--spec", str(folder / "s.yaml"), "--out", str(folder / "out")]
+    command = [*DATAGEN, "build", "--spec", str(folder / "s.yaml"), "--out", str(folder / "out"), *more]
     for _ in range(kills):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from budgets import trial
 from killing import build, digest_of, standing_simulator
 from ray_cluster import SPEC, RayCluster, paid_again, ray_cluster, strike
 
@@ -80,3 +81,14 @@ def test_what_dies_costs_nothing_that_was_recorded(
     assert struck.recorded, "nothing was recorded before it happened"
     assert not paid_again(struck, url)
     assert digest_of(out) == calm
+
+
+@pytest.mark.real
+@pytest.mark.skipif("DATAGEN_SHARED" not in os.environ, reason="needs the independent fake teachers ($DATAGEN_SHARED)")
+@pytest.mark.parametrize("seed", [3, 8])
+def test_a_random_budget_holds_over_three_workers(seed: int, cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    tried = trial(tmp_path, seed, more=("--runtime", "ray", "--workers", "3"))
+    assert tried.code in (0, 8)
+    assert not tried.overspent
+    assert tried.unspent <= 1.0
