@@ -117,9 +117,8 @@ class FinalRows:
 
     def __iter__(self) -> Iterator[list[Row]]:
         for cohort in self._cohorts:
-            of_sets = [scores for folder in self._steps if (scores := _scores(folder / f"c{cohort.number}.parquet"))]
             for part in cohort.parts:
-                self._scores = [_scores(folder / f"{part}.parquet") for folder in self._steps] + of_sets
+                self._scores = [_scores(folder / f"{part}.parquet") for folder in self._steps]
                 yield read_rows(self._folder / f"{part}.parquet")
 
     def facts(self, row: Row) -> Facts:

@@ -312,31 +312,36 @@ def _put_ids(cohort: Cohort, out: Path) -> None:
 
 def put_part(root: Path, part: str, lines: Sequence[bytes]) -> None:
     """Write the seeds of a part under `root`."""
-    with replacing(_sown(root, part)) as beside:
+    with replacing(sown_path(root, part)) as beside:
         beside.write_bytes(b"".join(lines))
 
 
-def _sown(root: Path, part: str) -> Path:
+def sown_path(root: Path, part: str) -> Path:
+    """The seeds of a part, a line each."""
     return root / SEEDS / "sown" / f"{part}.jsonl"
 
 
 def part_lines(root: Path, part: str) -> list[bytes]:
     """The seeds of a part; equal lines are repeats of one seed."""
-    return _sown(root, part).read_bytes().splitlines(keepends=True)
+    return sown_path(root, part).read_bytes().splitlines(keepends=True)
 
 
-def write_part_seeds(root: Path, part: str, rows: Iterable[Row], kept: bool) -> None:
-    """The seeds of a part as the first line of the funnel; a repeat is dropped where it meets its twin. `kept`: write those kept, too."""
+def write_part_seeds(root: Path, part: str, rows: Iterable[Row], kept: bool) -> list[Path]:
+    """The seeds of a part as the first line of the funnel; a repeat is dropped where it meets its twin. `kept`: write those kept, too.
+
+    Returns the files.
+    """
     folder, twins, first = root / SEEDS, [], dict[str, Row]()
     for row in rows:
         if first.setdefault(row.id, row) is not row:
             twins.append(row_record(row, operator="seeds", reason="duplicate_seed", score=None, evidence="the same seed stands earlier"))
+    standing, path = folder / "kept" / f"{part}.parquet", folder / "dropped" / f"{part}.parquet"
     if kept:
-        write_rows(folder / "kept" / f"{part}.parquet", map(row_record, first.values()))
-    path = folder / "dropped" / f"{part}.parquet"
+        write_rows(standing, map(row_record, first.values()))
     path.unlink(missing_ok=True)
     if twins:
         write_rows(path, twins, operator="string", reason="string", score="float64", evidence="string")
+    return [*([standing] if kept else []), *([path] if twins else [])]
 
 
 def remove_strays(out: Path) -> None:

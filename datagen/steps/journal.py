@@ -154,9 +154,9 @@ class Journal:
             }
         )
 
-    def write(self, root: Path, part: str, folders: Mapping[int, str]) -> list[str]:
-        """Write what there is; a file of a kind exists only where a row of that kind does. Returns the paths under `root`."""
-        written: list[str] = []
+    def write(self, root: Path, part: str, folders: Mapping[int, str]) -> list[Path]:
+        """Write what there is; a file of a kind exists only where a row of that kind does. Returns the paths."""
+        written: list[Path] = []
         for number, book in self.books.items():
             folder = root / folders[number]
             for kind, records, more in (("dropped", book.dropped, DROPPED_COLUMNS), ("unanswered", book.unanswered, UNANSWERED_COLUMNS)):
@@ -164,10 +164,10 @@ class Journal:
                 path.unlink(missing_ok=True)  # an earlier walk of this part may have left one
                 if records:
                     write_rows(path, sorted(records, key=lambda record: record["id"]), **more)
-                    written.append(str(path.relative_to(root)))
+                    written.append(path)
             path = folder / "verdicts" / f"{part}.parquet"
             path.unlink(missing_ok=True)
             if book.verdicts:
                 write_table(path, sorted(book.verdicts, key=lambda record: (record["row"], record["operator"])), VERDICT_COLUMNS)
-                written.append(str(path.relative_to(root)))
+                written.append(path)
         return written
