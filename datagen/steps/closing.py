@@ -66,6 +66,11 @@ def _manifest(root: Path, stretch: Stretch, cohort: Cohort) -> Path:
     return root / stretch.closing.folder / "parts" / f"{stretch.number}-c{cohort.number}.json"
 
 
+def closing_manifests(root: Path, stretch: Stretch, cohort: Cohort) -> list[Path]:
+    """What the closing step of a stretch, if there is one, has said of a cohort."""
+    return [_manifest(root, stretch, cohort)] if stretch.closing else []
+
+
 def _named(files: Mapping[str, str], *kinds: str) -> dict[str, str]:
     """Those of a manifest's files that lie in folders of these names."""
     return {name: sha256 for name, sha256 in files.items() if name.split("/")[-2] in kinds}
