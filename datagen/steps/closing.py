@@ -20,7 +20,20 @@ from datagen.steps.cohort import Cohort, add_up
 from datagen.steps.journal import Journal
 from datagen.steps.part import UNPUBLISHED, Unit, manifest_path, measures_path, part_folder
 from datagen.steps.sets.base import VERSION, Held, Say, SetStep, set_step
-from datagen.storage import read_array, read_ids, read_json, read_rows, read_table, row_of, sealed, spilled, whole, write_arrays, write_json, write_rows
+from datagen.storage import (
+    read_array,
+    read_ids,
+    read_json,
+    read_rows,
+    read_table,
+    row_of,
+    sealed,
+    spilled,
+    whole,
+    write_arrays,
+    write_json,
+    write_rows,
+)
 
 if TYPE_CHECKING:
     from datagen.steps.sets.base import Measures, Numbers
@@ -43,13 +56,14 @@ def close(plan: Plan, stretch: Stretch, cohort: Cohort, earlier: Sequence[Cohort
     (root / UNPUBLISHED).touch()
     verb, folder = set_step(plan, stretch), root / part_folder(plan, stretch.number) / "kept"
     with contextlib.closing(_Table.laid(root, step, verb, folder, {part: manifest["rows"] for part, manifest in came.items()})) as table:
-        if cohort.released:
-            table.leave_standing()
+        if cohort.released and not (found and found["fingerprint"] == fingerprint and not found["stood"]):  # else it was the same and all new
+            table.leave_standing(_named((found or {"files": {}})["files"], "settled"))
         table.add_settled([(each.number, manifest["rows"]) for each, manifest in zip(earlier, before, strict=True)])
         counts, rows, written = table.decide()
         written.append(table.settle(f"c{cohort.number}", rows))
-    manifest = {"part": f"c{cohort.number}", "fingerprint": fingerprint, "counts": {str(step.number): counts}}
-    manifest |= {"rows": {part: len(kept) for part, kept in rows.items()}, "files": sealed(root, written)}
+        stood = int(table.stays.sum())
+    manifest: dict[str, Any] = {"part": f"c{cohort.number}", "fingerprint": fingerprint, "counts": {str(step.number): counts}}
+    manifest |= {"stood": stood, "rows": {part: len(kept) for part, kept in rows.items()}, "files": sealed(root, written)}
     write_json(_manifest(root, stretch, cohort), manifest)
     return {**manifest, "made": True}
 
@@ -116,13 +130,16 @@ class _Table:
         """The measures go with their last name."""
         self.measures = self.measures[:0].copy()
 
-    def leave_standing(self) -> None:
-        """What this step kept in a release, and what is still there of it, is not judged again."""
+    def leave_standing(self, settled: Mapping[str, str]) -> None:
+        """What this step kept in a release, and what is still there of it, is not judged again. `settled`: the file that says what was
+        kept, if it is as its manifest names it; else the kept rows say it."""
         import numpy as np
 
-        for part, (start, end) in self.parts.items():
-            kept = np.array(read_ids(self._home("kept", f"{part}.parquet")), dtype="S23")
-            self.stays[start:end] = np.isin(self.measures["id"][start:end], kept)
+        if settled and whole(self.root, settled):
+            kept = np.concatenate([read_array(self.root / name)["id"] for name in settled])
+        else:
+            kept = np.array([row for part in self.parts for row in read_ids(self._home("kept", f"{part}.parquet"))], dtype="S23")
+        self.stays = np.isin(self.measures["id"], kept)
 
     def add_settled(self, earlier: Sequence[tuple[int, Mapping[str, int]]]) -> None:
         """`earlier`: (number, part -> rows kept) of the cohorts before. What stays of this one comes after them, then what is new."""
@@ -166,17 +183,12 @@ class _Table:
         """The places of the rows that are kept of a part; its file is written. `number`: of its first new row."""
         records, kept = read_table(self.folder / f"{part}.parquet"), list[int]()
         journal.enter(self.step, len(records))
-        verdicts = self._home("verdicts", f"{part}.parquet")
-        standing = {record["id"] for record, stay in zip(records, stays, strict=True) if stay}
-        if standing and verdicts.exists():
-            journal.books[self.step.number].verdicts += [verdict for verdict in read_table(verdicts) if verdict["row"] in standing]
         for place, record in enumerate(records):
-            if not stays[place]:
-                row, number = row_of(record), number + 1
-                reason, evidence, score = say(number - 1, row)
-                if not journal.decide(self.step, row, self.step.verb, reason, evidence, score):
-                    continue
-            kept.append(place)
+            row = row_of(record)
+            reason, evidence, score = self.verb.kept(row) if stays[place] else say(number, row)
+            number += not stays[place]
+            if journal.decide(self.step, row, self.step.verb, reason, evidence, score):
+                kept.append(place)
         journal.keep(self.step, len(kept))
         write_rows(self._home("kept", f"{part}.parquet"), [records[place] for place in kept])
         return kept

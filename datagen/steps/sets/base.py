@@ -71,6 +71,10 @@ class SetStep(Protocol):
         """
         ...
 
+    def kept(self, row: Row) -> Decision:
+        """What is said of a row that is kept: it hangs on no other row."""
+        ...
+
 
 def set_step(plan: Plan, stretch: Stretch) -> SetStep:
     """The step that closes a stretch."""

@@ -62,6 +62,9 @@ class DedupStep:
                 decisions[names[found.index]] = Decision(f"{found.kind}_duplicate", evidence, found.score)
         return lambda number, row: decisions.get(number, _KEPT)
 
+    def kept(self, row: Row) -> Decision:
+        return _KEPT
+
     def _text(self, row: Row) -> str:
         return text_of(row.fields, self._words.on)
 

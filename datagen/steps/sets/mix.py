@@ -50,6 +50,9 @@ class MixStep:
         first = sum(map(len, settled))
         return lambda number, row: self._said(row, bool(over[number - first]))
 
+    def kept(self, row: Row) -> Decision:
+        return self._said(row, False)
+
     def _said(self, row: Row, over: bool) -> Decision:
         by, value = self._words.by, str(row.fields.get(self._words.by))
         most = self._words.at_most if isinstance(self._words.at_most, int) else self._words.at_most.get(value)
