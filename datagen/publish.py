@@ -13,7 +13,7 @@ from datagen.asking.prices import cost
 from datagen.plan.model import Plan, PlannedStep
 from datagen.records import NANO, Row, Usage, digest
 from datagen.release.card import write_card
-from datagen.release.catalogue import CALLS, build_catalogue, load_engine, once, over_calls
+from datagen.release.catalogue import build_catalogue, load_engine, once, over_calls
 from datagen.release.columns import Facts
 from datagen.release.formats import FORMATS
 from datagen.release.pages.render import compiled
@@ -22,8 +22,9 @@ from datagen.release.shards import publish
 from datagen.spec.models import Ask, Vote
 from datagen.steps.closing import closing_manifests
 from datagen.steps.cohort import Cohort, Season, cohort_records, remove_strays, write_seed_counts
+from datagen.steps.journal import gather_calls
 from datagen.steps.part import UNPUBLISHED, Unit, manifest_path, part_folder
-from datagen.storage import concat_tables, each_record, load_parquet, read_json, read_rows, write_json
+from datagen.storage import each_record, load_parquet, read_json, read_rows, write_json
 
 RELEASED = "released.json"
 """Under OUT/steps: what the released rows were made from. While it holds, they need no second look."""
@@ -48,7 +49,7 @@ def publish_release(plan: Plan, this: Season, out: Path, maybe: int = 0) -> Publ
     `maybe`: nano-dollars at worst for attempts of this release that brought no answer and may have been billed.
     """
     write_seed_counts(this, out / "steps")
-    concat_tables(sorted((out / "steps").glob("*/calls/*.parquet")), out / "steps" / CALLS.name)
+    gather_calls(out / "steps")
     write_json(out / "plan.json", described(plan, this, out, maybe))
     previous, standing = read_json(out / "manifest.json"), released_marks(plan, this.cohorts, out)
     only_new = bool(previous) and read_json(out / "steps" / RELEASED) == [_last(previous), standing]

@@ -11,8 +11,8 @@ from typing import Any
 from datagen.asking import prices
 from datagen.errors import DatagenError
 from datagen.plan.model import Chair, PlannedStep
-from datagen.records import NANO, Request, Response, Row, Verdict
-from datagen.storage import row_record, write_rows, write_table
+from datagen.records import NANO, Request, Response, Row, Verdict, digest
+from datagen.storage import concat_tables, row_record, sealed, write_rows, write_table
 
 VERDICT_COLUMNS = {
     "row": "string",
@@ -171,3 +171,17 @@ class Journal:
                 write_table(path, sorted(book.verdicts, key=lambda record: (record["row"], record["operator"])), VERDICT_COLUMNS)
                 written.append(path)
         return written
+
+
+def gather_calls(root: Path) -> None:
+    """The calls of all parts of a cohort in one file, `calls-c<number>-<digest of the parts' files>.parquet`; one that is there is not made again."""
+    cohorts: dict[str, list[Path]] = {}
+    for path in sorted(root.glob("*/calls/*.parquet")):
+        cohorts.setdefault(path.stem.split("-")[0], []).append(path)
+    made = {root / f"calls-{cohort}-{digest(sealed(root, paths), size=6)}.parquet": paths for cohort, paths in cohorts.items()}
+    for path, paths in made.items():
+        if not path.exists():
+            concat_tables(paths, path)
+    for path in root.glob("calls*.parquet"):
+        if path not in made:
+            path.unlink()
