@@ -24,9 +24,11 @@ from datagen.steps import cohort as cohorts
 from datagen.steps.closing import close
 from datagen.steps.cohort import Cohort, cohort_of
 from datagen.steps.part import Unit, manifest_path, measures_path
+from datagen.steps.sets import related as relating
 from datagen.steps.sets import similarity
 from datagen.steps.sets.base import set_step
-from datagen.steps.sets.similarity import Ties, duplicates, related, signatures
+from datagen.steps.sets.related import related
+from datagen.steps.sets.similarity import Ties, duplicates, signatures
 from datagen.storage import read_array, read_json, read_rows, read_table, row_record, sealed, seed_line, write_array, write_json, write_rows
 
 VOCABULARY = ["".join(letters) for letters in itertools.product("bdfgklmn", "aeiou", "rst", "ae")]
@@ -57,7 +59,8 @@ def test_the_related_settled_texts_decide_as_all_do(salt: int, before: int, coun
     signed = signatures(texts)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(similarity, "CROWD", crowd)
-        patch.setattr(similarity, "_CHUNK", 7)
+        patch.setattr(relating, "CROWD", crowd)
+        patch.setattr(relating, "_CHUNK", 7)
         all_of_them = duplicates(texts, range(len(texts)), settled=before, exact_only=exact_only)
         cut = rng.randint(0, before)
         few = related([signed[:cut], signed[cut:before]], signed[before:], exact_only).tolist()

@@ -52,7 +52,7 @@ STAGES = {
     "claim": ("datagen.build", "claim"),
     "close": ("datagen.running.stretch", "close"),
     "publish": ("datagen.publish", "publish_release"),
-    "calls": ("datagen.publish", "concat_tables"),
+    "calls": ("datagen.publish", "gather_calls"),
     "shards": ("datagen.publish", "publish"),
     "catalogue": ("datagen.publish", "build_catalogue"),
     "card": ("datagen.publish", "write_card"),

@@ -1,6 +1,6 @@
 """`make bench`: datagen beside a bare SDK loop, against an independent fake teacher, in the same run.
 
-    python tests/benchmarks/run.py [a b c d e limits ledger memory] [--repeat 3] [--runtime local]
+    python tests/benchmarks/run.py [a b c d e limits ledger memory growth] [--repeat 3] [--runtime local] [--rows 1000000]
 
 a  1 s latency, 256 in flight: ideal / wall (ideal = rows / in flight x latency), our wall against the bare loop's, first request, CPU
 b  no latency, one core for the client: requests a second against the bare loop's
@@ -9,6 +9,7 @@ d  kill -9 at half (lognormal .5 s), then again: recorded and paid again
 e  again after success: requests, wall
 limits  a server that enforces 3,000 requests and 1 M tokens a minute: share of the limit used, 429s
 ledger, memory: the figures of tests/benchmarks/ledger.py and memory.py
+growth  a data set of `--rows` rows: the same command again, and with 1 % more seeds (tests/benchmarks/growth.py)
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class Bench:
     port: int
     work: Path
     runtime: str
+    rows: int
+    """Of the data set that grows."""
 
     @property
     def url(self) -> str:
@@ -245,7 +248,8 @@ def simulator(spec: Path) -> Iterator[str]:
 
 def elsewhere(script: str) -> Callable[[Bench, int], None]:
     def scenario(bench: Bench, repeat: int) -> None:
-        subprocess.run([sys.executable, str(HERE / script)], check=True)
+        more = ["--rows", str(bench.rows)] if script == "growth.py" else []
+        subprocess.run([sys.executable, str(HERE / script), *more], check=True)
 
     return scenario
 
@@ -259,6 +263,7 @@ SCENARIOS: dict[str, Callable[[Bench, int], None]] = {
     "limits": scenario_limits,
     "ledger": elsewhere("ledger.py"),
     "memory": elsewhere("memory.py"),
+    "growth": elsewhere("growth.py"),
 }
 
 
@@ -267,6 +272,7 @@ def main() -> int:
     parser.add_argument("scenarios", nargs="*", choices=[*SCENARIOS, []], help="default: all")
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--runtime", default="local", choices=["local", "ray"])
+    parser.add_argument("--rows", type=int, default=100_000, help="of growth")
     given = parser.parse_args()
     teacher = Path(os.environ.get("DATAGEN_SHARED", "../shared")) / "bench" / "fake_teacher.py"
     if not teacher.exists():
@@ -277,7 +283,7 @@ def main() -> int:
         server = subprocess.Popen([*pinned, sys.executable, str(teacher)], stdout=subprocess.PIPE, text=True)
         try:
             assert server.stdout
-            bench = Bench(int(server.stdout.readline().split()[1]), Path(folder), given.runtime)
+            bench = Bench(int(server.stdout.readline().split()[1]), Path(folder), given.runtime, given.rows)
             for name in given.scenarios or SCENARIOS:
                 SCENARIOS[name](bench, given.repeat)
         finally:

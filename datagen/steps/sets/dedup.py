@@ -12,11 +12,16 @@ from datagen.records import Row
 from datagen.spec.models import Ask, Dedup
 from datagen.spec.templates import evaluate, own_words
 from datagen.steps.sets.base import Decision, Say, Stock, measures, text_of
-from datagen.steps.sets.similarity import Ties, related, signature_fields, signatures
-from datagen.storage import Texts
+from datagen.steps.sets.related import related
+from datagen.steps.sets.similarity import Ties, signature_fields, signatures
+from datagen.storage import Texts, spilled
 
 if TYPE_CHECKING:
     from datagen.steps.sets.base import Measures, Numbers
+
+
+SOME = 16_384
+"""Measures that are put in order at once."""
 
 
 class DedupStep:
@@ -48,18 +53,20 @@ class DedupStep:
         ranked = np.lexsort((new["id"], -new["prefer"]))
         before = related(settled, new, words.exact_only)
         numbers = np.concatenate([before, first + ranked])
-        signed = np.concatenate([*_picked(settled, before), new[ranked]])
+        signed = spilled(stock.near, len(numbers), new.dtype)
+        signed[: len(before)] = np.concatenate([new[:0], *_picked(settled, before)])
+        for at in range(0, len(ranked), SOME):
+            signed[len(before) + at :][:SOME] = new[ranked[at : at + SOME]]
         ties = Ties.of(signed, len(before), words.exact_only)
-        involved = ties.involved()
+        involved, places = ties.involved(), range(len(numbers))
         decisions: dict[int, Decision] = {}
         with contextlib.closing(Texts(stock.near)) as texts:
             by_number = np.sort(numbers[involved])
             for number, row in zip(by_number.tolist(), stock.rows(by_number), strict=True):
                 texts.put(number, self._text(row))
-            names = numbers.tolist()
-            for found in ties.broken(lambda place: texts.get(names[place]), range(len(names)), words.threshold, words.numbers, self._known):
-                evidence = f"of {signed['id'][found.of].decode()}: {texts.get(names[found.of])[:120]}"
-                decisions[names[found.index]] = Decision(f"{found.kind}_duplicate", evidence, found.score)
+            for found in ties.broken(lambda place: texts.get(int(numbers[place])), places, words.threshold, words.numbers, self._known):
+                evidence = f"of {signed['id'][found.of].decode()}: {texts.get(int(numbers[found.of]))[:120]}"
+                decisions[int(numbers[found.index])] = Decision(f"{found.kind}_duplicate", evidence, found.score)
         return lambda number, row: decisions.get(number, _KEPT)
 
     def kept(self, row: Row) -> Decision:

@@ -20,7 +20,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby, islice, pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from datagen.steps.sets.words import is_figure, is_number, normal, tokens
@@ -57,10 +57,6 @@ CROWD = 50
 _SEED = 2025
 _BATCH = 1024
 """Texts hashed together: their MinHash rows take some 7 KB each until they are keys."""
-_CHUNK = 4096
-"""Settled signatures that are looked at together: 900 KB, which a processor's cache holds."""
-_MAYBE = 20
-"""Bits of a key by which most settled texts are passed over: with 10,000 new texts 99 of 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +265,9 @@ class Ties:
         copies = np.nonzero(self.first != np.arange(len(self.first)))[0]
         return np.unique(np.concatenate([self.places, copies, self.first[copies]]))
 
-    def broken(self, text: Callable[[int], str], names: Sequence[int], threshold: float, numbers: Numbers, known: Sequence[str]) -> list[Duplicate]:
+    def broken(
+        self, text: Callable[[int], str], names: Sequence[int] | Places, threshold: float, numbers: Numbers, known: Sequence[str]
+    ) -> list[Duplicate]:
         """What is dropped, in order. `text`: that of a place that is involved. `names`: what to call the text of each place.
 
         A copy of a kept text is exact; a copy of a dropped one is covered by what covered that.
@@ -283,32 +281,33 @@ class Ties:
                 continue
             if first in near:
                 score, other = near[first]
-                found.append(Duplicate(names[place], names[other], score, "near"))
+                found.append(Duplicate(int(names[place]), int(names[other]), score, "near"))
             elif first != place:
-                found.append(Duplicate(names[place], names[first], 1.0, "exact"))
+                found.append(Duplicate(int(names[place]), int(names[first]), 1.0, "exact"))
         return found
 
     def _near(self, read: Callable[[int], _Reading], threshold: float) -> dict[int, tuple[float, int]]:
         """Goes through the order, dropping what a kept text before covers; of several the most alike is the cause, then the earliest."""
-        kept_in: dict[int, list[int]] = {}
+        import numpy as np
+
+        _, buckets, sizes = np.unique(self.buckets, return_inverse=True, return_counts=True)
+        # each bucket's kept texts stand one after another in `kept_in`, from its `start`: so many as `filled` says
+        start, filled, kept_in = np.cumsum(sizes) - sizes, np.zeros(len(sizes), dtype=np.int64), np.zeros(len(buckets), dtype=np.int64)
         dropped: dict[int, tuple[float, int]] = {}
-        for place, entries in groupby(zip(self.places.tolist(), self.buckets.tolist(), strict=True), key=lambda entry: entry[0]):
-            buckets = [bucket for _, bucket in entries]
+        begins = np.flatnonzero(np.diff(self.places, prepend=-1)).tolist()
+        for begin, end in zip(begins, [*begins[1:], len(self.places)], strict=False):
+            place, mine = int(self.places[begin]), buckets[begin:end]
             if place >= self.settled:
-                scores = [(_verified(read(place), read(other), threshold), other) for other in _nominated(buckets, kept_in)]
-                causes = [(score, -other) for score, other in scores if score is not None]
+                telling = mine[(filled[mine] > 0) & (filled[mine] < CROWD)]
+                others = {other for bucket in telling for other in kept_in[start[bucket] : start[bucket] + filled[bucket]].tolist()}
+                causes = [(score, -other) for other in others if (score := _verified(read(place), read(other), threshold)) is not None]
                 if causes:
                     score, other = max(causes)
                     dropped[place] = score, -other
                     continue
-            for bucket in buckets:
-                kept_in.setdefault(bucket, []).append(place)
+            kept_in[start[mine] + filled[mine]] = place
+            filled[mine] += 1
         return dropped
-
-
-def _nominated(buckets: Iterable[int], kept_in: dict[int, list[int]]) -> set[int]:
-    """Places of the kept texts that share a bucket that still says something."""
-    return {place for bucket in buckets if len(kept := kept_in.get(bucket, [])) < CROWD for place in kept}
 
 
 def _shared_buckets(bands: npt.NDArray[np.uint32], compared: Places) -> tuple[Places, Places]:
@@ -331,60 +330,3 @@ def _shared_buckets(bands: npt.NDArray[np.uint32], compared: Places) -> tuple[Pl
     at = np.concatenate(places)
     by_place = np.argsort(at, kind="stable")
     return at[by_place], np.concatenate(buckets)[by_place]
-
-
-# --- what is released already ---
-
-
-def related(settled: Iterable[Signatures], new: Signatures, exact_only: bool = False) -> Places:
-    """Numbers of the settled texts, ascending, that decide about the new ones: with these alone the outcome is that with all of them.
-
-    They share a digest with a new text, or a bucket; of a bucket CROWD are enough, for then it nominates nothing. Time follows the
-    settled texts with a few nanoseconds a band, whatever they are; memory holds a chunk of them at a time.
-    """
-    import numpy as np
-
-    likes = None if exact_only else _Likes(new["bands"][new["some"]])
-    exact, found, start = np.unique(new["exact"]), [np.zeros(0, dtype=np.int64)], 0
-    for some in settled:
-        for at in range(0, len(some), _CHUNK):
-            chunk = np.asarray(some[at : at + _CHUNK])
-            near = likes.of(chunk) if likes else np.zeros(len(chunk), dtype=bool)
-            found.append(start + at + np.nonzero(near | _among(chunk["exact"], exact))[0])
-        start += len(some)
-    return np.concatenate(found)
-
-
-class _Likes:
-    """The buckets of the new texts, and which settled ones are in them."""
-
-    def __init__(self, bands: npt.NDArray[np.uint32]) -> None:
-        import numpy as np
-
-        self._keys = [np.unique(bands[:, band]) for band in range(BANDS)]
-        self._full = [np.zeros(len(keys), dtype=np.int64) for keys in self._keys]
-        self._maybe = np.zeros((BANDS, 1 << _MAYBE), dtype=bool)
-        for band, keys in enumerate(self._keys):
-            self._maybe[band, keys >> np.uint32(32 - _MAYBE)] = True
-
-    def of(self, chunk: Signatures) -> npt.NDArray[np.bool_]:
-        """Which of them share a bucket that is not yet full."""
-        import numpy as np
-
-        related = np.zeros(len(chunk), dtype=bool)
-        for band, keys in enumerate(np.ascontiguousarray(chunk["bands"].T)):
-            hits = np.nonzero(self._maybe[band][keys >> np.uint32(32 - _MAYBE)] & chunk["some"])[0]
-            hits = hits[_among(keys[hits], self._keys[band])]
-            at = np.searchsorted(self._keys[band], keys[hits])
-            related[hits[self._full[band][at] < CROWD]] = True
-            np.add.at(self._full[band], at, 1)
-        return related
-
-
-def _among(values: Any, known: Any) -> npt.NDArray[np.bool_]:
-    """Which values stand in the sorted array."""
-    import numpy as np
-
-    if not len(known):
-        return np.zeros(len(values), dtype=bool)
-    return np.asarray(known[np.minimum(np.searchsorted(known, values), len(known) - 1)] == values)
