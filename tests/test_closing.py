@@ -21,6 +21,7 @@ from datagen.plan.resolve import resolve
 from datagen.records import Row
 from datagen.spec.load import load_spec
 from datagen.steps import cohort as cohorts
+from datagen.steps import part as parts
 from datagen.steps.closing import close
 from datagen.steps.cohort import Cohort, cohort_of
 from datagen.steps.part import Unit, manifest_path, measures_path
@@ -170,14 +171,14 @@ def test_what_is_kept_is_what_all_texts_together_decide_in_any_order_and_number_
     groups = [seeded(rng, texts[:300]), seeded(rng, texts[300:420]), seeded(rng, texts[420:])]
     groups = [groups[0], [row for row in groups[1] if row not in groups[0]], [row for row in groups[2] if row not in groups[0] + groups[1]]]
     want, outcomes = straight(plan, groups), []
-    for turn, parts in enumerate((1, 4, 16, 4, 16)):
-        monkeypatch.setattr(cohorts, "LEAST_PARTS", parts)
+    for turn, buckets in enumerate((1, 4, 16, 4, 16)):
+        monkeypatch.setattr(cohorts, "LEAST_PARTS", buckets)
         monkeypatch.setattr(cohorts, "PART_ROWS", 10_000)
         every, root = [], tmp_path / str(turn)
         for number, rows in enumerate(groups):
             rng.shuffle(rows)
             made = cohort_with(number, rows)
-            assert made.buckets == parts
+            assert made.buckets == buckets
             walked(plan, made, rows, root, measure=turn != 3)
             manifest = close(plan, plan.stretches[0], made, every, root)
             every.append(Cohort(number, made.cells, made.sha256, released=True))
@@ -292,3 +293,11 @@ def test_damage_under_steps_is_made_good_before_it_is_built_upon(growing: Growin
     growing.build(300)
     assert {name: data for name, (_, data) in growing.steps().items()} == before
     assert growing.data() == shards
+
+
+def test_rows_are_measured_alike_in_another_process(growing: Growing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "HEAVY", 0)
+    other = Growing(tmp_path / "other")
+    other.build(300)
+    assert {name: data for name, (_, data) in other.steps().items()} == {name: data for name, (_, data) in growing.steps().items()}
+    assert any("/measures/" in name for name in other.steps())

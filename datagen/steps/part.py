@@ -190,6 +190,8 @@ class PartWorker:
         if journal.calls:
             write_table(calls, sorted(journal.calls, key=_call_order), CALL_COLUMNS)
             written.append(calls)
+        if closing is not None:
+            measures_path(root, closing, unit.part).unlink(missing_ok=True)
         if closing is not None and measures is not None:
             write_array(measures_path(root, closing, unit.part), measures)
             written.append(measures_path(root, closing, unit.part))
