@@ -11,19 +11,23 @@ from typing import Any
 from datagen import __version__
 from datagen.asking.prices import cost
 from datagen.plan.model import Plan, PlannedStep
-from datagen.records import NANO, Row, Usage
+from datagen.records import NANO, Row, Usage, digest
 from datagen.release.card import write_card
-from datagen.release.catalogue import CALLS, build_catalogue, load_engine, once, over_calls
+from datagen.release.catalogue import build_catalogue, load_engine, once, over_calls
 from datagen.release.columns import Facts
 from datagen.release.formats import FORMATS
 from datagen.release.pages.render import compiled
 from datagen.release.report import write_report
 from datagen.release.shards import publish
 from datagen.spec.models import Ask, Vote
+from datagen.steps.closing import closing_manifests
 from datagen.steps.cohort import Cohort, Season, cohort_records, remove_strays, write_seed_counts
-from datagen.steps.part import UNPUBLISHED, part_folder
-from datagen.storage import concat_tables, each_record, load_parquet, read_json, read_rows, write_json
+from datagen.steps.journal import gather_calls
+from datagen.steps.part import UNPUBLISHED, Unit, manifest_path, part_folder
+from datagen.storage import each_record, load_parquet, read_json, read_rows, write_json
 
+RELEASED = "released.json"
+"""Under OUT/steps: what the released rows were made from. While it holds, they need no second look."""
 LIBRARIES = ("anthropic", "duckdb", "openai", "pyarrow", "pydantic")
 """Their versions are noted: the same rows give the same bytes only with the same writers."""
 
@@ -45,9 +49,11 @@ def publish_release(plan: Plan, this: Season, out: Path, maybe: int = 0) -> Publ
     `maybe`: nano-dollars at worst for attempts of this release that brought no answer and may have been billed.
     """
     write_seed_counts(this, out / "steps")
-    concat_tables(sorted((out / "steps").glob("*/calls/*.parquet")), out / "steps" / CALLS.name)
+    gather_calls(out / "steps")
     write_json(out / "plan.json", described(plan, this, out, maybe))
-    rows = FinalRows(plan, this.cohorts, out)
+    previous, standing = read_json(out / "manifest.json"), released_marks(plan, this.cohorts, out)
+    only_new = bool(previous) and read_json(out / "steps" / RELEASED) == [_last(previous), standing]
+    rows = FinalRows(plan, [cohort for cohort in this.cohorts if not (only_new and cohort.released)], out)
     publish(
         out,
         rows,
@@ -55,15 +61,37 @@ def publish_release(plan: Plan, this: Season, out: Path, maybe: int = 0) -> Publ
         name=plan.name,
         version=_free_version(this, out),
         facts=rows.facts,
-        previous=read_json(out / "manifest.json"),
+        previous=previous,
         cohorts=cohort_records(this),
+        only_new=only_new,
     )
+    write_json(out / "steps" / RELEASED, [_last(read_json(out / "manifest.json")), released_marks(plan, this.cohorts, out, new=True)])
     remove_strays(out)
     build_catalogue(out)
     write_card(out)
     write_report(out)
     (out / "steps" / UNPUBLISHED).unlink(missing_ok=True)
     return last_release(out)
+
+
+def released_marks(plan: Plan, cohorts: Sequence[Cohort], out: Path, new: bool = False) -> list[str]:
+    """One digest for each released cohort, of all that its rows are made from: the rows at the end of the line and every verdict. `new`: also
+    for one that is not out. By the manifests under steps/, which a build has just held against their files."""
+    return [_mark(plan, cohort, out / "steps") for cohort in cohorts if new or cohort.released]
+
+
+def _mark(plan: Plan, cohort: Cohort, root: Path) -> str:
+    files: dict[str, str] = {}
+    for stretch in plan.stretches:
+        for path in [manifest_path(root, plan, Unit(stretch.number, part)) for part in cohort.parts] + closing_manifests(root, stretch, cohort):
+            files |= (read_json(path) or {"files": {path.name: ""}})["files"]
+    return digest(sorted((name, sha256) for name, sha256 in files.items() if name.split("/")[-2:-1] != ["calls"]))
+
+
+def _last(manifest: Mapping[str, Any]) -> list[str]:
+    """What tells the last release from any other."""
+    last = manifest["releases"][-1]
+    return [last["version"], last["rows_sha256"], manifest["plan_fingerprint"]]
 
 
 def warm() -> None:
@@ -117,9 +145,8 @@ class FinalRows:
 
     def __iter__(self) -> Iterator[list[Row]]:
         for cohort in self._cohorts:
-            of_sets = [scores for folder in self._steps if (scores := _scores(folder / f"c{cohort.number}.parquet"))]
             for part in cohort.parts:
-                self._scores = [_scores(folder / f"{part}.parquet") for folder in self._steps] + of_sets
+                self._scores = [_scores(folder / f"{part}.parquet") for folder in self._steps]
                 yield read_rows(self._folder / f"{part}.parquet")
 
     def facts(self, row: Row) -> Facts:

@@ -5,6 +5,7 @@ A file is complete when it has its name: everything is written beside it and ren
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import functools
 import hashlib
@@ -14,6 +15,7 @@ import json
 import os
 import sys
 import tempfile
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +30,8 @@ BATCH = 1_024
 """Rows of a Parquet file that are in memory at once where it is read row by row."""
 ROW_GROUP = 16_384
 """Rows per row group of tables that are put together: every group costs a reader about 200 bytes a column."""
+ARRAY_HEAD = 4_096
+"""A file of an array that is no longer than this is not worth mapping, and one without a record cannot be."""
 
 
 @contextlib.contextmanager
@@ -70,6 +74,19 @@ def read_json(path: Path) -> Any:
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sealed(root: Path, paths: Iterable[Path]) -> dict[str, str]:
+    """Files as a manifest names them: path under `root` -> SHA-256."""
+    return {path.relative_to(root).as_posix(): sha256_of(path) for path in paths}
+
+
+def whole(root: Path, files: Mapping[str, str]) -> bool:
+    """True when every file of a manifest is there, byte for byte."""
+    try:
+        return all(sha256_of(root / name) == sha256 for name, sha256 in files.items())
+    except OSError:
+        return False
 
 
 @functools.cache
@@ -176,6 +193,44 @@ def concat_tables(paths: Sequence[Path], out: Path) -> None:
             writer.write_table(pa.concat_tables(waiting))
 
 
+def read_ids(path: Path) -> list[str]:
+    """The ids of the rows of one row file; none when there is no such file."""
+    return [record["id"] for record in each_record(path, ["id"])] if path.exists() else []
+
+
+def write_array(path: Path, array: Any) -> None:
+    """A numpy array as .npy."""
+    import numpy as np
+
+    with replacing(path) as beside, beside.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def write_arrays(path: Path, count: int, kind: Any, arrays: Iterable[Any]) -> None:
+    """Arrays one after another as one .npy of `count` records of the numpy type `kind`; one of them is in memory at a time."""
+    import numpy as np
+
+    with replacing(path) as beside, beside.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (count,)})
+        for array in arrays:
+            file.write(np.ascontiguousarray(array).tobytes())
+
+
+def read_array(path: Path, lazily: bool = False) -> Any:
+    """`lazily`: its pages come from the disk as they are looked at."""
+    import numpy as np
+
+    return np.load(path, mmap_mode="r" if lazily and path.stat().st_size > ARRAY_HEAD else None, allow_pickle=False)
+
+
+def spilled(near: Path, count: int, kind: Any) -> Any:
+    """Room for `count` records of the numpy type `kind`, in a file without a name that lives as long as the array; all zero."""
+    import numpy as np
+
+    with tempfile.TemporaryFile(dir=_writable(near.absolute())) as file:
+        return np.memmap(file, dtype=kind, mode="w+", shape=(count,)) if count else np.zeros(0, dtype=kind)
+
+
 # --- seeds: lines of JSON in the order of their ids ---
 
 _ID = slice(len(b'{"id":"r1:'), len(b'{"id":"r1:') + 20)
@@ -184,6 +239,17 @@ _ID = slice(len(b'{"id":"r1:'), len(b'{"id":"r1:') + 20)
 def seed_line(row: Row) -> bytes:
     """A seed as a line that begins with its id: lines sort as ids do, and equal seeds are equal lines."""
     return b'{"id":"%s","fields":%s}\n' % (row.id.encode(), _text(row.fields).encode())
+
+
+def seed_line_of(fields: Mapping[str, Any]) -> bytes:
+    """`seed_line(Row.of_seed(fields))`, in one writing of the fields where they are plain."""
+    try:
+        text = canonical_json(fields)
+        text.decode("utf-8")
+    except (TypeError, UnicodeDecodeError):
+        return seed_line(Row.of_seed(fields))
+    identity = hashlib.blake2b(b'["seed",%s]' % text, digest_size=10).hexdigest()
+    return b'{"id":"r1:%s","fields":%s}\n' % (identity.encode(), text)
 
 
 def seed_of(line: bytes) -> Row:
@@ -243,11 +309,44 @@ class SortedLines:
         self._held, self._size = [], 0
 
     def _written(self, lines: Iterable[bytes]) -> IO[bytes]:
-        there = next(folder for folder in (self._near, *self._near.parents) if folder.is_dir())
-        folder = there if os.access(there, os.W_OK) else Path(tempfile.gettempdir())
+        folder = _writable(self._near)
         try:
             file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115, it lives as long as these lines
             file.writelines(lines)
         except OSError as error:
             raise SetupError(f"cannot write {self._size:,} bytes of seeds to {folder}: {error.strerror or error}") from error
         return file
+
+
+def _writable(near: Path) -> Path:
+    """The folder `near` or what holds it, if it may be written; else that of temporary files."""
+    there = next(folder for folder in (near, *near.parents) if folder.is_dir())
+    return there if os.access(there, os.W_OK) else Path(tempfile.gettempdir())
+
+
+class Texts:
+    """Texts by number, in a file without a name; of each some sixteen bytes are in memory."""
+
+    def __init__(self, near: Path) -> None:
+        """`near`: a folder on the disk to use; it need not exist yet."""
+        self._file = tempfile.TemporaryFile(dir=_writable(near.absolute()))  # noqa: SIM115, it lives as long as these texts
+        self._numbers, self._ends = array("q"), array("q", [0])
+
+    def put(self, number: int, text: str) -> None:
+        """Numbers ascend. Raises SetupError when the disk is full."""
+        data = text.encode("utf-8", errors="surrogatepass")
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise SetupError(f"cannot write texts to compare: {error.strerror or error}") from error
+        self._numbers.append(number)
+        self._ends.append(self._ends[-1] + len(data))
+
+    def get(self, number: int) -> str:
+        at = bisect.bisect_left(self._numbers, number)
+        self._file.flush()
+        data = os.pread(self._file.fileno(), self._ends[at + 1] - self._ends[at], self._ends[at])
+        return data.decode("utf-8", errors="surrogatepass")
+
+    def close(self) -> None:
+        self._file.close()

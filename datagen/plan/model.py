@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -162,8 +161,16 @@ class Sown:
 
     def seeds(self) -> Iterator[tuple[bytes, int]]:
         """Each different seed's line, and how often it stands."""
-        for line, same in itertools.groupby(self.lines):
-            yield line, sum(1 for _ in same)
+        before, times = b"", 0
+        for line in self.lines:
+            if line == before:
+                times += 1
+                continue
+            if times:
+                yield before, times
+            before, times = line, 1
+        if times:
+            yield before, times
 
     def rows(self) -> Iterator[Row]:
         """The different seeds as rows, one at a time."""

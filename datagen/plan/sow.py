@@ -14,13 +14,12 @@ from pydantic import TypeAdapter
 
 from datagen.errors import SeedError, nearest
 from datagen.plan.model import Sown
-from datagen.records import Row
 from datagen.seeds import SEEDS
 from datagen.seeds.base import SeedSource
 from datagen.seeds.grid import Grid
 from datagen.spec.load import Loaded
 from datagen.spec.reading import validated_by, whole_text
-from datagen.storage import SortedLines, seed_line
+from datagen.storage import SortedLines, seed_line_of
 
 DEFAULT_TAKE = 1_000_000
 """Rows read where nobody says how many: a bound, so that a price can be given."""
@@ -38,10 +37,10 @@ def sow(loaded: Loaded, limit: int | None = None, near: Path | None = None) -> S
     take = min(take, limit) if limit else take
     lines, read, common = SortedLines(near or Path()), 0, set[str]()
     for values in itertools.islice(_values(source, loaded), take):
-        row = Row.of_seed(_renamed(values, seeds.rename, seeds.source))
-        if common != row.fields.keys():
-            common = common & set(row.fields) if read else set(row.fields)
-        lines.add(seed_line(row))
+        fields = _renamed(values, seeds.rename, seeds.source) if seeds.rename else values
+        if common != fields.keys():
+            common = common & set(fields) if read else set(fields)
+        lines.add(seed_line_of(fields))
         read += 1
     if not read:
         raise SeedError(f"{loaded.written.where(('seeds',))}: the seeds are empty: {seeds.source} {seeds.params!r} gives no row")

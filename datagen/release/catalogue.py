@@ -208,12 +208,13 @@ def _in_memory(out: Path) -> duckdb.DuckDBPyConnection:
 def _state(out: Path) -> str:
     """What the views depend on: where OUT is, what is released, which step folders there are."""
     manifest = out / "manifest.json"
-    return digest([str(out), sha256_of(manifest) if manifest.is_file() else "", [str(path) for path in _folders(out)], (out / CALLS).is_file()])
+    return digest([str(out), sha256_of(manifest) if manifest.is_file() else "", [str(path) for path in (*_folders(out), *_call_files(out))]])
 
 
 # --- the views ---
 
-CALLS = Path("steps") / "calls.parquet"
+CALLS = "calls*.parquet"
+"""Under OUT/steps: the calls of all parts of a cohort in one file, for thousands take long to open."""
 
 
 def _create(con: duckdb.DuckDBPyConnection, out: Path, prefix: str) -> None:
@@ -230,7 +231,12 @@ def _views(out: Path) -> dict[str, str]:
 def _calls(out: Path) -> str:
     """With every column, also where an earlier datagen wrote fewer."""
     empty = _empty("calls")
-    return f"{_scan([_unglobbed(str(out / CALLS))])} UNION ALL BY NAME ({empty})" if (out / CALLS).is_file() else empty
+    files = [_unglobbed(str(path)) for path in _call_files(out)]
+    return f"{_scan(files)} UNION ALL BY NAME ({empty})" if files else empty
+
+
+def _call_files(out: Path) -> list[Path]:
+    return sorted((out / "steps").glob(CALLS))
 
 
 def _folders(out: Path) -> list[Path]:

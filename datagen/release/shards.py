@@ -43,7 +43,8 @@ class Publication:
     fingerprint: str
     """Of the plan that made it."""
     without_output: int = 0
-    """Rows of the line from which the format made nothing (a winner without a loser gives no pair)."""
+    """Rows of the line, those of earlier releases of the major version among them, from which the format made nothing (a winner without a
+    loser gives no pair)."""
 
 
 def publish(
@@ -56,11 +57,13 @@ def publish(
     facts: Mapping[str, Facts] | Callable[[Row], Facts],
     previous: Mapping[str, Any] | None = None,
     cohorts: Sequence[Mapping[str, Any]] = (),
+    only_new: bool = False,
 ) -> Publication:
     """Write one release under OUT/data and the manifest. Rows that are out under the same major version are passed over.
 
     `parts`: the rows in an order that hangs on nothing but their seeds; within a part they are put in the order of their ids. They are
-    gone through twice. `facts`: by row id, or a function of the row. `previous`: OUT/manifest.json as it was. Raises OutputError when OUT
+    gone through twice. `facts`: by row id, or a function of the row. `previous`: OUT/manifest.json as it was. `only_new`: no part holds a row
+    that is out; the caller knows that those stand as they did. Raises OutputError when OUT
     belongs to another spec, when a released row has changed, when this version is out with other rows, or when a column changes its type.
     """
     plan = read_json(out / "plan.json") or {}
@@ -72,7 +75,7 @@ def publish(
     schema = _schema(previous) if previous and known and previous["columns"] else _ordered(types.infer(records), form)
     label, shards = f"{version[0]}.{version[1]}", _Shards(out / "data", schema, len(older) + 1, release.rows_per_shard)
     with contextlib.closing(shards):
-        _write_fresh(records, shards, schema, _Out(out, known))
+        _write_fresh(records, shards, schema, _Out(out, [] if only_new else known))
         _check_kind(previous, records.simulated)
         if known and not shards.rows:
             publication = Publication(**known[-1])
@@ -81,7 +84,8 @@ def publish(
             _check_same(previous, label, shards.digest)
             files = shards.finish()
             splits = dict(sorted(shards.splits.items()))
-            publication = Publication(label, shards.rows, splits, files, shards.digest, plan.get("fingerprint", ""), records.without)
+            without = records.without + (known[-1]["without_output"] if only_new and known else 0)
+            publication = Publication(label, shards.rows, splits, files, shards.digest, plan.get("fingerprint", ""), without)
     _write_manifest(out, name, plan, [*older, asdict(publication)], schema, records.simulated, cohorts)
     return publication
 

@@ -17,7 +17,7 @@ from datagen.plan.estimate import AskCount, asks_of
 from datagen.plan.model import Plan, Sown
 from datagen.records import Request, Row
 from datagen.runtime.pool import ProcessPool
-from datagen.steps import SETS
+from datagen.steps.closing import judged
 from datagen.steps.journal import Journal
 from datagen.steps.walk import walk
 from datagen.steps.work import Work
@@ -69,8 +69,8 @@ async def _replayed(plan: Plan, sown: Sown, asker: Asker) -> tuple[list[Row], se
                 walked = await asyncio.gather(*(walk(family, stretch.steps, Work(plan, asker, pool, journal)) for family in some))
                 left += [row_of(row_record(row)) for family in walked for row in family]  # as a build reads them back
                 touched |= {record["seed_id"] for book in journal.books.values() for record in book.unanswered if record["outcome"] == "not_asked"}
-            if closing := stretch.closing:
-                left = SETS.get(closing.verb)(closing, left, [], Journal((closing,)), plan.steps[: closing.number - 1])
+            if stretch.closing:
+                left = judged(plan, stretch, left)
             rows = left = sorted(left, key=lambda row: (_family(row), row.id))
     finally:
         pool.close()

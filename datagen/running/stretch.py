@@ -16,11 +16,15 @@ from datagen.records import Request
 from datagen.runtime.base import Runtime
 from datagen.steps.closing import close
 from datagen.steps.cohort import Cohort, add_up
-from datagen.steps.part import Unit, waiting_requests
+from datagen.steps.part import Unit, standing, waiting_requests
 from datagen.storage import write_json
 
 AIR = 2
 """Rows in the air per place in flight: enough that a finished part is replaced before the limit runs dry."""
+
+
+LOOKED_AT = 64
+"""Parts that are looked through between two turns of the event loop."""
 
 
 @dataclass
@@ -114,7 +118,8 @@ async def _round(crew: Crew, rounds: Rounds, requests: Iterator[tuple[str, Reque
     await rounds.run(requests, crew.wait, crew.round)
 
 
-def _parts(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], under: str) -> AsyncIterator[dict[str, Any]]:
+async def _parts(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], under: str) -> AsyncIterator[dict[str, Any]]:
+    """What parts say of themselves: first those that stand as they were left, which no worker needs to see."""
     groups = any(step.scope == "group" for step in crew.plan.steps)
     failed = tuple(crew.rounds.report.failed.items()) if crew.rounds else ()
     units = [
@@ -122,9 +127,23 @@ def _parts(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], under: str) 
         for cohort in cohorts
         for part in cohort.parts
     ]
+    left: list[Unit] = []
+    for at in range(0, len(units), LOOKED_AT):
+        some = units[at : at + LOOKED_AT]
+        for unit, manifest in zip(some, await asyncio.to_thread(_standing, crew, some), strict=True):
+            if manifest is None:
+                left.append(unit)
+            else:
+                yield {**manifest, "torn": []}
     most = sum(chair.spec.max_in_flight for chair in crew.plan.chairs.values())
     seeds = sum(cohort.seeds for cohort in cohorts)
-    return crew.runtime.map(units, max(2, -(-AIR * most * len(units) // max(seeds, 1)) + 1))
+    async for manifest in crew.runtime.map(left, max(2, -(-AIR * most * len(units) // max(seeds, 1)) + 1)):
+        yield manifest
+
+
+def _standing(crew: Crew, units: Sequence[Unit]) -> list[dict[str, Any] | None]:
+    """Workers alone know whether what was rejected is asked again, so such parts go to them."""
+    return [standing(crew.plan, crew.root / unit.under, unit, again=True) for unit in units]
 
 
 def _requests(root: Path, parts: Sequence[str]) -> Iterator[tuple[str, Request]]:

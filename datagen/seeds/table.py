@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from datagen.errors import SeedError, SetupError, nearest
@@ -108,12 +110,28 @@ def _jsonl(stream: Any, name: str) -> Iterator[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = _loaded(line)
         except ValueError as error:
             raise SeedError(f"{name}:{number}: not valid JSON: {error}") from error
         if not isinstance(value, dict):
             raise SeedError(f"{name}:{number}: expected an object of named values, found {type(value).__name__}")
         yield value
+
+
+def _loaded(line: bytes) -> Any:
+    """As `json` reads it. orjson, five times as fast, makes a float of a whole number over 64 bits, and refuses a NaN and a lone surrogate."""
+    with contextlib.suppress(ValueError):
+        value = orjson.loads(line)
+        if not _with_float(value):
+            return value
+    return json.loads(line)
+
+
+def _with_float(value: Any) -> bool:
+    kind = type(value)
+    if kind is dict or kind is list:
+        return any(_with_float(item) for item in (value.values() if kind is dict else value))
+    return kind is float
 
 
 def _csv(stream: Any, name: str) -> Iterator[dict[str, Any]]:

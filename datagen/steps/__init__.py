@@ -17,8 +17,8 @@ GROUPS = Shelf("group step", {"vote": "datagen.steps.groups.vote:run", "select":
 SETS = Shelf(
     "set step",
     {
-        "dedup": "datagen.steps.sets.dedup:run",
-        "decontaminate": "datagen.steps.sets.decontaminate:run",
-        "mix": "datagen.steps.sets.mix:run",
+        "dedup": "datagen.steps.sets.dedup:DedupStep",
+        "decontaminate": "datagen.steps.sets.decontaminate:DecontaminateStep",
+        "mix": "datagen.steps.sets.mix:MixStep",
     },
 )

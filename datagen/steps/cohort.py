@@ -18,7 +18,7 @@ from datagen.plan.model import Plan, Sown
 from datagen.records import Row, digest
 from datagen.release.columns import seed_columns
 from datagen.release.schema import Kind, described, holds, widen
-from datagen.storage import read_json, replacing, row_record, seed_id, seed_of, sha256_of, write_json, write_rows
+from datagen.storage import BATCH, read_json, replacing, row_record, seed_id, seed_of, sha256_of, write_json, write_rows
 
 SEEDS = "00-seeds"
 PART_ROWS = 256
@@ -27,6 +27,8 @@ LEAST_PARTS = 8
 CELLS = 1 << 16
 """Equal ranges of ids, by their first two bytes. A part is a run of them, so its size is known before a seed has been put anywhere."""
 ID_BYTES = 10
+_CELL = slice(len(b'{"id":"r1:'), len(b'{"id":"r1:') + 4)
+"""Where a line of `seed_line` says the range of its id."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Cohort:
     def seeds(self) -> int:
         return sum(self.cells.values())
 
-    @property
+    @cached_property
     def buckets(self) -> int:
         """How many parts there may be: by the number of seeds alone, so that it is the same in every run."""
         return min(CELLS, max(LEAST_PARTS, -(-self.seeds // PART_ROWS)))
@@ -61,7 +63,11 @@ class Cohort:
 
     def part_of_line(self, line: bytes) -> str:
         """The part of a seed as it stands in a file."""
-        return self.part_of(seed_id(line).hex())
+        return self._names[int(line[_CELL], 16)]
+
+    @cached_property
+    def _names(self) -> dict[int, str]:
+        return {cell: self._part(cell) for cell in self.cells}
 
     def _part(self, cell: int) -> str:
         return f"c{self.number}-{cell * self.buckets // CELLS:05d}"
@@ -178,8 +184,7 @@ class _Tally:
     kinds: dict[str, Kind] = field(default_factory=dict)
     """The types of its fields; only where they are to be held against those of a release."""
 
-    def add(self, line: bytes) -> None:
-        identity = seed_id(line)
+    def add(self, identity: bytes) -> None:
         cell = identity[0] << 8 | identity[1]
         self.cells[cell] = self.cells.get(cell, 0) + 1
         self.ids.update(identity)
@@ -192,7 +197,7 @@ def cohort_of(lines: Iterable[bytes]) -> Cohort:
     """Seeds that no release has seen as one cohort."""
     tally = _Tally(0)
     for line in lines:
-        tally.add(line)
+        tally.add(seed_id(line))
     return tally.cohort(released=False)
 
 
@@ -204,8 +209,8 @@ def _first(sown: Sown) -> Cohort:
 def _tallied(sown: Sown, known: Sequence[Path]) -> list[_Tally]:
     """One tally for each cohort that is out, by the files of its ids, and one for the seeds that none of them has."""
     tallies = [_Tally(number) for number in range(len(known) + 1)]
-    for line, _, number in _placed(sown, known):
-        tallies[number].add(line)
+    for line, identity, _, number in _placed(sown, known):
+        tallies[number].add(identity)
         if number == len(known):
             widen(tallies[number].kinds, seed_of(line).fields)
     return tallies
@@ -219,21 +224,22 @@ def new_and_gone(sown: Sown, out: Path) -> tuple[int, int]:
     return new, sum(cohort["seeds"] for cohort in known) - sum(there)
 
 
-def _placed(sown: Sown, known: Sequence[Path]) -> Iterator[tuple[bytes, int, int]]:
-    """(line, how often it stands, number of its cohort) of each seed, in the order of the ids: two sorted streams side by side."""
-    released = heapq.merge(*map(_numbered, known, range(len(known))))
+def _placed(sown: Sown, known: Sequence[Path]) -> Iterator[tuple[bytes, bytes, int, int]]:
+    """(line, id, how often it stands, number of its cohort) of each seed, in the order of the ids: two sorted streams side by side."""
+    released = heapq.merge(*map(_numbered, known, range(len(known)))) if len(known) > 1 else _numbered(known[0], 0) if known else iter(())
     identity, number = next(released, (b"", -1))
     for line, times in sown.seeds():
         mine = seed_id(line)
         while number >= 0 and identity < mine:
             identity, number = next(released, (b"", -1))
-        yield line, times, number if identity == mine else len(known)
+        yield line, mine, times, number if identity == mine else len(known)
 
 
 def _numbered(path: Path, number: int) -> Iterator[tuple[bytes, int]]:
     with path.open("rb") as file:
-        while identity := file.read(ID_BYTES):
-            yield identity, number
+        while some := file.read(ID_BYTES * BATCH):
+            for at in range(0, len(some), ID_BYTES):
+                yield some[at : at + ID_BYTES], number
 
 
 def _change(plan: Plan, tallies: Sequence[_Tally], manifest: Mapping[str, Any]) -> str:
@@ -293,7 +299,7 @@ def _put_parts(sown: Sown, this: Season, out: Path) -> None:
     """Every part's seeds, under steps/. Of each cohort one part is in memory."""
     known = [out / cohort.path for cohort in this.cohorts if cohort.released]
     held: dict[int, tuple[str, list[bytes]]] = {}
-    for line, times, number in _placed(sown, known):
+    for line, _, times, number in _placed(sown, known):
         name = this.cohorts[number].part_of_line(line)
         before, lines = held.setdefault(number, (name, []))
         if before != name:
@@ -311,32 +317,39 @@ def _put_ids(cohort: Cohort, out: Path) -> None:
 
 
 def put_part(root: Path, part: str, lines: Sequence[bytes]) -> None:
-    """Write the seeds of a part under `root`."""
-    with replacing(_sown(root, part)) as beside:
-        beside.write_bytes(b"".join(lines))
+    """Write the seeds of a part under `root`, where they do not lie there already."""
+    path, data = sown_path(root, part), b"".join(lines)
+    if not (path.exists() and path.read_bytes() == data):
+        with replacing(path) as beside:
+            beside.write_bytes(data)
 
 
-def _sown(root: Path, part: str) -> Path:
+def sown_path(root: Path, part: str) -> Path:
+    """The seeds of a part, a line each."""
     return root / SEEDS / "sown" / f"{part}.jsonl"
 
 
 def part_lines(root: Path, part: str) -> list[bytes]:
     """The seeds of a part; equal lines are repeats of one seed."""
-    return _sown(root, part).read_bytes().splitlines(keepends=True)
+    return sown_path(root, part).read_bytes().splitlines(keepends=True)
 
 
-def write_part_seeds(root: Path, part: str, rows: Iterable[Row], kept: bool) -> None:
-    """The seeds of a part as the first line of the funnel; a repeat is dropped where it meets its twin. `kept`: write those kept, too."""
+def write_part_seeds(root: Path, part: str, rows: Iterable[Row], kept: bool) -> list[Path]:
+    """The seeds of a part as the first line of the funnel; a repeat is dropped where it meets its twin. `kept`: write those kept, too.
+
+    Returns the files.
+    """
     folder, twins, first = root / SEEDS, [], dict[str, Row]()
     for row in rows:
         if first.setdefault(row.id, row) is not row:
             twins.append(row_record(row, operator="seeds", reason="duplicate_seed", score=None, evidence="the same seed stands earlier"))
+    standing, path = folder / "kept" / f"{part}.parquet", folder / "dropped" / f"{part}.parquet"
     if kept:
-        write_rows(folder / "kept" / f"{part}.parquet", map(row_record, first.values()))
-    path = folder / "dropped" / f"{part}.parquet"
+        write_rows(standing, map(row_record, first.values()))
     path.unlink(missing_ok=True)
     if twins:
         write_rows(path, twins, operator="string", reason="string", score="float64", evidence="string")
+    return [*([standing] if kept else []), *([path] if twins else [])]
 
 
 def remove_strays(out: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 from datagen.asking import prices
 from datagen.errors import DatagenError
 from datagen.plan.model import Chair, PlannedStep
-from datagen.records import NANO, Request, Response, Row, Verdict
-from datagen.storage import row_record, write_rows, write_table
+from datagen.records import NANO, Request, Response, Row, Verdict, digest
+from datagen.storage import concat_tables, row_record, sealed, write_rows, write_table
 
 VERDICT_COLUMNS = {
     "row": "string",
@@ -154,9 +154,9 @@ class Journal:
             }
         )
 
-    def write(self, root: Path, part: str, folders: Mapping[int, str]) -> list[str]:
-        """Write what there is; a file of a kind exists only where a row of that kind does. Returns the paths under `root`."""
-        written: list[str] = []
+    def write(self, root: Path, part: str, folders: Mapping[int, str]) -> list[Path]:
+        """Write what there is; a file of a kind exists only where a row of that kind does. Returns the paths."""
+        written: list[Path] = []
         for number, book in self.books.items():
             folder = root / folders[number]
             for kind, records, more in (("dropped", book.dropped, DROPPED_COLUMNS), ("unanswered", book.unanswered, UNANSWERED_COLUMNS)):
@@ -164,10 +164,24 @@ class Journal:
                 path.unlink(missing_ok=True)  # an earlier walk of this part may have left one
                 if records:
                     write_rows(path, sorted(records, key=lambda record: record["id"]), **more)
-                    written.append(str(path.relative_to(root)))
+                    written.append(path)
             path = folder / "verdicts" / f"{part}.parquet"
             path.unlink(missing_ok=True)
             if book.verdicts:
                 write_table(path, sorted(book.verdicts, key=lambda record: (record["row"], record["operator"])), VERDICT_COLUMNS)
-                written.append(str(path.relative_to(root)))
+                written.append(path)
         return written
+
+
+def gather_calls(root: Path) -> None:
+    """The calls of all parts of a cohort in one file, `calls-c<number>-<digest of the parts' files>.parquet`; one that is there is not made again."""
+    cohorts: dict[str, list[Path]] = {}
+    for path in sorted(root.glob("*/calls/*.parquet")):
+        cohorts.setdefault(path.stem.split("-")[0], []).append(path)
+    made = {root / f"calls-{cohort}-{digest(sealed(root, paths), size=6)}.parquet": paths for cohort, paths in cohorts.items()}
+    for path, paths in made.items():
+        if not path.exists():
+            concat_tables(paths, path)
+    for path in root.glob("calls*.parquet"):
+        if path not in made:
+            path.unlink()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,21 +17,37 @@ from datagen.asking.limits.gate import Books, Gate
 from datagen.asking.teachers.base import Endpoint
 from datagen.asking.teachers.late import LateTeacher
 from datagen.errors import SetupError
-from datagen.plan.model import Chair, Plan, Stretch
+from datagen.plan.model import Chair, Plan, PlannedStep, Stretch
 from datagen.plan.resolve import api_key
 from datagen.records import Outcome, Request, Row, digest
 from datagen.runtime.pool import ProcessPool
-from datagen.steps.cohort import SEEDS, part_lines, write_part_seeds
+from datagen.steps.cohort import SEEDS, part_lines, sown_path, write_part_seeds
 from datagen.steps.journal import CALL_COLUMNS, Journal
+from datagen.steps.sets.base import VERSION, SetStep, measured, set_step
 from datagen.steps.walk import walk
 from datagen.steps.work import Work
-from datagen.storage import read_json, read_rows, replacing, row_record, seed_of, write_json, write_rows, write_table
+from datagen.storage import (
+    read_json,
+    read_rows,
+    replacing,
+    row_record,
+    sealed,
+    seed_of,
+    sha256_of,
+    whole,
+    write_array,
+    write_json,
+    write_rows,
+    write_table,
+)
 
 UNPUBLISHED = "unpublished"
 """A file under steps/ that stands from the first part made anew until a release holds it: a build that dies in between publishes next time."""
 SLICE = 4
 """Families that a worker sets off between two looks at the network: a part replayed from the ledger has no pause of its own, and answers
 must not wait for it."""
+HEAVY = 50_000
+"""Characters of rows from which a part is measured in another process: to start one takes longer than to measure less than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +91,7 @@ class PartWorker:
         ranks = {inner.name: step.number for step in self.plan.steps for inner in (step, *step.inner)}
         self.asker = Asker(self.ledger, self.gate, self._seats, self.paying, ranks, self.number, self.again)
         self.pool = ProcessPool()
+        self._sets: dict[int, SetStep] = {}
         self._setting_off = asyncio.Lock()
 
     async def run(self, unit: Unit) -> dict[str, Any]:
@@ -88,13 +104,11 @@ class PartWorker:
     async def _run(self, unit: Unit) -> dict[str, Any]:
         self._catch_up(unit)
         stretch, root = self.plan.stretches[unit.stretch], self.root / unit.under
-        came: Sequence[Any] = part_lines(root, unit.part) if unit.stretch == 0 else read_rows(self._input(unit))
-        fingerprint = part_fingerprint(stretch, came)
-        found = read_json(manifest_path(root, self.plan, unit))
-        if found and found["fingerprint"] == fingerprint and (unit.settled or not (found["open"] or (self.again and found["rejected"]))):
-            return {**found, "made": False, "waiting": 0}
-        if unit.stretch == 0:
-            came = [seed_of(line) for line in came]
+        if found := standing(self.plan, root, unit, self.again):
+            return found
+        path = part_input(self.plan, root, unit)
+        fingerprint = part_fingerprint(stretch, path)
+        came = [seed_of(line) for line in part_lines(root, unit.part)] if unit.stretch == 0 else read_rows(path)
         rows = list({row.id: row for row in came}.values())
         journal = Journal(stretch.steps)
         work = Work(self.plan, self.asker, self.pool, journal)
@@ -102,7 +116,21 @@ class PartWorker:
         self._finished += len(rows)
         if journal.requests:
             return await asyncio.to_thread(_suspend, root, unit.part, journal)
-        return await asyncio.to_thread(self._write, unit, stretch, fingerprint, came, kept, journal)
+        records = [row_record(row) for row in kept]
+        measures = await self._measured(stretch, records)
+        return await asyncio.to_thread(self._write, unit, fingerprint, came, records, measures, journal)
+
+    async def _measured(self, stretch: Stretch, records: Sequence[Mapping[str, Any]]) -> Any:
+        """What the closing step needs of each row, or None; of more than a little text in another process, for the event loop has its own work."""
+        if stretch.closing is None:
+            return None
+        step = self._sets.setdefault(stretch.number, set_step(self.plan, stretch))
+        if not await asyncio.to_thread(step.ready):
+            return None
+        measures = None
+        if sum(len(record["fields"]) for record in records) > HEAVY:
+            measures = await self.pool.call(measured, step, records)
+        return measures if measures is not None else await asyncio.to_thread(measured, step, records)
 
     async def walk(self, rows: Sequence[Row], stretch: Stretch, work: Work) -> list[Row]:
         """Rows of one parent walk together, for the group steps to find them."""
@@ -148,11 +176,6 @@ class PartWorker:
         await asyncio.gather(*(seat.teacher.close() for seat in self._seats.values()))
         self.ledger.close()
 
-    def _input(self, unit: Unit) -> Path:
-        closing = self.plan.stretches[unit.stretch - 1].closing
-        assert closing is not None
-        return self.root / unit.under / closing.folder / "kept" / f"{unit.part}.parquet"
-
     def _catch_up(self, unit: Unit) -> None:
         """See what the rounds since the last unit brought."""
         if unit.round > self._round:
@@ -160,22 +183,32 @@ class PartWorker:
             self.ledger.refresh()
             self.asker.given_up |= dict(unit.failed)
 
-    def _write(self, unit: Unit, stretch: Stretch, fingerprint: str, came: Sequence[Row], kept: Sequence[Row], journal: Journal) -> dict[str, Any]:
-        root = self.root / unit.under
-        folder = root / part_folder(self.plan, unit.stretch)
+    def _write(
+        self, unit: Unit, fingerprint: str, came: Sequence[Row], records: Sequence[Mapping[str, Any]], measures: Any, journal: Journal
+    ) -> dict[str, Any]:
+        root, stretch = self.root / unit.under, self.plan.stretches[unit.stretch]
+        folder, closing = root / part_folder(self.plan, unit.stretch), stretch.closing
         root.mkdir(parents=True, exist_ok=True)
         (root / UNPUBLISHED).touch()
-        if unit.stretch == 0:
-            write_part_seeds(root, unit.part, came, kept=bool(stretch.steps))
-        files = journal.write(root, unit.part, {step.number: step.folder for step in stretch.steps})
-        write_rows(folder / "kept" / f"{unit.part}.parquet", [row_record(row) for row in kept])
+        written = write_part_seeds(root, unit.part, came, kept=bool(stretch.steps)) if unit.stretch == 0 else []
+        written += journal.write(root, unit.part, {step.number: step.folder for step in stretch.steps})
+        if stretch.steps or unit.stretch == 0:  # else they lie there as the closing step before has left them
+            write_rows(folder / "kept" / f"{unit.part}.parquet", records)
+        written.append(folder / "kept" / f"{unit.part}.parquet")
         calls = folder / "calls" / f"{unit.part}.parquet"
         calls.unlink(missing_ok=True)
         if journal.calls:
             write_table(calls, sorted(journal.calls, key=_call_order), CALL_COLUMNS)
+            written.append(calls)
+        if closing is not None:
+            measures_path(root, closing, unit.part).unlink(missing_ok=True)
+        if closing is not None and measures is not None:
+            write_array(measures_path(root, closing, unit.part), measures)
+            written.append(measures_path(root, closing, unit.part))
         counts = {str(number): book.counts() for number, book in journal.books.items()}
         failed, rejected = (sum(count["unanswered"].get(outcome, 0) for count in counts.values()) for outcome in (Outcome.FAILED, Outcome.REJECTED))
-        manifest = {"part": unit.part, "fingerprint": fingerprint, "counts": counts, "files": files, "open": failed, "rejected": rejected}
+        manifest = {"part": unit.part, "fingerprint": fingerprint, "counts": counts, "rows": len(records), "files": sealed(root, written)}
+        manifest |= {"open": failed, "rejected": rejected}
         write_json(manifest_path(root, self.plan, unit), manifest)
         _waiting_path(root, unit.part).unlink(missing_ok=True)
         return {**manifest, "made": True, "waiting": 0}
@@ -225,10 +258,34 @@ def seat(chair: Chair) -> Seat:
     return Seat(chair.name, LateTeacher(endpoint), chair.price, chair.spec.attempts, chair.spec.mode == "batch", chair.spec.patience, lacks)
 
 
-def part_fingerprint(stretch: Stretch, came: Sequence[bytes] | Sequence[Row]) -> str:
-    """Of the stretch's steps and of what came in: lines of seeds, or rows."""
-    marks = [digest([each.id, each.parent, dict(each.fields)]) if isinstance(each, Row) else hashlib.sha256(each).hexdigest() for each in came]
-    return digest([stretch.fingerprint, sorted(marks)])
+def standing(plan: Plan, root: Path, unit: Unit, again: bool) -> dict[str, Any] | None:
+    """The manifest of a part that need not be walked: made by the same steps of the same rows, with nothing left to ask, and every file that
+    it names is as it was written. `again`: rejected rows count as left to ask."""
+    found = read_json(manifest_path(root, plan, unit))
+    if not found or not (unit.settled or not (found["open"] or (again and found["rejected"]))):
+        return None
+    path = part_input(plan, root, unit)
+    same = path.exists() and found["fingerprint"] == part_fingerprint(plan.stretches[unit.stretch], path)
+    return {**found, "made": False, "waiting": 0} if same and whole(root, found["files"]) else None
+
+
+def part_input(plan: Plan, root: Path, unit: Unit) -> Path:
+    """Where the rows lie that a part begins with."""
+    if unit.stretch == 0:
+        return sown_path(root, unit.part)
+    closing = plan.stretches[unit.stretch - 1].closing
+    assert closing is not None
+    return root / closing.folder / "kept" / f"{unit.part}.parquet"
+
+
+def part_fingerprint(stretch: Stretch, path: Path) -> str:
+    """Of the stretch's steps, of how its rows are measured, and of the file they come from."""
+    return digest([stretch.fingerprint, [stretch.closing.fingerprint, VERSION] if stretch.closing else [], sha256_of(path)])
+
+
+def measures_path(root: Path, closing: PlannedStep, part: str) -> Path:
+    """What workers have measured for a closing step."""
+    return root / closing.folder / "measures" / f"{part}.npy"
 
 
 def part_folder(plan: Plan, stretch: int) -> str:

@@ -13,8 +13,8 @@ from datagen.asking.ledger.book import Ledger, compact, lock
 from datagen.asking.ledger.care import asked_with, forget, note_taken_down, noted
 from datagen.errors import LedgerError, OutputError
 from datagen.steps.cohort import SEEDS
-from datagen.steps.journal import CALL_COLUMNS, DROPPED_COLUMNS, UNANSWERED_COLUMNS, VERDICT_COLUMNS
-from datagen.storage import ROW_COLUMNS, concat_tables, each_record, read_json, write_table
+from datagen.steps.journal import CALL_COLUMNS, DROPPED_COLUMNS, UNANSWERED_COLUMNS, VERDICT_COLUMNS, gather_calls
+from datagen.storage import ROW_COLUMNS, each_record, read_json, write_table
 
 _ROW = dict.fromkeys(ROW_COLUMNS, "string")
 ROW_KINDS = {"kept": _ROW, "dropped": _ROW | DROPPED_COLUMNS, "unanswered": _ROW | UNANSWERED_COLUMNS}
@@ -188,8 +188,8 @@ def _remove_traces(root: Path, down: Takedown) -> None:
                 for manifest in root.glob(f"*/parts/*-{part}.json"):
                     manifest.unlink()
             write_table(path, left, columns)
-    if (root / "calls.parquet").exists():
-        concat_tables(sorted(root.glob("*/calls/*.parquet")), root / "calls.parquet")
+    if any(root.glob("calls*.parquet")):
+        gather_calls(root)
 
 
 def _tells_of(record: Mapping[str, Any], down: Takedown) -> bool:

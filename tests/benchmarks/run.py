@@ -1,6 +1,6 @@
 """`make bench`: datagen beside a bare SDK loop, against an independent fake teacher, in the same run.
 
-    python tests/benchmarks/run.py [a b c d e limits ledger memory ray two eight] [--repeat 3] [--runtime local]
+    python tests/benchmarks/run.py [a b c d e limits ray two eight ledger memory growth] [--repeat 3] [--runtime local] [--rows 1000000]
 
 a  1 s latency, 256 in flight: ideal / wall (ideal = rows / in flight x latency), our wall against the bare loop's, first request, CPU
 b  no latency, one core for the client: requests a second against the bare loop's
@@ -12,6 +12,7 @@ ray  a on a local Ray, its start included: ideal / wall, steady, CPU and PSS of 
 two  no latency: requests a second of two Ray workers against one
 eight  eight Ray workers under one limit that the server enforces (3,000 requests and 1 M tokens a minute): share used, 429s
 ledger, memory: the figures of tests/benchmarks/ledger.py and memory.py
+growth  a data set of `--rows` rows: the same command again, and with 1 % more seeds (tests/benchmarks/growth.py)
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class Bench:
     port: int
     work: Path
     runtime: str
+    rows: int
+    """Of the data set that grows."""
 
     @property
     def url(self) -> str:
@@ -293,7 +296,8 @@ def simulator(spec: Path) -> Iterator[str]:
 
 def elsewhere(script: str) -> Callable[[Bench, int], None]:
     def scenario(bench: Bench, repeat: int) -> None:
-        subprocess.run([sys.executable, str(HERE / script)], check=True)
+        more = ["--rows", str(bench.rows)] if script == "growth.py" else []
+        subprocess.run([sys.executable, str(HERE / script), *more], check=True)
 
     return scenario
 
@@ -310,6 +314,7 @@ SCENARIOS: dict[str, Callable[[Bench, int], None]] = {
     "eight": scenario_eight,
     "ledger": elsewhere("ledger.py"),
     "memory": elsewhere("memory.py"),
+    "growth": elsewhere("growth.py"),
 }
 
 
@@ -318,6 +323,7 @@ def main() -> int:
     parser.add_argument("scenarios", nargs="*", choices=[*SCENARIOS, []], help="default: all")
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--runtime", default="local", choices=["local", "ray"])
+    parser.add_argument("--rows", type=int, default=100_000, help="of growth")
     given = parser.parse_args()
     teacher = Path(os.environ.get("DATAGEN_SHARED", "../shared")) / "bench" / "fake_teacher.py"
     if not teacher.exists():
@@ -328,7 +334,7 @@ def main() -> int:
         server = subprocess.Popen([*pinned, sys.executable, str(teacher)], stdout=subprocess.PIPE, text=True)
         try:
             assert server.stdout
-            bench = Bench(int(server.stdout.readline().split()[1]), Path(folder), given.runtime)
+            bench = Bench(int(server.stdout.readline().split()[1]), Path(folder), given.runtime, given.rows)
             for name in given.scenarios or SCENARIOS:
                 SCENARIOS[name](bench, given.repeat)
         finally:

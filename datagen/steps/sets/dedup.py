@@ -2,45 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from datagen.errors import SpecError
 from datagen.plan.model import PlannedStep
 from datagen.records import Row
 from datagen.spec.models import Ask, Dedup
 from datagen.spec.templates import evaluate, own_words
-from datagen.steps.journal import Journal
-from datagen.steps.sets.similarity import duplicates
+from datagen.steps.sets.base import Decision, Say, Stock, measures, text_of
+from datagen.steps.sets.related import related
+from datagen.steps.sets.similarity import Ties, signature_fields, signatures
+from datagen.storage import Texts, spilled
+
+if TYPE_CHECKING:
+    from datagen.steps.sets.base import Measures, Numbers
 
 
-def run(step: PlannedStep, rows: Sequence[Row], released: Sequence[Row], journal: Journal, before: Sequence[PlannedStep]) -> list[Row]:
+SOME = 16_384
+"""Measures that are put in order at once."""
+
+
+class DedupStep:
     """Released rows come first and stay; then the higher `prefer`, then the lower id. The text of the prompts before is not compared."""
-    assert isinstance(step.spec, Dedup)
-    words = step.spec.dedup
-    everything = [*released, *sorted(rows, key=lambda row: (-_preference(words.prefer, row), row.id))]
-    found = duplicates(
-        [_text(row, words.on) for row in everything],
-        range(len(everything)),
-        threshold=words.threshold,
-        numbers=words.numbers,
-        exact_only=words.exact_only,
-        known=[words for each in before if isinstance(each.spec, Ask) and each.prompt for words in own_words(each.prompt.body)],
-        settled=len(released),
-    )
-    dropped = {duplicate.index: duplicate for duplicate in found}
-    kept: list[Row] = []
-    for index, row in enumerate(everything[len(released) :], start=len(released)):
-        duplicate = dropped.get(index)
-        reason = f"{duplicate.kind}_duplicate" if duplicate else ""
-        evidence = f"of {everything[duplicate.of].id}: {_text(everything[duplicate.of], words.on)[:120]}" if duplicate else ""
-        if journal.decide(step, row, "dedup", reason, evidence, duplicate.score if duplicate else None):
-            kept.append(row)
-    return kept
+
+    def __init__(self, step: PlannedStep, before: Sequence[PlannedStep]) -> None:
+        assert isinstance(step.spec, Dedup)
+        self._words = step.spec.dedup
+        self._known = [words for each in before if isinstance(each.spec, Ask) and each.prompt for words in own_words(each.prompt.body)]
+
+    def ready(self) -> bool:
+        return True
+
+    def measure(self, rows: Sequence[Row]) -> Measures:
+        """Each row's signature and preference."""
+        found = measures(len(rows), [("prefer", "<f8"), *signature_fields()])
+        signed = signatures((self._text(row) for row in rows), self._words.numbers, self._known)
+        for name in signed.dtype.names or ():
+            found[name] = signed[name]
+        found["id"] = [row.id for row in rows]
+        found["prefer"] = [_preference(self._words.prefer, row) for row in rows]
+        return found
+
+    def judge(self, new: Measures, settled: Sequence[Measures], stock: Stock) -> Say:
+        """Of the settled rows only those are looked at that share something with a new one."""
+        import numpy as np
+
+        words, first = self._words, sum(map(len, settled))
+        ranked = np.lexsort((new["id"], -new["prefer"]))
+        before = related(settled, new, words.exact_only)
+        numbers = np.concatenate([before, first + ranked])
+        signed = spilled(stock.near, len(numbers), new.dtype)
+        signed[: len(before)] = np.concatenate([new[:0], *_picked(settled, before)])
+        for at in range(0, len(ranked), SOME):
+            signed[len(before) + at :][:SOME] = new[ranked[at : at + SOME]]
+        ties = Ties.of(signed, len(before), words.exact_only)
+        involved, places = ties.involved(), range(len(numbers))
+        decisions: dict[int, Decision] = {}
+        with contextlib.closing(Texts(stock.near)) as texts:
+            by_number = np.sort(numbers[involved])
+            for number, row in zip(by_number.tolist(), stock.rows(by_number), strict=True):
+                texts.put(number, self._text(row))
+            for found in ties.broken(lambda place: texts.get(int(numbers[place])), places, words.threshold, words.numbers, self._known):
+                evidence = f"of {signed['id'][found.of].decode()}: {texts.get(int(numbers[found.of]))[:120]}"
+                decisions[int(numbers[found.index])] = Decision(f"{found.kind}_duplicate", evidence, found.score)
+        return lambda number, row: decisions.get(number, _KEPT)
+
+    def kept(self, row: Row) -> Decision:
+        return _KEPT
+
+    def _text(self, row: Row) -> str:
+        return text_of(row.fields, self._words.on)
 
 
-def _text(row: Row, on: str | list[str]) -> str:
-    names = [on] if isinstance(on, str) else on
-    return "\n".join(str(row.fields.get(name) or "") for name in names)
+_KEPT = Decision()
+
+
+def _picked(settled: Sequence[Measures], numbers: Numbers) -> Iterator[Measures]:
+    """The measures of the settled rows with these numbers, which ascend."""
+    start = 0
+    for some in settled:
+        mine = numbers[(numbers >= start) & (numbers < start + len(some))] - start
+        yield some[mine]
+        start += len(some)
 
 
 def _preference(expression: str | None, row: Row) -> float:

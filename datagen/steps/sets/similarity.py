@@ -17,17 +17,20 @@ gives: a function of the set and that order, not of how the rows came in.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from datagen.steps.sets.words import is_figure, is_number, normal, tokens
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    Signatures = npt.NDArray[np.void]
+    Places = npt.NDArray[np.int64]
 
 Numbers = Literal["keep", "fold"]
 
@@ -66,16 +69,6 @@ class Duplicate:
     score: float
     """Word-bigram Jaccard with that text; 1 for an exact copy."""
     kind: Literal["exact", "near"]
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What is kept of a text to find its likes: 200 bytes. Only signatures made with the same `numbers` and `known` go together."""
-
-    exact: bytes
-    """Digest of the normalised text, 8 bytes."""
-    bands: bytes
-    """BANDS bucket keys of 4 bytes; empty where no word is left to compare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +125,28 @@ def _stretches(covered: Sequence[int]) -> Iterable[tuple[int, int]]:
             start = place + 1
 
 
-def signatures(texts: Iterable[str], numbers: Numbers = "keep", known: Sequence[str] = ()) -> list[Signature]:
-    """Signatures of texts, each a function of that text, `numbers` and `known` alone: any worker may make them, in any batch."""
+def signature_fields() -> list[tuple[Any, ...]]:
+    """What is kept of a text to find its likes, as fields of a numpy record: digest of the normalised text; whether a word is left to
+    compare; BANDS bucket keys."""
+    return [("exact", "<u8"), ("some", "?"), ("bands", "<u4", (BANDS,))]
+
+
+def signatures(texts: Iterable[str], numbers: Numbers = "keep", known: Sequence[str] = ()) -> Signatures:
+    """Signatures of texts (see `signature_fields`), 201 bytes each: a function of that text, `numbers` and `known` alone, so any worker may make
+    them, in any batch. Only signatures made with the same `numbers` and `known` go together."""
+    import numpy as np
+
     reader = _Reader(numbers, known)
-    signed: list[Signature] = []
+    signed = [np.zeros(0, dtype=signature_fields())]
     source = iter(texts)
     while some := list(islice(source, _BATCH)):
         readings = [reader.read(text) for text in some]
-        keys = _bucket_keys(readings)
-        bands = (row.tobytes() if reading.pairs else b"" for reading, row in zip(readings, keys, strict=True))
-        signed += [Signature(_digest(normal(text)), row) for text, row in zip(some, bands, strict=True)]
-    return signed
+        these = np.zeros(len(some), dtype=signature_fields())
+        these["exact"] = np.frombuffer(b"".join(_digest(normal(text)) for text in some), dtype="<u8")
+        these["some"] = [bool(reading.pairs) for reading in readings]
+        these["bands"] = _bucket_keys(readings) * these["some"][:, None]
+        signed.append(these)
+    return np.concatenate(signed)
 
 
 def _digest(text: str) -> bytes:
@@ -217,7 +221,7 @@ def duplicates(
     exact_only: bool = False,
     known: Sequence[str] = (),
     settled: int = 0,
-    signed: Sequence[Signature] | None = None,
+    signed: Signatures | None = None,
 ) -> list[Duplicate]:
     """The texts to drop, in the order given.
 
@@ -228,68 +232,101 @@ def duplicates(
     if sorted(order) != list(range(len(texts))):
         raise ValueError(f"order must name each of the {len(texts)} texts once; it has {len(order)} entries, {len(set(order))} of them different")
     signed = signatures(texts, numbers, known) if signed is None else signed
-    first = _first_of_each(order, signed)
-    near: dict[int, Duplicate] = {}
-    if not exact_only:
-        firsts = [index for place, index in enumerate(order) if first[index] == index or place < settled]
-        near = _near(texts, firsts, set(order[:settled]), signed, threshold, _Reader(numbers, known))
-    return list(_verdicts(order[settled:], first, near))
+    return Ties.of(signed[list(order)], settled, exact_only).broken(lambda place: texts[order[place]], order, threshold, numbers, known)
 
 
-def _first_of_each(order: Sequence[int], signed: Sequence[Signature]) -> dict[int, int]:
-    """For each index, the first in order that has the same normalised text: itself when there is none before."""
-    by_digest: dict[bytes, int] = {}
-    return {index: by_digest.setdefault(signed[index].exact, index) for index in order}
+@dataclass(frozen=True)
+class Ties:
+    """Which texts may be alike, by their signatures. Texts are named by their place in the order of preference."""
 
+    settled: int
+    """So many at the beginning stay whatever they resemble."""
+    first: Places
+    """Of each text, the first in order with the same normalised text: itself when there is none before."""
+    places: Places
+    """Texts with a bucket that they share, ascending: several entries where they share several."""
+    buckets: Places
+    """The bucket of each entry of `places`."""
 
-def _verdicts(order: Sequence[int], first: dict[int, int], near: dict[int, Duplicate]) -> Iterable[Duplicate]:
-    """A copy of a kept text is exact; a copy of a dropped one is covered by what covered that."""
-    for index in order:
-        cause = near.get(first[index])
-        if cause is not None:
-            yield Duplicate(index, cause.of, cause.score, "near")
-        elif first[index] != index:
-            yield Duplicate(index, first[index], 1.0, "exact")
+    @classmethod
+    def of(cls, signed: Signatures, settled: int = 0, exact_only: bool = False) -> Ties:
+        """`signed`: in the order of preference."""
+        import numpy as np
 
+        _, at, inverse = np.unique(signed["exact"], return_index=True, return_inverse=True)
+        first, here = at[inverse].astype(np.int64), np.arange(len(signed))
+        compared = here[((first == here) | (here < settled)) & signed["some"]] if not exact_only else here[:0]
+        return cls(settled, first, *_shared_buckets(signed["bands"], compared))
 
-def _near(
-    texts: Sequence[str], order: Sequence[int], settled: set[int], signed: Sequence[Signature], threshold: float, reader: _Reader
-) -> dict[int, Duplicate]:
-    """Goes through the order, dropping what a kept text before covers; of several the most alike is the cause, then the earliest."""
-    read = lru_cache(maxsize=8192)(lambda place: reader.read(texts[order[place]]))
-    kept_in: dict[int, list[int]] = {}
-    dropped: dict[int, Duplicate] = {}
-    for place, buckets in enumerate(_shared_buckets([signed[index].bands for index in order])):
-        index = order[place]
-        if index not in settled:
-            scores = [(_verified(read(place), read(other), threshold), other) for other in _nominated(buckets, kept_in)]
-            causes = [(score, -other) for score, other in scores if score is not None]
-            if causes:
-                score, other = max(causes)
-                dropped[index] = Duplicate(index, order[-other], score, "near")
+    def involved(self) -> Places:
+        """The texts that are looked at, or named as evidence; ascending."""
+        import numpy as np
+
+        copies = np.nonzero(self.first != np.arange(len(self.first)))[0]
+        return np.unique(np.concatenate([self.places, copies, self.first[copies]]))
+
+    def broken(
+        self, text: Callable[[int], str], names: Sequence[int] | Places, threshold: float, numbers: Numbers, known: Sequence[str]
+    ) -> list[Duplicate]:
+        """What is dropped, in order. `text`: that of a place that is involved. `names`: what to call the text of each place.
+
+        A copy of a kept text is exact; a copy of a dropped one is covered by what covered that.
+        """
+        reader = _Reader(numbers, known)
+        near = self._near(lru_cache(maxsize=8192)(lambda place: reader.read(text(place))), threshold)
+        found: list[Duplicate] = []
+        for place in self.involved().tolist():
+            first = int(self.first[place])
+            if place < self.settled:
                 continue
-        for bucket in buckets:
-            kept_in.setdefault(bucket, []).append(place)
-    return dropped
+            if first in near:
+                score, other = near[first]
+                found.append(Duplicate(int(names[place]), int(names[other]), score, "near"))
+            elif first != place:
+                found.append(Duplicate(int(names[place]), int(names[first]), 1.0, "exact"))
+        return found
+
+    def _near(self, read: Callable[[int], _Reading], threshold: float) -> dict[int, tuple[float, int]]:
+        """Goes through the order, dropping what a kept text before covers; of several the most alike is the cause, then the earliest."""
+        import numpy as np
+
+        _, buckets, sizes = np.unique(self.buckets, return_inverse=True, return_counts=True)
+        # each bucket's kept texts stand one after another in `kept_in`, from its `start`: so many as `filled` says
+        start, filled, kept_in = np.cumsum(sizes) - sizes, np.zeros(len(sizes), dtype=np.int64), np.zeros(len(buckets), dtype=np.int64)
+        dropped: dict[int, tuple[float, int]] = {}
+        begins = np.flatnonzero(np.diff(self.places, prepend=-1)).tolist()
+        for begin, end in zip(begins, [*begins[1:], len(self.places)], strict=False):
+            place, mine = int(self.places[begin]), buckets[begin:end]
+            if place >= self.settled:
+                telling = mine[(filled[mine] > 0) & (filled[mine] < CROWD)]
+                others = {other for bucket in telling for other in kept_in[start[bucket] : start[bucket] + filled[bucket]].tolist()}
+                causes = [(score, -other) for other in others if (score := _verified(read(place), read(other), threshold)) is not None]
+                if causes:
+                    score, other = max(causes)
+                    dropped[place] = score, -other
+                    continue
+            kept_in[start[mine] + filled[mine]] = place
+            filled[mine] += 1
+        return dropped
 
 
-def _nominated(buckets: Iterable[int], kept_in: dict[int, list[int]]) -> set[int]:
-    """Places of the kept texts that share a bucket that still says something."""
-    return {place for bucket in buckets if len(kept := kept_in.get(bucket, [])) < CROWD for place in kept}
-
-
-def _shared_buckets(bands: Sequence[bytes]) -> list[list[int]]:
-    """For each text the buckets it shares with another; buckets of one are never built, which is what keeps the memory low."""
+def _shared_buckets(bands: npt.NDArray[np.uint32], compared: Places) -> tuple[Places, Places]:
+    """(place, bucket) of every bucket that holds two of the `compared` or more, by place; those of one are never built."""
     import numpy as np
 
-    found: list[list[int]] = [[] for _ in bands]
-    rows = np.array([place for place, row in enumerate(bands) if row], dtype=np.int64)
-    keys = np.frombuffer(b"".join(bands), dtype="<u4").reshape(-1, BANDS)
-    count = 0
+    places, buckets, count = [compared[:0]], [compared[:0]], 0
     for band in range(BANDS):
-        _, bucket, size = np.unique(keys[:, band], return_inverse=True, return_counts=True)
-        shared = size[bucket] > 1
-        for row, number in zip(rows[shared].tolist(), bucket[shared].tolist(), strict=True):
-            found[row].append(count + number)
-        count += len(size)
-    return found
+        pairs = bands[compared, band].astype(np.uint64) << np.uint64(32) | compared.astype(np.uint64)
+        pairs.sort()  # by key, then by place
+        keys = pairs >> np.uint64(32)
+        same = keys[1:] == keys[:-1]
+        shared = np.zeros(len(keys), dtype=bool)
+        shared[1:] |= same
+        shared[:-1] |= same
+        number = count + np.cumsum(np.concatenate([[False], ~same])[: len(keys)])
+        places.append((pairs[shared] & np.uint64(0xFFFFFFFF)).astype(np.int64))
+        buckets.append(number[shared].astype(np.int64))
+        count += len(keys)
+    at = np.concatenate(places)
+    by_place = np.argsort(at, kind="stable")
+    return at[by_place], np.concatenate(buckets)[by_place]
