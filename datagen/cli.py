@@ -13,10 +13,23 @@ from datagen import __version__
 from datagen.errors import DatagenError
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+class _Place(click.ParamType[Path | str]):
+    """A folder, or the url of one on an object store."""
+
+    name = "directory"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if "://" in str(value) else FOLDER.convert(value, param, ctx)
+
+
+PLACE = _Place()
 SPEC = click.option("--spec", "-s", required=True, help="A spec by path, or a pipeline by name: textbook.yaml")
-OUT = click.option("--out", "-o", required=True, type=FOLDER, help="Folder of the data set; the same command again resumes.")
+OUT = click.option("--out", "-o", required=True, type=PLACE, help="Folder of the data set, or s3://BUCKET/FOLDER; the same command again resumes.")
 LIBRARY = click.option("--library", type=FOLDER, help="A folder with prompts/, filters/, pipelines/ of your own.")
-LEDGER = click.option("--ledger", type=FOLDER, help="Where paid answers are kept. Default: OUT/ledger.")
+LEDGER = click.option("--ledger", type=PLACE, help="Where paid answers are kept. Default: OUT/ledger.")
+WORK = click.option("--work", type=FOLDER, help="Where object stores are mirrored on this disk. Default: $DATAGEN_WORK, or the user's cache.")
 LIMIT = click.option("--limit", type=click.IntRange(1), help="Take only so many seeds.")
 TEACHER = click.option("--teacher", type=click.Choice(["simulator"]), help="Rehearse: the simulated teacher answers, for nothing.")
 
@@ -83,6 +96,8 @@ def plan(**given: Any) -> None:
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Workers on Ray.")
 @LIBRARY
 @LEDGER
+@WORK
+@click.option("--lease", default=120.0, show_default=True, type=click.FloatRange(5), help="Seconds an object store may be out of reach, see README.")
 @click.option("--push", is_flag=True, help="Push the release to the Hub when it is out.")
 @click.option("--yes", is_flag=True, help="Agree to a new major release where released rows would change.")
 @click.option("--again", type=click.Choice(["rejected"]), help="Ask anew what the provider rejected (400, 413, 422) in earlier runs.")
@@ -100,7 +115,7 @@ def build(push: bool, **given: Any) -> None:
         click.echo(_shown(line))
     require_answers(summary, load_spec(options.spec, options.library).spec.release.allow_unanswered)
     if push:
-        _push(options.out, None, False)
+        _push(options.root, None, False)
 
 
 @cli.command()

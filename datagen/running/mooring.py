@@ -1,0 +1,126 @@
+"""A build whose folders lie on an object store: they are mirrored on this disk while it has the lock, and nobody sees a release half made."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from datagen.asking.ledger.offsite import Offsite
+from datagen.depot.lease import Lease
+from datagen.depot.mirror import Mirror
+from datagen.depot.store import Depot, folder_of, is_url
+from datagen.errors import DatagenError
+
+LEDGER = "ledger"
+MANIFEST = "manifest.json"
+_STEPS = re.compile(r"steps/")
+_PART_MANIFEST = re.compile(r"steps/(?:.*/)?(?:parts/[^/]+|manifest)\.json")
+Place = Path | str
+"""A folder of this disk, or the url of one on an object store."""
+
+
+class Mooring:
+    """What of a build lies on an object store, and how it gets there. For folders of this disk nothing is to be done."""
+
+    def __init__(self, out: Place, ledger: Place | None, work: Path | None, patience: float) -> None:
+        """`work`: the folder of all mirrors; see `folder_of`. `patience`: seconds, also of a lease."""
+        self.out = _depot(out, patience)
+        self.ledger = _depot(ledger, patience) if ledger else self.out.sub(LEDGER) if self.out else None
+        self._mirror = Mirror(self.out, folder_of(out, work), _of_out) if self.out else None
+        self.offsite = Offsite(self.ledger, book_of(out, ledger, work), self.require) if self.ledger else None
+        self._leases: list[Lease] = []
+
+    @property
+    def locked(self) -> list[Depot]:
+        """What only one run may have at a time: the ledger, and an OUT that lies elsewhere."""
+        within = self.out and self.ledger and self.ledger.url == f"{self.out.url}/{LEDGER}"
+        return [depot for depot in (self.ledger, None if within else self.out) if depot]
+
+    def require(self) -> None:
+        """Raises LedgerError where this run may not go on. Costs nothing."""
+        for lease in self._leases:
+            lease.require()
+
+    def hold(self, lease: Lease) -> None:
+        self._leases.append(lease)
+
+    def pull(self) -> None:
+        """Begin with what lies there, and what a run that died here could not send."""
+        if self.offsite:
+            self.offsite.gather()
+        if self._mirror:
+            self._mirror.pull(first=MANIFEST)
+
+    def settle(self) -> None:
+        """The ledger, its key index, and what stands under steps/: as others are to find it."""
+        self._confirm()
+        if self.offsite:
+            self.offsite.settle()
+        self._push_steps()
+
+    def push(self) -> None:
+        """All that was made: the ledger, the steps, the shards, what is written about them, and last the manifest that names them."""
+        self.settle()
+        if self._mirror:
+            self._mirror.push(_is_data, lambda name: not (_is_data(name) or _STEPS.match(name) or name == MANIFEST), remove=-1)
+            self._confirm()
+            self._mirror.push(_is_data, lambda name: name == MANIFEST, remove=1)
+
+    def gather(self) -> None:
+        """What workers elsewhere have recorded."""
+        if self.offsite:
+            self.offsite.gather(beside=False)
+
+    def _push_steps(self) -> None:
+        """cohorts.json first, and what is stale goes with it: what stays belongs to the plan it names. Of each part the manifest comes last."""
+        if self._mirror:
+            self._mirror.push(
+                lambda name: name == "steps/cohorts.json",
+                lambda name: bool(_STEPS.match(name)) and name != "steps/cohorts.json" and not _PART_MANIFEST.match(name),
+                lambda name: bool(_PART_MANIFEST.match(name)),
+            )
+
+    def _confirm(self) -> None:
+        for lease in self._leases:
+            lease.confirm()
+
+
+@contextlib.contextmanager
+def moored(out: Place, ledger: Place | None, work: Path | None, patience: float, run: str, tell: Callable[[str], None]) -> Iterator[Mooring]:
+    """Hold the lock, begin with what lies there, and bring back what was made, also by a build that stops.
+
+    Raises LedgerError where another run has the lock, SetupError where the store cannot be used.
+    """
+    mooring = Mooring(out, ledger, work, patience)
+    with contextlib.ExitStack() as stack:
+        for depot in mooring.locked:
+            mooring.hold(stack.enter_context(Lease(depot, run, tell, patience)))
+        mooring.pull()
+        try:
+            yield mooring
+        except BaseException as error:
+            try:
+                mooring.push()
+            except DatagenError as second:
+                error.add_note(f"what was made is on this disk and not on the store: {second}")
+            raise
+        mooring.push()
+
+
+def book_of(out: Place, ledger: Place | None, work: Path | None) -> Path:
+    """The folder of the ledger on this disk."""
+    return folder_of(ledger, work) if ledger else folder_of(out, work) / LEDGER
+
+
+def _depot(place: Place, patience: float) -> Depot | None:
+    return Depot(str(place), patience) if is_url(place) else None
+
+
+def _is_data(name: str) -> bool:
+    return name.startswith(("data/", "seeds/"))
+
+
+def _of_out(name: str) -> bool:
+    return not name.startswith((f"{LEDGER}/", "lock/"))
