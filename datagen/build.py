@@ -36,6 +36,7 @@ from datagen.runtime.base import Runtime
 from datagen.runtime.local import LocalRuntime
 from datagen.spec.load import Loaded, load_spec
 from datagen.steps.cohort import Season, claim, season
+from datagen.steps.courier import Courier, Post
 from datagen.steps.part import PartWorker
 
 DRIVER = 999
@@ -169,9 +170,10 @@ async def _run(plan: Plan, this: Season, options: Options, mooring: Mooring, wat
     driver = Ledger(folder, name, DRIVER, mooring.offsite)
     rounds = rounds_of(plan, driver, runtime)
     fleeting = plan.simulated and not any(chair.simulated and chair.spec.base_url for chair in plan.chairs.values())
-    crew = Crew(plan, out / "steps", runtime, rounds, options.wait or fleeting)
+    post = None if isinstance(runtime, LocalRuntime) else mooring.post()
+    crew = Crew(plan, out / "steps", runtime, rounds, options.wait or fleeting, mooring=mooring if post else None)
     await runtime.start(
-        functools.partial(hire, plan, crew.root, folder, name, options.again is not None, mooring.offsite),
+        functools.partial(hire, plan, crew.root, folder, name, options.again is not None, post or mooring.offsite),
         governing(plan, options.budget, driver.accounts.get(name, {})),
     )
     warming = asyncio.ensure_future(_warm_later(runtime))
@@ -193,6 +195,9 @@ async def _run(plan: Plan, this: Season, options: Options, mooring: Mooring, wat
         if rounds:
             await rounds.close()
         driver.close()
+        if post:
+            with contextlib.suppress(DatagenError):  # the next run gathers before it does anything
+                await asyncio.to_thread(mooring.gather)
         accounts = compact(folder).get(name, {})
         warming.cancel()
         gc.unfreeze()  # a binding that finds its objects alive at the end of the process complains aloud
@@ -262,9 +267,12 @@ def _not_again(plan: Plan, this: Season, options: Options) -> list[str]:
     return []
 
 
-def hire(plan: Plan, root: Path, folder: Path, name: str, again: bool, offsite: Offsite | None, books: Any, number: int) -> PartWorker:
-    """A worker with a ledger segment of its own; it runs wherever the runtime puts it."""
-    return PartWorker(plan, root, Ledger(folder, name, number, offsite), books, number, again=again)
+def hire(plan: Plan, root: Path, folder: Path, name: str, again: bool, away: Offsite | Post | None, books: Any, number: int) -> PartWorker:
+    """A worker with a ledger segment of its own; it runs wherever the runtime puts it. `away`: how what lies on an object store gets there."""
+    if isinstance(away, Post):
+        courier = Courier(away)
+        return PartWorker(plan, courier.root, Ledger(courier.book, name, number, courier.offsite), books, number, again=again, courier=courier)
+    return PartWorker(plan, root, Ledger(folder, name, number, away), books, number, again=again)
 
 
 def _maybe(accounts: Mapping[str, Account]) -> int:

@@ -41,7 +41,8 @@ class Lease:
         self._quick = Depot(self._depot.url, 0)
         self._where = depot.url
         self._tell = tell
-        self._seconds = seconds
+        self.seconds = seconds
+        """Of the lease."""
         self._number = 0
         self._until = 0.0
         self._lost = ""
@@ -75,10 +76,15 @@ class Lease:
             with contextlib.suppress(DatagenError):  # else it runs out by itself
                 self._quick.put(_name(self._number), self._plain())
 
+    @property
+    def number(self) -> int:
+        """The generation of this run."""
+        return self._number
+
     def require(self) -> None:
         """Raises LedgerError where this run may not write any more. Costs nothing."""
         if not self._lost and _now() >= self._until:
-            self._lost = f"its lease of {self._seconds:,.0f} s ran out while the store was out of reach, or this process slept"
+            self._lost = f"its lease of {self.seconds:,.0f} s ran out while the store was out of reach, or this process slept"
         if self._lost:
             raise LedgerError(f"this run has lost {self._where}: {self._lost}. Nothing more is asked or written; the same command goes on later")
 
@@ -101,7 +107,7 @@ class Lease:
             return self._held()  # somebody was quicker
         if not last:
             self._depot.require_exclusive(_name(self._number))
-        self._until = began + self._seconds
+        self._until = began + self.seconds
         self._depot.remove(_name(number) for number in self._numbers() if number < last)
         return None
 
@@ -155,7 +161,7 @@ class Lease:
     # --- holding ---
 
     def _renew_often(self) -> None:
-        while not self._ended.wait(self._seconds / _RENEWALS if _now() < self._until else 1.0):
+        while not self._ended.wait(self.seconds / _RENEWALS if _now() < self._until else 1.0):
             self._look()
             if self._lost:
                 return
@@ -171,12 +177,57 @@ class Lease:
             if began < self._until:
                 self._said["renewed"] += 1
                 self._quick.put(_name(self._number), self._plain())
-                self._until = began + self._seconds
+                self._until = began + self.seconds
         except DatagenError:
             return  # it may be back at the next look; else the lease runs out
 
     def _plain(self) -> bytes:
         return json.dumps(self._said, indent=1).encode()
+
+
+class Follower:
+    """How a worker on another machine knows that its run still holds the lock: it sees the lease renewed."""
+
+    def __init__(self, depot: Depot, number: int, seconds: float) -> None:
+        """`number`: the generation of its run; `seconds`: of its lease."""
+        self._where = depot.url
+        self._depot = Depot(depot.sub(_FOLDER).url, 0)
+        self._number, self._every = number, seconds / _RENEWALS
+        self._renewed: object = None
+        self._until = _now() + seconds
+        self._span = seconds - 2 * self._every
+        """After a renewal was seen, which may have been a look and a call ago."""
+        self._lost = ""
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
+        self._thread.start()
+
+    def require(self) -> None:
+        """Raises LedgerError where the run of this worker has the lock no more, or that cannot be known. Costs nothing."""
+        if not self._lost and _now() >= self._until:
+            self._lost = "its lease is renewed no more"
+        if self._lost:
+            raise LedgerError(f"this worker's run has lost {self._where}: {self._lost}. Nothing more is asked or written")
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        while not self._ended.wait(self._every if self._renewed else 0.0):
+            try:
+                numbers = [int(name[:6]) for name in self._depot.listed() if name[:6].isdigit()]
+                plain = self._depot.get(_name(self._number))
+            except DatagenError:
+                if not self._renewed:
+                    self._ended.wait(1.0)
+                continue
+            found = json.loads(plain) if plain else {"released": True}
+            if max(numbers, default=0) > self._number or found["released"]:
+                self._lost = f"run {max(numbers, default=0)} has taken it over" if not found["released"] else "it was given back"
+                return
+            if (found["renewed"], found["token"]) != self._renewed:
+                self._renewed, self._until = (found["renewed"], found["token"]), _now() + self._span
 
 
 def _name(number: int) -> str:

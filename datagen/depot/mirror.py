@@ -36,15 +36,12 @@ class Mirror:
         self._mine = mine
         self._same = self._remembered()
 
-    def pull(self, first: str = "", whole: bool = True) -> None:
-        """Make the folder what the depot holds. `first`: an object that is fetched before the listing, as it names others.
-
-        `whole`: also remove files that the depot never had; else only those that it had when last seen.
-        """
+    def pull(self, first: str = "") -> None:
+        """Make the folder what the depot holds. `first`: an object that is fetched before the listing, as it names others."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for left in reversed(range(_TRIES)):
             try:
-                self._pull(first, whole)
+                self._pull(first)
                 return
             except FileNotFoundError:
                 if not left:
@@ -53,7 +50,7 @@ class Mirror:
     def push(self, *stages: Stage, first: Stage = lambda name: False, remove: int = 0) -> None:
         """Make the depot what the folder holds, stage after stage; what belongs to none stays as it is. What is not in the folder any more
         goes from the depot, when stage number `remove` has been carried."""
-        there = {name: thing for name, thing in self.depot.listed().items() if self._mine(name)}
+        there = self._listed()
         here = {name: found for name, found in self._files() if self._mine(name)}
         new = [name for name, found in here.items() if not self._alike(name, there.get(name), found)]
         gone = [name for name in there if name not in here]
@@ -63,22 +60,41 @@ class Mirror:
                 self.depot.remove([name for name in gone if any(each(name) for each in stages)])
         sent = [name for name in new if any(stage(name) for stage in stages)]
         if sent or gone:
-            there = self.depot.listed()
+            there = self._listed()
         for name in sent:
             if name in there:
                 self._same[name] = _Same(there[name], here[name])
         self._remember(there)
 
-    def _pull(self, first: str, whole: bool) -> None:
+    def take(self, only: Stage) -> None:
+        """See what others have put there, or removed, since. What they never had stays: this run has still to bring it there."""
+        for left in reversed(range(_TRIES)):
+            try:
+                there = self._listed()
+                known = {*there, *self._same}
+                self._take(there, lambda name, known=known: only(name) and name in known)  # type: ignore[misc]
+                return
+            except FileNotFoundError:
+                if not left:
+                    raise
+
+    def _pull(self, first: str) -> None:
         before = self._fetched(first) if first else None
-        there = {name: thing for name, thing in self.depot.listed().items() if self._mine(name)}
+        there = self._listed()
         if there.get(first) != before:
             raise FileNotFoundError(f"{self.depot.url}/{first} was put again meanwhile")
-        here = dict(self._files())
+        self._take(there, self._mine)
+
+    def _listed(self) -> dict[str, Thing]:
+        return {name: thing for name, thing in self.depot.listed().items() if self._mine(name)}
+
+    def _take(self, there: Mapping[str, Thing], only: Stage) -> None:
+        """Make of the folder what lies there, as far as `only` goes."""
+        here = {name: found for name, found in self._files() if self._mine(name)}
         for name in here:
-            if self._mine(name) and name not in there and (whole or name in self._same):
+            if only(name) and name not in there:
                 (self.folder / name).unlink()
-        wanted = [name for name, thing in there.items() if not self._alike(name, thing, here.get(name))]
+        wanted = [name for name, thing in there.items() if only(name) and not self._alike(name, thing, here.get(name))]
         self.depot.pull(self.folder, wanted)
         for name in wanted:
             self._same[name] = _Same(there[name], _stat(self.folder / name))

@@ -11,7 +11,8 @@ from datagen.asking.ledger.offsite import Offsite
 from datagen.depot.lease import Lease
 from datagen.depot.mirror import Mirror
 from datagen.depot.store import Depot, folder_of, is_url
-from datagen.errors import DatagenError
+from datagen.errors import DatagenError, SetupError
+from datagen.steps.courier import Post, rescue
 
 LEDGER = "ledger"
 MANIFEST = "manifest.json"
@@ -31,6 +32,7 @@ class Mooring:
         self._mirror = Mirror(self.out, folder_of(out, work), _of_out) if self.out else None
         self.offsite = Offsite(self.ledger, book_of(out, ledger, work), self.require) if self.ledger else None
         self._leases: list[Lease] = []
+        self._work = work
 
     @property
     def locked(self) -> list[Depot]:
@@ -47,7 +49,10 @@ class Mooring:
         self._leases.append(lease)
 
     def pull(self) -> None:
-        """Begin with what lies there, and what a run that died here could not send."""
+        """Begin with what lies there, and with what a run and its workers that died here could not send."""
+        if self.ledger and self.out:
+            for _, lock in rescue(self.ledger, self.out, self._work):
+                lock.close()
         if self.offsite:
             self.offsite.gather()
         if self._mirror:
@@ -58,7 +63,7 @@ class Mooring:
         self._confirm()
         if self.offsite:
             self.offsite.settle()
-        self._push_steps()
+        self.push_steps()
 
     def push(self) -> None:
         """All that was made: the ledger, the steps, the shards, what is written about them, and last the manifest that names them."""
@@ -73,7 +78,23 @@ class Mooring:
         if self.offsite:
             self.offsite.gather(beside=False)
 
-    def _push_steps(self) -> None:
+    def take_steps(self) -> None:
+        """What workers elsewhere have made."""
+        if self._mirror:
+            self._mirror.take(lambda name: bool(_STEPS.match(name)))
+
+    def post(self) -> Post | None:
+        """For workers that share no disk with this process; None where OUT lies on a disk, which they must share.
+
+        Raises SetupError where OUT and the ledger do not lie together.
+        """
+        if (self.out is None) != (self.ledger is None):
+            raise SetupError("workers on Ray need OUT and the ledger together: both on an object store, or both on a disk that all of them share")
+        if self.out is None or self.ledger is None:
+            return None
+        return Post(self.out, self.ledger, self._work, self._leases[0].number, self._leases[0].seconds)
+
+    def push_steps(self) -> None:
         """cohorts.json first, and what is stale goes with it: what stays belongs to the plan it names. Of each part the manifest comes last."""
         if self._mirror:
             self._mirror.push(

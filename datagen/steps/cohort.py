@@ -312,17 +312,18 @@ def _put_ids(cohort: Cohort, out: Path) -> None:
 
 def put_part(root: Path, part: str, lines: Sequence[bytes]) -> None:
     """Write the seeds of a part under `root`."""
-    with replacing(_sown(root, part)) as beside:
+    with replacing(sown_path(root, part)) as beside:
         beside.write_bytes(b"".join(lines))
 
 
-def _sown(root: Path, part: str) -> Path:
+def sown_path(root: Path, part: str) -> Path:
+    """Where the seeds of a part lie."""
     return root / SEEDS / "sown" / f"{part}.jsonl"
 
 
 def part_lines(root: Path, part: str) -> list[bytes]:
     """The seeds of a part; equal lines are repeats of one seed."""
-    return _sown(root, part).read_bytes().splitlines(keepends=True)
+    return sown_path(root, part).read_bytes().splitlines(keepends=True)
 
 
 def write_part_seeds(root: Path, part: str, rows: Iterable[Row], kept: bool) -> None:

@@ -22,7 +22,8 @@ from datagen.plan.model import Chair, Plan, Stretch
 from datagen.plan.resolve import api_key
 from datagen.records import Outcome, Request, Row, digest
 from datagen.runtime.pool import ProcessPool
-from datagen.steps.cohort import SEEDS, part_lines, write_part_seeds
+from datagen.steps.cohort import SEEDS, part_lines, sown_path, write_part_seeds
+from datagen.steps.courier import Courier
 from datagen.steps.journal import CALL_COLUMNS, Journal
 from datagen.steps.walk import walk
 from datagen.steps.work import Work
@@ -30,6 +31,8 @@ from datagen.storage import read_json, read_rows, replacing, row_record, seed_of
 
 UNPUBLISHED = "unpublished"
 """A file under steps/ that stands from the first part made anew until a release holds it: a build that dies in between publishes next time."""
+KINDS = ("kept", "dropped", "unanswered", "verdicts", "calls")
+"""Folders of a step's folder, in which each part has a file where it has rows of that kind."""
 SLICE = 4
 """Families that a worker sets off between two looks at the network: a part replayed from the ledger has no pause of its own, and answers
 must not wait for it."""
@@ -66,6 +69,8 @@ class PartWorker:
     paying: bool = True
     again: bool = False
     """What was rejected in earlier runs is asked anew."""
+    courier: Courier | None = None
+    """Carries what a unit needs and makes, where workers share no disk."""
     _finished: int = 0
     _round: int = 0
     _told: int = 0
@@ -80,7 +85,12 @@ class PartWorker:
 
     async def run(self, unit: Unit) -> dict[str, Any]:
         """Returns the part's manifest, made now or found; with what of the ledger turned out to be damaged."""
+        if self.courier:
+            await asyncio.to_thread(self.courier.fetch, self._needs(unit), unit.round > self._round)
         manifest = await self._run(unit)
+        if self.courier and (manifest["made"] or manifest["waiting"]):
+            makes = ([_waiting_path(self.root / unit.under, unit.part)], None) if manifest["waiting"] else self._makes(unit)
+            await asyncio.to_thread(self.courier.deliver, *makes)
         self.gate.tell()
         torn, self._told = self.ledger.torn[self._told :], len(self.ledger.torn)
         return {**manifest, "torn": [str(each) for each in torn]}
@@ -137,6 +147,20 @@ class PartWorker:
         self.pool.close()
         await asyncio.gather(*(seat.teacher.close() for seat in self._seats.values()))
         self.ledger.close()
+        if self.courier:
+            self.courier.close()
+
+    def _needs(self, unit: Unit) -> list[Path]:
+        """The files that a unit reads."""
+        root = self.root / unit.under
+        return [sown_path(root, unit.part) if unit.stretch == 0 else self._input(unit), manifest_path(root, self.plan, unit)]
+
+    def _makes(self, unit: Unit) -> tuple[list[Path], Path]:
+        """The files that a unit may have written or removed, and the one that is written last."""
+        root, steps = self.root / unit.under, self.plan.stretches[unit.stretch].steps
+        folders = {*(step.folder for step in steps), part_folder(self.plan, unit.stretch), *([] if unit.stretch else [SEEDS])}
+        data = [root / folder / kind / f"{unit.part}.parquet" for folder in sorted(folders) for kind in KINDS]
+        return [root / UNPUBLISHED, _waiting_path(root, unit.part), *data], manifest_path(root, self.plan, unit)
 
     def _input(self, unit: Unit) -> Path:
         closing = self.plan.stretches[unit.stretch - 1].closing
