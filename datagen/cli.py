@@ -28,6 +28,7 @@ PLACE = _Place()
 SPEC = click.option("--spec", "-s", required=True, help="A spec by path, or a pipeline by name: textbook.yaml")
 OUT = click.option("--out", "-o", required=True, type=PLACE, help="Folder of the data set, or s3://BUCKET/FOLDER; the same command again resumes.")
 LIBRARY = click.option("--library", type=FOLDER, help="A folder with prompts/, filters/, pipelines/ of your own.")
+ROOM = click.argument("out", type=PLACE)
 LEDGER = click.option("--ledger", type=PLACE, help="Where paid answers are kept. Default: OUT/ledger.")
 WORK = click.option("--work", type=FOLDER, help="Where object stores are mirrored on this disk. Default: $DATAGEN_WORK, or the user's cache.")
 LIMIT = click.option("--limit", type=click.IntRange(1), help="Take only so many seeds.")
@@ -73,16 +74,18 @@ def preview(**given: Any) -> None:
 
 @cli.command()
 @SPEC
-@click.option("--out", "-o", type=FOLDER, help="Compare with what is in this folder.")
+@click.option("--out", "-o", type=PLACE, help="Compare with what is in this folder.")
 @LIMIT
 @LIBRARY
 @LEDGER
 @TEACHER
-def plan(**given: Any) -> None:
+@WORK
+def plan(out: Path | str | None, ledger: Path | str | None, work: Path | None, **given: Any) -> None:
     """Say what a build would ask, reuse, change and cost; nothing is paid."""
     from datagen.preview import plan_lines
 
-    for line in plan_lines(**given):
+    here, book = _visited(out or "", ledger, work)
+    for line in plan_lines(out=here if out else None, ledger=book if ledger else None, **given):
         click.echo(_shown(line))
 
 
@@ -119,50 +122,64 @@ def build(push: bool, **given: Any) -> None:
 
 
 @cli.command()
-@click.argument("out", type=FOLDER)
+@ROOM
 @LEDGER
-def status(out: Path, ledger: Path | None) -> None:
+@WORK
+def status(out: Path | str, ledger: Path | str | None, work: Path | None) -> None:
     """Say what a folder holds and what it cost."""
     from datagen.inspect import status as run
 
-    for line in run(out, ledger):
+    for line in run(*_visited(out, ledger, work, lambda name: name.endswith(".json") and "/parts/" not in name)):
         click.echo(_shown(line))
 
 
 @cli.command()
-@click.argument("out", type=FOLDER)
-def report(out: Path) -> None:
+@ROOM
+@WORK
+def report(out: Path | str, work: Path | None) -> None:
     """Write report.html anew and say where it is."""
     from datagen.inspect import require_release
     from datagen.release.report import write_report
 
-    require_release(out)
-    click.echo(f"{write_report(out).resolve()}")
+    here, _ = _visited(out, None, work, book=False)
+    require_release(here)
+    click.echo(f"{write_report(here).resolve()}")
 
 
 @cli.command()
-@click.argument("out", type=FOLDER)
+@ROOM
 @click.argument("query")
-def sql(out: Path, query: str) -> None:
+@WORK
+def sql(out: Path | str, query: str, work: Path | None) -> None:
     """Ask the catalogue: views rows, dropped, unanswered, verdicts, calls, costs."""
     from datagen.inspect import query as run
     from datagen.inspect import require_release, table
 
-    require_release(out)
-    for line in table(*run(out, query)):
+    here, _ = _visited(out, None, work, book=False)
+    require_release(here)
+    for line in table(*run(here, query)):
         click.echo(_shown(line))
 
 
 @cli.command()
-@click.argument("out", type=FOLDER)
+@ROOM
 @click.argument("row_id")
 @LEDGER
-def explain(out: Path, row_id: str, ledger: Path | None) -> None:
+@WORK
+def explain(out: Path | str, row_id: str, ledger: Path | str | None, work: Path | None) -> None:
     """Walk a row from shard to seed: prompts, answers, reasoning, verdicts, cost."""
     from datagen.inspect import explain as run
 
-    for line in run(out, row_id, ledger):
+    here, book = _visited(out, ledger, work)
+    for line in run(here, row_id, book):
         click.echo(_shown(line))
+
+
+def _visited(out: Path | str, ledger: Path | str | None, work: Path | None, wants: Any = None, book: bool = True) -> tuple[Path, Path]:
+    """Both on this disk; what lies on an object store is fetched first."""
+    from datagen.running.mooring import visited
+
+    return visited(out, ledger, work, wants or (lambda name: True), book)
 
 
 def _shown(line: str) -> str:
@@ -171,12 +188,14 @@ def _shown(line: str) -> str:
 
 
 @cli.command()
-@click.argument("out", type=FOLDER)
+@ROOM
 @click.option("--repo", help="owner/name. Default: release.push.repo of the spec.")
 @click.option("--allow-simulated", is_flag=True, help="Push rows of a rehearsal, marked as such.")
-def push(out: Path, repo: str | None, allow_simulated: bool) -> None:
+@WORK
+def push(out: Path | str, repo: str | None, allow_simulated: bool, work: Path | None) -> None:
     """Push the release to the Hub: one commit and a tag."""
-    _push(out, repo, allow_simulated)
+    here, _ = _visited(out, None, work, lambda name: not name.startswith("steps/"), book=False)
+    _push(here, repo, allow_simulated)
 
 
 def _push(out: Path, repo: str | None, allow_simulated: bool) -> None:

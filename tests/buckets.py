@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from killing import keys_of
+
 BUCKET = "books"
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -58,6 +60,8 @@ def standing_bucket(monkeypatch: Any = None) -> Iterator[Bucket]:
             if found:
                 break
         assert found, "moto's server did not start"
+        log = process.stderr
+        threading.Thread(target=lambda: [None for _ in log], daemon=True).start()  # a pipe that nobody reads stops the server
         bucket = Bucket(found.group(0), process, {**KEYS, "AWS_ENDPOINT_URL": found.group(0)})
         bucket.client().create_bucket(Bucket=BUCKET)
         if monkeypatch is not None:
@@ -135,3 +139,19 @@ def breakable(bucket: Bucket) -> Iterator[tuple[Bucket, Line]]:
         yield Bucket(line.endpoint, bucket.process, {**bucket.env, "AWS_ENDPOINT_URL": line.endpoint}), line
     finally:
         line.close()
+
+
+def recorded_in(bucket: Bucket, ledger: str) -> frozenset[str]:
+    """Keys of whole answers in the copy of a ledger: put together from objects and tails, with no code of datagen."""
+    segments: dict[str, bytes] = {}
+    names = bucket.names(f"{ledger}/")
+    for name in names:
+        if name.endswith(".jsonl") and "/tails/" not in name:
+            segments[name.rpartition("/")[2]] = bucket.read(name)
+    for name in sorted(name for name in names if "/tails/" in name):
+        _, segment, span = name.rsplit("/", 2)
+        have = segments.get(segment, b"")
+        start, end = map(int, span.split("-"))
+        if start <= len(have) < end:
+            segments[segment] = have + bucket.read(name)[len(have) - start :]
+    return keys_of(segments.values())

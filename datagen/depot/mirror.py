@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,9 +129,9 @@ class Mirror:
         return {name: _Same(Thing(size, mark), (bytes_, changed)) for name, (size, mark, bytes_, changed) in state["same"].items()}
 
     def _remember(self, there: Mapping[str, Thing]) -> None:
-        self._same = {name: same for name, same in self._same.items() if name in there}
+        self._same = {name: same for name, same in self._same.items() if name in there or not self._mine(name)}
         plain = {name: [same.thing.size, same.thing.mark, *same.file] for name, same in self._same.items()}
-        beside = self.folder / f"{STATE}.tmp"
+        beside = self.folder / f"{STATE}.{os.getpid()}.tmp"
         beside.write_text(json.dumps({"url": self.depot.url, "same": plain}))
         beside.replace(self.folder / STATE)
 

@@ -18,6 +18,8 @@ LEDGER = "ledger"
 MANIFEST = "manifest.json"
 _STEPS = re.compile(r"steps/")
 _PART_MANIFEST = re.compile(r"steps/(?:.*/)?(?:parts/[^/]+|manifest)\.json")
+_LOOK = 30.0
+"""Seconds for which one who only reads waits for a store that is out of reach."""
 Place = Path | str
 """A folder of this disk, or the url of one on an object store."""
 
@@ -128,6 +130,23 @@ def moored(out: Place, ledger: Place | None, work: Path | None, patience: float,
                 error.add_note(f"what was made is on this disk and not on the store: {second}")
             raise
         mooring.push()
+
+
+def visited(out: Place, ledger: Place | None, work: Path | None, wants: Callable[[str], bool], book: bool = True) -> tuple[Path, Path]:
+    """OUT and its ledger on this disk, to read: what lies on an object store is fetched into a folder beside the mirror of a build, which
+    may be under way. `wants`: the names under OUT; `book`: the ledger too. Raises SetupError where there is no such store."""
+    here, place = _reading(out, work), ledger or (f"{out}/{LEDGER}" if is_url(out) else Path(out) / LEDGER)
+    there = here / LEDGER if ledger is None else _reading(place, work)
+    if is_url(out):
+        Mirror(Depot(str(out), _LOOK), here, lambda name: _of_out(name) and wants(name)).pull(first=MANIFEST)
+    if is_url(place) and book:
+        Offsite(Depot(str(place), _LOOK), there).gather()
+    return here, there
+
+
+def _reading(place: Place, work: Path | None) -> Path:
+    folder = folder_of(place, work)
+    return folder.with_name(f"{folder.name}-read") if is_url(place) else folder
 
 
 def book_of(out: Place, ledger: Place | None, work: Path | None) -> Path:
