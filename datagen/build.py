@@ -28,7 +28,7 @@ from datagen.records import NANO, Outcome
 from datagen.running import pilot
 from datagen.running.guard import guarded
 from datagen.running.money import governing, orphans, rounds_of
-from datagen.running.mooring import Mooring, book_of, moored
+from datagen.running.mooring import Mooring, book_of, moored, require_build
 from datagen.running.replay import replay
 from datagen.running.show import Show, Watch, ticking
 from datagen.running.stretch import Crew, carry_out
@@ -306,10 +306,7 @@ def _make(out: Path) -> None:
         raise OutputError(f"{out} is a file; --out names a folder") from None
     except OSError as error:
         raise SetupError(f"cannot write to {out}: {error.strerror}; choose another folder with --out") from error
-    known = {"steps", "data", "ledger", "manifest.json", "plan.json"}
-    strangers = [path.name for path in out.iterdir() if not path.name.startswith(".")]
-    if strangers and not known & set(strangers):
-        raise OutputError(f"{out} is not empty and holds no build ({strangers[0]}, ...); give an empty or a new folder with --out")
+    require_build(out, [path.name for path in out.iterdir() if not path.name.startswith(".")])
 
 
 @contextlib.asynccontextmanager

@@ -12,7 +12,17 @@ import click
 from datagen import __version__
 from datagen.errors import DatagenError
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
+
+class _Folder(click.Path):
+    """A folder of this disk."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if "://" in str(value):
+            self.fail(f"{value} lies on an object store; this needs a folder of this disk", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FOLDER = _Folder(path_type=Path, file_okay=False)
 
 
 class _Place(click.ParamType[Path | str]):
@@ -28,6 +38,7 @@ PLACE = _Place()
 SPEC = click.option("--spec", "-s", required=True, help="A spec by path, or a pipeline by name: textbook.yaml")
 OUT = click.option("--out", "-o", required=True, type=PLACE, help="Folder of the data set, or s3://BUCKET/FOLDER; the same command again resumes.")
 LIBRARY = click.option("--library", type=FOLDER, help="A folder with prompts/, filters/, pipelines/ of your own.")
+LEASE = 120.0
 ROOM = click.argument("out", type=PLACE)
 LEDGER = click.option("--ledger", type=PLACE, help="Where paid answers are kept. Default: OUT/ledger.")
 WORK = click.option("--work", type=FOLDER, help="Where object stores are mirrored on this disk. Default: $DATAGEN_WORK, or the user's cache.")
@@ -100,7 +111,7 @@ def plan(out: Path | str | None, ledger: Path | str | None, work: Path | None, *
 @LIBRARY
 @LEDGER
 @WORK
-@click.option("--lease", default=120.0, show_default=True, type=click.FloatRange(5), help="Seconds an object store may be out of reach, see README.")
+@click.option("--lease", default=LEASE, show_default=True, type=click.FloatRange(5), help="Seconds an object store may be out of reach, see README.")
 @click.option("--push", is_flag=True, help="Push the release to the Hub when it is out.")
 @click.option("--yes", is_flag=True, help="Agree to a new major release where released rows would change.")
 @click.option("--again", type=click.Choice(["rejected"]), help="Ask anew what the provider rejected (400, 413, 422) in earlier runs.")
@@ -212,13 +223,20 @@ def ledger() -> None:
 
 
 @ledger.command()
-@click.argument("folder", type=FOLDER)
-def verify(folder: Path) -> None:
+@click.argument("folder", type=PLACE)
+@WORK
+def verify(folder: Path | str, work: Path | None) -> None:
     """Derive every checksum and key again. FOLDER is a ledger, or the OUT that holds one."""
     from datagen.inspect import verify as run
 
-    for line in run(folder):
+    here, book = _visited(_out_of(folder), None, work, lambda name: name == "plan.json")
+    for line in run(here if here == folder else book):
         click.echo(_shown(line))
+
+
+def _out_of(place: Path | str) -> Path | str:
+    """The OUT whose ledger is meant, on an object store."""
+    return place.rstrip("/").removesuffix("/ledger") if isinstance(place, str) else place
 
 
 @ledger.command("import")
@@ -251,16 +269,19 @@ def forget(out: Path, row_id: str, ledger: Path | None, yes: bool) -> None:
 
 
 @ledger.command()
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=PLACE)
 @click.argument("tag", metavar="BATCH_OR_RELEASE")
-def release(folder: Path, tag: str) -> None:
+@WORK
+def release(folder: Path | str, tag: str, work: Path | None) -> None:
     """Give up a paid batch that its provider no longer knows, or give back what dead processes of a release (NAME/1.0) had in flight.
 
     What is open of it counts no more, and is asked again.
     """
     from datagen.inspect import release as run
+    from datagen.running.mooring import moored
 
-    click.echo(_shown(run(folder, tag)))
+    with moored(_out_of(folder), None, work, LEASE, "datagen ledger release", lambda line: click.echo(line, err=True)) as mooring:
+        click.echo(_shown(run(mooring.root, tag)))
 
 
 @cli.command()

@@ -190,13 +190,25 @@ def test_a_second_run_is_refused_before_it_asks(bucket: Bucket, out: str, tmp_pa
     assert not (tmp_path / "other").exists()
 
 
+def test_a_bucket_of_others_is_left_alone(bucket: Bucket, out: str, tmp_path: Path) -> None:
+    bucket.client().put_object(Bucket=BUCKET, Key=f"{out.removeprefix(f'{bucket.url}/')}/theirs/big", Body=b"x")
+    before = bucket.names()
+    process = start(spec_at(tmp_path, "http://127.0.0.1:1"), out)
+    _, said = process.communicate()
+    assert process.returncode == 6 and b"holds no build (theirs, ...)" in said
+    assert bucket.names() == before and not (tmp_path / "work").exists()
+
+
 def test_seeds_come_from_a_bucket(bucket: Bucket, out: str, tmp_path: Path) -> None:
     rows = b"".join(b'{"question": "What is %d + 1?", "answer": "%d"}\n' % (number, number + 1) for number in range(6))
     bucket.client().put_object(Bucket=BUCKET, Key="seeds/questions.jsonl", Body=rows)
     with standing_simulator(spec_at(tmp_path, "http://127.0.0.1:1")) as url:
-        build(spec_at(tmp_path, url, seeds=f"{{table: {bucket.url}/seeds/*.jsonl}}"), out)
+        process = start(spec_at(tmp_path, url, seeds=f"{{table: {bucket.url}/seeds/*.jsonl}}"), out)
+        _, said = process.communicate()
+        asked = statement(url)
+    assert process.returncode in (0, 12), said.decode()  # the simulated teacher may know none of these answers
     manifest = json.loads((folder_of(out) / "manifest.json").read_text())
-    assert sum(cohort["seeds"] for cohort in manifest["cohorts"]) == 6
+    assert sum(cohort["seeds"] for cohort in manifest["cohorts"]) == 6 and len(asked) >= 12
 
 
 AUDIT = """\

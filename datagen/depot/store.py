@@ -87,6 +87,11 @@ class Depot:
         known = {path.removeprefix(self._root).lstrip("/"): info for path, info in found.items() if info.get("type", "file") == "file"}
         return {name: Thing(int(info["size"]), _mark(info)) for name, info in sorted(known.items()) if name}
 
+    def entries(self) -> list[str]:
+        """Names of the objects and folders at the top."""
+        found: list[str] = self._tried(lambda: self._store.ls(self._root, detail=False), [])
+        return sorted(name for path in found if (name := str(path).rstrip("/").removeprefix(self._root).strip("/")))
+
     def get(self, name: str) -> bytes | None:
         """A whole object; None where there is none of that name."""
         return self._tried(lambda: bytes(self._store.cat_file(self._path(name))), None)

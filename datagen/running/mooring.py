@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from datagen.asking.ledger.offsite import Offsite
 from datagen.depot.lease import Lease
 from datagen.depot.mirror import Mirror
 from datagen.depot.store import Depot, folder_of, is_url
-from datagen.errors import DatagenError, SetupError
+from datagen.errors import DatagenError, OutputError, SetupError
 from datagen.steps.courier import Post, rescue
 
 LEDGER = "ledger"
@@ -35,6 +35,8 @@ class Mooring:
         self.offsite = Offsite(self.ledger, book_of(out, ledger, work), self.require) if self.ledger else None
         self._leases: list[Lease] = []
         self._work = work
+        self.root = folder_of(out, work)
+        """OUT on this disk."""
 
     @property
     def locked(self) -> list[Depot]:
@@ -117,6 +119,8 @@ def moored(out: Place, ledger: Place | None, work: Path | None, patience: float,
     Raises LedgerError where another run has the lock, SetupError where the store cannot be used.
     """
     mooring = Mooring(out, ledger, work, patience)
+    if mooring.out:
+        require_build(out, mooring.out.entries())
     with contextlib.ExitStack() as stack:
         for depot in mooring.locked:
             mooring.hold(stack.enter_context(Lease(depot, run, tell, patience)))
@@ -130,6 +134,12 @@ def moored(out: Place, ledger: Place | None, work: Path | None, patience: float,
                 error.add_note(f"what was made is on this disk and not on the store: {second}")
             raise
         mooring.push()
+
+
+def require_build(out: Place, names: Sequence[str]) -> None:
+    """Raises OutputError where a folder that is not empty holds no build: it is somebody else's."""
+    if names and not {"steps", "data", LEDGER, MANIFEST, "plan.json"} & set(names):
+        raise OutputError(f"{out} is not empty and holds no build ({names[0]}, ...); give an empty or a new folder with --out")
 
 
 def visited(out: Place, ledger: Place | None, work: Path | None, wants: Callable[[str], bool], book: bool = True) -> tuple[Path, Path]:

@@ -8,6 +8,7 @@ would be paid for again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -53,9 +54,9 @@ class Offsite:
             uplink.require()
 
     def end(self, path: Path) -> None:
-        """A segment is closed: it becomes one object. Raises SetupError where the store is out of reach for its patience."""
+        """A segment is closed: it becomes one object."""
         self._uplinks.pop(path.name).close()
-        self._same[path.name] = path.stat().st_size
+        self._same[path.name] = _size(path)  # this run holds the lock, so nobody else writes it
 
     def gather(self, beside: bool = True, spools: bool = True) -> None:
         """Fetch what others have recorded; `beside`: also the key index and what else is no segment, with the spools of paid batches or without.
@@ -151,6 +152,7 @@ class Uplink:
         """For one try a call: the next second tries again."""
         self._begun = self._sent = 0
         self._tails: list[tuple[int, int]] = []
+        self._spools: dict[str, int] = {}
         self._level = time.monotonic()
         """When the copy was last known to lack nothing."""
         self._why = ""
@@ -169,13 +171,15 @@ class Uplink:
             )
 
     def close(self) -> None:
-        """Send what is left, and make the segment one object. Raises SetupError where the store is out of reach for its patience."""
+        """Send what is left, and make the segment one object; patiently, unless the store is known to be away. What is not sent now is sent
+        by `settle`, or by the next run on this disk."""
         self._ended.set()
         self._thread.join()
-        size = self._path.stat().st_size
-        if size > self._begun:
-            self._depot.send(self._path.name, self._path)
-        self._depot.remove(_tail(self._path.name, *tail) for tail in self._tails)
+        depot = self._quick if self._why else self._depot
+        with contextlib.suppress(DatagenError):
+            if _size(self._path) > self._begun:
+                depot.send(self._path.name, self._path)
+            depot.remove(_tail(self._path.name, *tail) for tail in self._tails)
 
     def _run(self) -> None:
         due = time.monotonic()
@@ -183,7 +187,7 @@ class Uplink:
             due = time.monotonic() + SECONDS
             try:
                 self._send()
-            except DatagenError as error:
+            except (DatagenError, OSError) as error:  # a spool may go while it is looked at
                 self._why = str(error)
 
     def _send(self) -> None:
@@ -194,10 +198,14 @@ class Uplink:
                 self._quick.put(_tail(self._path.name, self._sent, size), file.read(size - self._sent))
             self._tails.append((self._sent, size))
             self._sent = size
+        for spool in (self._path.parent / _SPOOLS).glob("*.jsonl"):  # of paid batches; each is written once
+            if self._spools.get(spool.name) != (size := _size(spool)):
+                self._quick.send(_SPOOLS + spool.name, spool)
+                self._spools[spool.name] = size
         self._level, self._why = began, ""
-        if len(self._tails) >= MANY and size >= 2 * self._begun:
+        if len(self._tails) >= MANY and self._sent >= 2 * self._begun:
             self._quick.send(self._path.name, self._path)
-            self._begun, old, self._tails = size, self._tails, []
+            self._begun, old, self._tails = self._sent, self._tails, []
             self._quick.remove(_tail(self._path.name, *tail) for tail in old)
 
 
