@@ -165,8 +165,7 @@ def _simulator(loaded: Loaded, everything: bool, run: int) -> Iterator[Rehearsin
 async def _run(plan: Plan, this: Season, options: Options, mooring: Mooring, watch: Watch) -> Summary:
     """Every stretch in order, every part in the air, then the release."""
     gc.freeze()  # no collection needs to walk through what is loaded while answers wait
-    out, folder = options.root, options.book
-    runtime, name = _runtime(options), build_name(plan, this)
+    runtime, name, out, folder = _runtime(options), build_name(plan, this), options.root, options.book
     driver = Ledger(folder, name, DRIVER, mooring.offsite)
     rounds = rounds_of(plan, driver, runtime)
     fleeting = plan.simulated and not any(chair.simulated and chair.spec.base_url for chair in plan.chairs.values())
@@ -195,9 +194,7 @@ async def _run(plan: Plan, this: Season, options: Options, mooring: Mooring, wat
         if rounds:
             await rounds.close()
         driver.close()
-        if post:
-            with contextlib.suppress(DatagenError):  # the next run gathers before it does anything
-                await asyncio.to_thread(mooring.gather)
+        await asyncio.to_thread(mooring.gather)
         accounts = compact(folder).get(name, {})
         warming.cancel()
         gc.unfreeze()  # a binding that finds its objects alive at the end of the process complains aloud

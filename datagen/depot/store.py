@@ -206,7 +206,7 @@ class Depot:
             except DatagenError:
                 raise
             except FileNotFoundError as error:
-                if "bucket" in str(error).lower():
+                if "bucket does not exist" in str(error):
                     raise SetupError(f"{self.url}: {_words(error)}; create it, or mend the address; {self._needs()}") from error
                 if missing:
                     return missing[0]

@@ -35,6 +35,8 @@ class Mooring:
         self.offsite = Offsite(self.ledger, book_of(out, ledger, work), self.require) if self.ledger else None
         self._leases: list[Lease] = []
         self._work = work
+        self._posted = False
+        """True once workers elsewhere were hired."""
         self.root = folder_of(out, work)
         """OUT on this disk."""
 
@@ -78,9 +80,10 @@ class Mooring:
             self._mirror.push(_is_data, lambda name: name == MANIFEST, remove=1)
 
     def gather(self) -> None:
-        """What workers elsewhere have recorded."""
-        if self.offsite:
-            self.offsite.gather(beside=False)
+        """What workers elsewhere have recorded. A store that is away is no error: the next run gathers before it does anything."""
+        if self.offsite and self._posted:
+            with contextlib.suppress(DatagenError):
+                self.offsite.gather(beside=False)
 
     def take_steps(self) -> None:
         """What workers elsewhere have made."""
@@ -96,6 +99,7 @@ class Mooring:
             raise SetupError("workers on Ray need OUT and the ledger together: both on an object store, or both on a disk that all of them share")
         if self.out is None or self.ledger is None:
             return None
+        self._posted = True
         return Post(self.out, self.ledger, self._work, self._leases[0].number, self._leases[0].seconds)
 
     def push_steps(self) -> None:

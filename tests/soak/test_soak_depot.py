@@ -54,7 +54,7 @@ def test_a_lost_machine_costs_what_the_last_second_brought(tmp_path: Path, monke
     """kill -9 and the disk is gone. What the bucket had is not paid again; how old was what it lacked?"""
     chance, ages, whole = random.Random(5), list[float](), 0
     kept: dict[str, int] = {}
-    seeds = "{problems: {families: all, count: 300, seed: 3}}"
+    seeds = "{problems: {families: all, count: 600, seed: 3}}"
     with standing_bucket() as bucket, standing_simulator(spec_at(tmp_path, "http://127.0.0.1:1", latency=0.15)) as url:
         known_as(dict(bucket.env), tmp_path / "work", monkeypatch)
         spec = spec_at(tmp_path, url, latency=0.15, seeds=seeds)
