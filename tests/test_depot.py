@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from buckets import Bucket, breakable, standing_bucket
 
+from datagen.cli import LEASE
 from datagen.depot import lease as leases
 from datagen.depot.lease import Lease
 from datagen.depot.mirror import Mirror
@@ -277,6 +278,10 @@ def test_who_was_succeeded_may_write_no_more(depot: Depot) -> None:
         with pytest.raises(LedgerError):
             lease.require()
     assert json.loads(depot.get("lock/000001.json") or b"")["released"] is False
+
+
+def test_the_door_names_the_lease_that_holds() -> None:
+    assert LEASE == leases.SECONDS
 
 
 def test_a_lease_that_ran_out_is_lost_though_nobody_took_it(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> None:

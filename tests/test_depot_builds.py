@@ -199,6 +199,18 @@ def test_a_bucket_of_others_is_left_alone(bucket: Bucket, out: str, tmp_path: Pa
     assert bucket.names() == before and not (tmp_path / "work").exists()
 
 
+def test_a_ledger_on_a_bucket_serves_folders_of_any_disk(bucket: Bucket, out: str, tmp_path: Path) -> None:
+    with standing_simulator(spec_at(tmp_path, "http://127.0.0.1:1")) as url:
+        spec = spec_at(tmp_path, url, seeds="{problems: {families: all, count: 12, seed: 3}}")
+        build(spec, tmp_path / "one", "--ledger", out)
+        asked = sum(entry["count"] for entry in statement(url))
+        shutil.rmtree(tmp_path / "work")
+        build(spec, tmp_path / "two", "--ledger", out, "--work", str(tmp_path / "elsewhere"))
+        assert sum(entry["count"] for entry in statement(url)) == asked > 0
+    assert digest_of(tmp_path / "one") == digest_of(tmp_path / "two")
+    assert not (tmp_path / "one" / "ledger").exists() and not (tmp_path / "work").exists()
+
+
 def test_seeds_come_from_a_bucket(bucket: Bucket, out: str, tmp_path: Path) -> None:
     rows = b"".join(b'{"question": "What is %d + 1?", "answer": "%d"}\n' % (number, number + 1) for number in range(6))
     bucket.client().put_object(Bucket=BUCKET, Key="seeds/questions.jsonl", Body=rows)

@@ -107,6 +107,28 @@ def test_two_machines_that_wrote_one_segment_lose_nothing(depot: Depot, tmp_path
     assert [name for name in depot.listed() if name.endswith(".jsonl")] == ["000001-000.jsonl", "000002-000.jsonl"]
 
 
+def test_a_rescue_sends_what_is_missing_and_nothing_else(depot: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead worker's folder holds a segment of its own, and an older mirror of one that another worker is still writing."""
+    monkeypatch.setattr(offsites, "MANY", 2)
+    live = Ledger(tmp_path / "live", "b/1", 1, Offsite(depot, tmp_path / "live"))
+    answer(live, "one")
+    until(lambda: bool(depot.listed()))
+    Offsite(depot, tmp_path / "dead").gather()
+    dead = Ledger(tmp_path / "dead", "b/1", 2)
+    answer(dead, "lost")
+    dead.close()
+    for word in ("two", "three", "four"):
+        answer(live, word)
+        size = (tmp_path / "live" / "000001-001.jsonl").stat().st_size
+        until(lambda size=size: offsites._copies(depot.listed())["000001-001.jsonl"].size >= size)  # type: ignore[misc]
+    before = {name: thing for name, thing in depot.listed().items() if "000001-001" in name}
+    Offsite(depot, tmp_path / "dead").rescue()
+    assert {name: thing for name, thing in depot.listed().items() if "000001-001" in name} == before
+    Offsite(depot, tmp_path / "all").gather()
+    assert texts(tmp_path / "all", "one", "two", "three", "four", "lost") == ["one", "two", "three", "four", "lost"]
+    live.close()
+
+
 def test_a_growing_segment_is_seen_by_those_who_gather(depot: Depot, tmp_path: Path) -> None:
     writer = Ledger(tmp_path / "a", "b/1", 1, Offsite(depot, tmp_path / "a"))
     away = Offsite(depot, tmp_path / "b")

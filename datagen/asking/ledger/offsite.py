@@ -91,13 +91,13 @@ class Offsite:
         """Send the records of a process that died on this disk, and nothing else. For whoever knows that it is dead."""
         copies = _copies(self.depot.listed())
         self._part_ways(copies)
-        self._send_segments({name: copy for name, copy in copies.items() if not copy.tails or _size(self.folder / name) > copy.size})
+        self._send_segments(copies, longer=1)
 
-    def _send_segments(self, copies: Mapping[str, Copy]) -> None:
-        """Make each segment that is longer here than there one object."""
+    def _send_segments(self, copies: Mapping[str, Copy], longer: int = 0) -> None:
+        """Make each segment that is all here, and at least so many bytes longer than there, one object."""
         for path in segments(self.folder):
             copy = copies.get(path.name, Copy())
-            if _size(path) > copy.begun and _size(path) >= copy.size:
+            if _size(path) > copy.begun and _size(path) >= copy.size + longer:
                 self.depot.send(path.name, path)
                 self.depot.remove(_tail(path.name, *tail) for tail in copy.tails)
                 self._same[path.name] = _size(path)
