@@ -13,7 +13,7 @@ from buckets import Bucket, breakable, standing_bucket
 
 from datagen.cli import LEASE
 from datagen.depot import lease as leases
-from datagen.depot.lease import Lease
+from datagen.depot.lease import Follower, Lease
 from datagen.depot.mirror import Mirror
 from datagen.depot.store import Depot, OutOfReach, folder_of, is_url
 from datagen.errors import LedgerError, SetupError
@@ -278,6 +278,43 @@ def test_who_was_succeeded_may_write_no_more(depot: Depot) -> None:
         with pytest.raises(LedgerError):
             lease.require()
     assert json.loads(depot.get("lock/000001.json") or b"")["released"] is False
+
+
+def stopped_within(follower: Follower, seconds: float = 30.0) -> str:
+    waiting = threading.Event()
+    for _ in range(int(seconds / 0.05)):
+        try:
+            follower.require()
+        except LedgerError as error:
+            return str(error)
+        waiting.wait(0.05)
+    raise AssertionError("it never stopped")
+
+
+def test_a_worker_elsewhere_stops_when_its_run_is_succeeded_or_ends(depot: Depot) -> None:
+    with taken(depot, 3) as lease:
+        follower, other = Follower(depot, lease.number, 3), Follower(depot, lease.number, 3)
+        threading.Event().wait(4.0)  # longer than the lease: it has seen it renewed
+        follower.require()
+        depot.put("lock/000009.json", b"{}")
+        assert "run 9 has taken it over" in stopped_within(follower)
+        assert "run 9" in stopped_within(other)
+        depot.remove(["lock/000009.json"])
+        follower.close()
+        other.close()
+    depot.remove(depot.listed("lock"))
+    with taken(depot, 3) as lease:
+        follower = Follower(depot, lease.number, 3)
+        follower.require()
+    assert "given back" in stopped_within(follower)
+    follower.close()
+
+
+def test_a_worker_elsewhere_stops_when_its_run_renews_no_more(depot: Depot) -> None:
+    dead(depot)
+    follower = Follower(depot, 4, 3)
+    assert "renewed no more" in stopped_within(follower)
+    follower.close()
 
 
 def test_the_door_names_the_lease_that_holds() -> None:

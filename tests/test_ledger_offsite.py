@@ -206,6 +206,24 @@ def test_nothing_more_is_paid_when_the_copy_is_too_far_behind(bucket: Bucket, de
     assert texts(tmp_path / "b", "in flight") == ["landed"]
 
 
+def test_spools_of_paid_batches_go_with_the_records(depot: Depot, tmp_path: Path) -> None:
+    (tmp_path / "a" / "batches").mkdir(parents=True)
+    (tmp_path / "a" / "batches" / "tag.jsonl").write_text("head\n")
+    ledger = Ledger(tmp_path / "a", "b/1", 0, Offsite(depot, tmp_path / "a"))
+    answer(ledger, "one")
+    until(lambda: "batches/tag.jsonl" in depot.listed())
+    with (tmp_path / "a" / "batches" / "tag.jsonl").open("a") as file:
+        file.write("line\n")
+    until(lambda: depot.listed()["batches/tag.jsonl"].size == 10)
+    ledger.close()
+    Offsite(depot, tmp_path / "worker").gather(spools=False)
+    Offsite(depot, tmp_path / "driver").gather()
+    assert not (tmp_path / "worker" / "batches").exists() and (tmp_path / "driver" / "batches" / "tag.jsonl").read_text() == "head\nline\n"
+    (tmp_path / "driver" / "batches" / "tag.jsonl").unlink()
+    Offsite(depot, tmp_path / "driver").settle()
+    assert "batches/tag.jsonl" not in depot.listed()
+
+
 def test_who_lost_the_lock_pays_for_nothing(depot: Depot, tmp_path: Path) -> None:
     def lost() -> None:
         raise LedgerError("lost")
