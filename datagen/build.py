@@ -16,7 +16,10 @@ from shlex import quote
 from typing import Any
 
 from datagen.asking.ledger.book import Account, Ledger, compact
+from datagen.asking.ledger.offsite import Offsite
 from datagen.asking.ledger.segments import await_end, lock, segments
+from datagen.depot.lease import SECONDS
+from datagen.depot.store import folder_of
 from datagen.errors import (
     BudgetReached,
     DatagenError,
@@ -36,6 +39,7 @@ from datagen.records import NANO, Outcome
 from datagen.running import pilot
 from datagen.running.guard import guarded
 from datagen.running.money import WRITERS, Terms, books_of, orphans, rounds_of
+from datagen.running.mooring import Mooring, book_of, moored, require_build
 from datagen.running.replay import replay
 from datagen.running.show import Show, Watch, ticking
 from datagen.running.stretch import Crew, carry_out
@@ -43,6 +47,7 @@ from datagen.runtime.base import Runtime
 from datagen.runtime.local import LocalRuntime
 from datagen.spec.load import Loaded, load_spec
 from datagen.steps.cohort import Season, claim, season
+from datagen.steps.courier import Courier, Post
 from datagen.steps.part import PartWorker
 
 DRIVER = 999
@@ -54,7 +59,8 @@ class Options:
     """What was asked for at the door."""
 
     spec: str
-    out: Path
+    out: Path | str
+    """A folder, or the url of one on an object store: `s3://bucket/textbook`, `gs://...`, whatever fsspec knows."""
     limit: int | None = None
     budget: float | None = None
     teacher: str | None = None
@@ -62,12 +68,27 @@ class Options:
     workers: int | None = None
     """Ray actors; None: one per node."""
     library: Path | None = None
-    ledger: Path | None = None
+    ledger: Path | str | None = None
+    """As `out`. Default: `ledger` within it."""
+    work: Path | None = None
+    """Where object stores are mirrored on this disk. Default: $DATAGEN_WORK, else the user's cache."""
+    lease: float = SECONDS
+    """Seconds that an object store may be out of reach before a build on it stops; another machine waits so long for one that died."""
     yes: bool = False
     wait: bool = True
     """Wait for paid batches to come back."""
     again: str | None = None
     """`rejected`: ask anew what was rejected in earlier runs."""
+
+    @property
+    def root(self) -> Path:
+        """OUT on this disk."""
+        return folder_of(self.out, self.work)
+
+    @property
+    def book(self) -> Path:
+        """The ledger's folder on this disk."""
+        return book_of(self.out, self.ledger, self.work)
 
 
 @dataclass
@@ -85,23 +106,32 @@ class Summary:
     simulated: bool
     example: str = ""
     """The id of one released row, to look at."""
+    place: str = ""
+    """Where OUT is: its url, or the folder itself."""
     notes: list[str] = field(default_factory=list)
 
 
 def build(options: Options, watch: Watch, loaded: Loaded | None = None) -> Summary:
     """Make or continue a release, of the spec as `loaded` where it is. Raises a DatagenError whose message says what was saved and how to go on."""
     loaded = loaded or load_spec(options.spec, options.library)
+    say = functools.partial(print, file=sys.stderr, flush=True)
+    with moored(options.out, options.ledger, options.work, options.lease, f"spec {loaded.spec.name}", say) as mooring:
+        return _build(options, watch, loaded, mooring)
+
+
+def _build(options: Options, watch: Watch, loaded: Loaded, mooring: Mooring) -> Summary:
     with planned(loaded, options) as (plan, sown):
-        folder = options.ledger or options.out / "ledger"
+        out, folder = options.root, options.book
         _require_keys(plan, sown, folder, options.again is not None)
-        this = season(plan, sown, options.out, folder, options.yes)
-        _make(options.out)
-        with lock(folder), _advising(folder), guarded(plan, options.out / "steps", options.again is not None):
+        this = season(plan, sown, out, folder, options.yes)
+        _make(out)
+        with lock(folder), _advising(folder), guarded(plan, out / "steps", options.again is not None):
             _await_workers(folder)
             compact(folder)  # what a killed build left is read once, not by every worker
-            claim(plan, this, sown, options.out)
+            claim(plan, this, sown, out)
             sown.lines.close()
-            return asyncio.run(_run(plan, this, options, folder, watch))
+            mooring.settle()
+            return asyncio.run(_run(plan, this, options, mooring, watch))
 
 
 def _require_keys(plan: Plan, sown: Sown, folder: Path, again: bool) -> None:
@@ -118,8 +148,8 @@ def _require_keys(plan: Plan, sown: Sown, folder: Path, again: bool) -> None:
 @contextlib.contextmanager
 def planned(loaded: Loaded, options: Options) -> Iterator[tuple[Plan, Sown]]:
     """The plan and the seeds; where a simulated teacher is needed, it runs for the length of the block."""
-    sown = sow(loaded, options.limit, options.out)
-    run = len(segments(options.ledger or options.out / "ledger"))
+    sown = sow(loaded, options.limit, options.root)
+    run = len(segments(options.book))
     with contextlib.closing(sown.lines), _simulator(loaded, options.teacher == "simulator", run) as rehearsing:
         yield resolve(loaded, set(sown.fields), rehearsing, options.teacher == "simulator"), sown
 
@@ -145,15 +175,19 @@ def _simulator(loaded: Loaded, everything: bool, run: int) -> Iterator[Rehearsin
             yield Rehearsing(url, label_at(url))
 
 
-async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: Watch) -> Summary:
+async def _run(plan: Plan, this: Season, options: Options, mooring: Mooring, watch: Watch) -> Summary:
     """Every stretch in order, every part in the air, then the release."""
     gc.freeze()  # no collection needs to walk through what is loaded while answers wait
-    runtime, name = _runtime(options), build_name(plan, this)
-    driver = Ledger(folder, name, DRIVER)
+    runtime, name, out, folder = _runtime(options), build_name(plan, this), options.root, options.book
+    driver = Ledger(folder, name, DRIVER, mooring.offsite)
     rounds = rounds_of(plan, driver, runtime)
     fleeting = plan.simulated and not any(chair.simulated and chair.spec.base_url for chair in plan.chairs.values())
-    crew = Crew(plan, options.out / "steps", runtime, rounds, options.wait or fleeting)
-    await runtime.start(functools.partial(hire, plan, crew.root, folder, name, options.again is not None), Terms(plan, options.budget, driver))
+    post = None if isinstance(runtime, LocalRuntime) else mooring.post()
+    crew = Crew(plan, out / "steps", runtime, rounds, options.wait or fleeting, mooring=mooring if post else None)
+    await runtime.start(
+        functools.partial(hire, plan, crew.root, folder, name, options.again is not None, post or mooring.offsite),
+        Terms(plan, options.budget, driver, mooring),
+    )
     warming = asyncio.ensure_future(_warm_later(runtime))
     show = Show(crew, options.budget or plan.spec.release.budget.usd, watch)
     try:
@@ -173,17 +207,17 @@ async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: 
         if rounds:
             await rounds.close()
         driver.close()
+        await asyncio.to_thread(mooring.gather)
         accounts = compact(folder).get(name, {})
         warming.cancel()
         gc.unfreeze()  # a binding that finds its objects alive at the end of the process complains aloud
     from datagen.publish import is_out, last_release, publish_release  # loaded while answers were on their way
 
-    out_already = not made and is_out(plan, this, options.out)
-    publication = last_release(options.out) if out_already else publish_release(plan, this, options.out, _maybe(accounts))
+    out_already = not made and is_out(plan, this, out)
+    publication = last_release(out) if out_already else publish_release(plan, this, out, _maybe(accounts))
     unanswered = sum(sum(step["unanswered"].values()) for step in publication.steps)
-    summary = Summary(
-        options.out, publication.version, publication.rows, publication.total, unanswered, asked, spent / NANO, plan.simulated, publication.example
-    )
+    figures = publication.rows, publication.total, unanswered, asked, spent / NANO, plan.simulated
+    summary = Summary(out, publication.version, *figures, publication.example, str(options.out))
     summary.notes += [
         *plan.warnings,
         *(f"ledger: {torn}" for torn in dict.fromkeys([*map(str, driver.torn), *crew.torn])),
@@ -243,9 +277,13 @@ def _not_again(plan: Plan, this: Season, options: Options) -> list[str]:
     return []
 
 
-def hire(plan: Plan, root: Path, folder: Path, name: str, again: bool, shared: Any, number: int) -> PartWorker:
-    """A worker with a ledger segment of its own; it runs wherever the runtime puts it."""
-    return PartWorker(plan, root, Ledger(folder, name, number % WRITERS), books_of(plan, shared, number), number, again=again)
+def hire(plan: Plan, root: Path, folder: Path, name: str, again: bool, away: Offsite | Post | None, shared: Any, number: int) -> PartWorker:
+    """A worker with a ledger segment of its own; it runs wherever the runtime puts it. `away`: how what lies on an object store gets there."""
+    books, writer = books_of(plan, shared, number), number % WRITERS
+    if isinstance(away, Post):
+        courier = Courier(away)
+        return PartWorker(plan, courier.root, Ledger(courier.book, name, writer, courier.offsite), books, number, again=again, courier=courier)
+    return PartWorker(plan, root, Ledger(folder, name, writer, away), books, number, again=again)
 
 
 def _await_workers(folder: Path) -> None:
@@ -285,10 +323,7 @@ def _make(out: Path) -> None:
         raise OutputError(f"{out} is a file; --out names a folder") from None
     except OSError as error:
         raise SetupError(f"cannot write to {out}: {error.strerror}; choose another folder with --out") from error
-    known = {"steps", "data", "ledger", "manifest.json", "plan.json"}
-    strangers = [path.name for path in out.iterdir() if not path.name.startswith(".")]
-    if strangers and not known & set(strangers):
-        raise OutputError(f"{out} is not empty and holds no build ({strangers[0]}, ...); give an empty or a new folder with --out")
+    require_build(out, [path.name for path in out.iterdir() if not path.name.startswith(".")])
 
 
 @contextlib.asynccontextmanager
@@ -354,11 +389,12 @@ def _saved(folder: Path) -> str:
 def require_answers(summary: Summary, plan_share: float) -> None:
     """Raises Unanswered when more rows are without an answer than the spec allows, LowYield when there is no row at all."""
     if summary.unanswered > plan_share * max(summary.total + summary.unanswered, 1):
-        look = f'datagen sql {quote(str(summary.out))} "SELECT outcome, error, count(*) FROM unanswered GROUP BY ALL"'
+        look = f'datagen sql {quote(summary.place or str(summary.out))} "SELECT outcome, error, count(*) FROM unanswered GROUP BY ALL"'
         raise Unanswered(
             f"{summary.unanswered} rows were left without an answer: `{look}` says why. Failed ones are asked again by the same command, "
             "rejected ones with `--again rejected`; refused ones need another prompt"
         )
     if not summary.total:
-        look = f'datagen sql {quote(str(summary.out))} "SELECT step, operator, reason, any_value(evidence), count(*) FROM dropped GROUP BY ALL"'
+        query = "SELECT step, operator, reason, any_value(evidence), count(*) FROM dropped GROUP BY ALL"
+        look = f'datagen sql {quote(summary.place or str(summary.out))} "{query}"'
         raise LowYield(f"no row was kept: `{look}` says why")

@@ -12,11 +12,36 @@ import click
 from datagen import __version__
 from datagen.errors import DatagenError
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
+
+class _Folder(click.Path):
+    """A folder of this disk."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if "://" in str(value):
+            self.fail(f"{value} lies on an object store; this needs a folder of this disk", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FOLDER = _Folder(path_type=Path, file_okay=False)
+
+
+class _Place(click.ParamType[Path | str]):
+    """A folder, or the url of one on an object store."""
+
+    name = "directory"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if "://" in str(value) else FOLDER.convert(value, param, ctx)
+
+
+PLACE = _Place()
 SPEC = click.option("--spec", "-s", required=True, help="A spec by path, or a pipeline by name: textbook.yaml")
-OUT = click.option("--out", "-o", required=True, type=FOLDER, help="Folder of the data set; the same command again resumes.")
+OUT = click.option("--out", "-o", required=True, type=PLACE, help="Folder of the data set, or s3://BUCKET/FOLDER; the same command again resumes.")
 LIBRARY = click.option("--library", type=FOLDER, help="A folder with prompts/, filters/, pipelines/ of your own.")
-LEDGER = click.option("--ledger", type=FOLDER, help="Where paid answers are kept. Default: OUT/ledger.")
+LEASE = 120.0  # datagen.depot.lease.SECONDS, which is not loaded to show help
+ROOM = click.argument("out", type=PLACE)
+LEDGER = click.option("--ledger", type=PLACE, help="Where paid answers are kept. Default: OUT/ledger.")
+WORK = click.option("--work", type=FOLDER, help="Where object stores are mirrored on this disk. Default: $DATAGEN_WORK, or the user's cache.")
 LIMIT = click.option("--limit", type=click.IntRange(1), help="Take only so many seeds.")
 TEACHER = click.option("--teacher", type=click.Choice(["simulator"]), help="Rehearse: the simulated teacher answers, for nothing.")
 
@@ -60,16 +85,18 @@ def preview(**given: Any) -> None:
 
 @cli.command()
 @SPEC
-@click.option("--out", "-o", type=FOLDER, help="Compare with what is in this folder.")
+@click.option("--out", "-o", type=PLACE, help="Compare with what is in this folder.")
 @LIMIT
 @LIBRARY
 @LEDGER
 @TEACHER
-def plan(**given: Any) -> None:
+@WORK
+def plan(out: Path | str | None, ledger: Path | str | None, work: Path | None, **given: Any) -> None:
     """Say what a build would ask, reuse, change and cost; nothing is paid."""
     from datagen.preview import plan_lines
 
-    for line in plan_lines(**given):
+    here, book = _visited(out or "", ledger, work)
+    for line in plan_lines(out=here if out else None, ledger=book if ledger else None, **given):
         click.echo(_shown(line))
 
 
@@ -83,6 +110,8 @@ def plan(**given: Any) -> None:
 @click.option("--workers", type=click.IntRange(1), help="Workers on Ray. Default: one per node.")
 @LIBRARY
 @LEDGER
+@WORK
+@click.option("--lease", default=LEASE, show_default=True, type=click.FloatRange(5), help="Seconds an object store may be out of reach, see README.")
 @click.option("--push", is_flag=True, help="Push the release to the Hub when it is out.")
 @click.option("--yes", is_flag=True, help="Agree to a new major release where released rows would change.")
 @click.option("--again", type=click.Choice(["rejected"]), help="Ask anew what the provider rejected (400, 413, 422) in earlier runs.")
@@ -100,54 +129,68 @@ def build(push: bool, **given: Any) -> None:
         click.echo(_shown(line))
     require_answers(summary, load_spec(options.spec, options.library).spec.release.allow_unanswered)
     if push:
-        _push(options.out, None, False)
+        _push(options.root, None, False)
 
 
 @cli.command()
-@click.argument("out", type=FOLDER)
+@ROOM
 @LEDGER
-def status(out: Path, ledger: Path | None) -> None:
+@WORK
+def status(out: Path | str, ledger: Path | str | None, work: Path | None) -> None:
     """Say what a folder holds and what it cost."""
     from datagen.inspect import status as run
 
-    for line in run(out, ledger):
+    for line in run(*_visited(out, ledger, work, lambda name: name.endswith(".json") and "/parts/" not in name)):
         click.echo(_shown(line))
 
 
 @cli.command()
-@click.argument("out", type=FOLDER)
-def report(out: Path) -> None:
+@ROOM
+@WORK
+def report(out: Path | str, work: Path | None) -> None:
     """Write report.html anew and say where it is."""
     from datagen.inspect import require_release
     from datagen.release.report import write_report
 
-    require_release(out)
-    click.echo(f"{write_report(out).resolve()}")
+    here, _ = _visited(out, None, work, book=False)
+    require_release(here)
+    click.echo(f"{write_report(here).resolve()}")
 
 
 @cli.command()
-@click.argument("out", type=FOLDER)
+@ROOM
 @click.argument("query")
-def sql(out: Path, query: str) -> None:
+@WORK
+def sql(out: Path | str, query: str, work: Path | None) -> None:
     """Ask the catalogue: views rows, dropped, unanswered, verdicts, calls, costs."""
     from datagen.inspect import query as run
     from datagen.inspect import require_release, table
 
-    require_release(out)
-    for line in table(*run(out, query)):
+    here, _ = _visited(out, None, work, book=False)
+    require_release(here)
+    for line in table(*run(here, query)):
         click.echo(_shown(line))
 
 
 @cli.command()
-@click.argument("out", type=FOLDER)
+@ROOM
 @click.argument("row_id")
 @LEDGER
-def explain(out: Path, row_id: str, ledger: Path | None) -> None:
+@WORK
+def explain(out: Path | str, row_id: str, ledger: Path | str | None, work: Path | None) -> None:
     """Walk a row from shard to seed: prompts, answers, reasoning, verdicts, cost."""
     from datagen.inspect import explain as run
 
-    for line in run(out, row_id, ledger):
+    here, book = _visited(out, ledger, work)
+    for line in run(here, row_id, book):
         click.echo(_shown(line))
+
+
+def _visited(out: Path | str, ledger: Path | str | None, work: Path | None, wants: Any = None, book: bool = True) -> tuple[Path, Path]:
+    """Both on this disk; what lies on an object store is fetched first."""
+    from datagen.running.mooring import visited
+
+    return visited(out, ledger, work, wants or (lambda name: True), book)
 
 
 def _shown(line: str) -> str:
@@ -156,12 +199,14 @@ def _shown(line: str) -> str:
 
 
 @cli.command()
-@click.argument("out", type=FOLDER)
+@ROOM
 @click.option("--repo", help="owner/name. Default: release.push.repo of the spec.")
 @click.option("--allow-simulated", is_flag=True, help="Push rows of a rehearsal, marked as such.")
-def push(out: Path, repo: str | None, allow_simulated: bool) -> None:
+@WORK
+def push(out: Path | str, repo: str | None, allow_simulated: bool, work: Path | None) -> None:
     """Push the release to the Hub: one commit and a tag."""
-    _push(out, repo, allow_simulated)
+    here, _ = _visited(out, None, work, lambda name: not name.startswith("steps/"), book=False)
+    _push(here, repo, allow_simulated)
 
 
 def _push(out: Path, repo: str | None, allow_simulated: bool) -> None:
@@ -178,13 +223,20 @@ def ledger() -> None:
 
 
 @ledger.command()
-@click.argument("folder", type=FOLDER)
-def verify(folder: Path) -> None:
+@click.argument("folder", type=PLACE)
+@WORK
+def verify(folder: Path | str, work: Path | None) -> None:
     """Derive every checksum and key again. FOLDER is a ledger, or the OUT that holds one."""
     from datagen.inspect import verify as run
 
-    for line in run(folder):
+    here, book = _visited(_out_of(folder), None, work, lambda name: name == "plan.json")
+    for line in run(here if here == folder else book):
         click.echo(_shown(line))
+
+
+def _out_of(place: Path | str) -> Path | str:
+    """The OUT whose ledger is meant, on an object store."""
+    return place.rstrip("/").removesuffix("/ledger") if isinstance(place, str) else place
 
 
 @ledger.command("import")
@@ -217,16 +269,19 @@ def forget(out: Path, row_id: str, ledger: Path | None, yes: bool) -> None:
 
 
 @ledger.command()
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=PLACE)
 @click.argument("tag", metavar="BATCH_OR_RELEASE")
-def release(folder: Path, tag: str) -> None:
+@WORK
+def release(folder: Path | str, tag: str, work: Path | None) -> None:
     """Give up a paid batch that its provider no longer knows, or give back what dead processes of a release (NAME/1.0) had in flight.
 
     What is open of it counts no more, and is asked again.
     """
     from datagen.inspect import release as run
+    from datagen.running.mooring import moored
 
-    click.echo(_shown(run(folder, tag)))
+    with moored(_out_of(folder), None, work, LEASE, "datagen ledger release", lambda line: click.echo(line, err=True)) as mooring:
+        click.echo(_shown(run(mooring.root, tag)))
 
 
 @cli.command()

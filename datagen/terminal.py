@@ -67,7 +67,8 @@ def report(summary: Summary) -> list[str]:
     money = f"would have cost ${summary.spent:,.4f}" if summary.simulated else f"${summary.spent:,.4f}"
     asked = f"{summary.asked:,} request{'s' * (summary.asked != 1)} in this run" if summary.asked else "nothing had to be asked"
     mark = " (SIMULATED)" if summary.simulated else ""
-    out, command = quote(str(summary.out)), "datagen" if shutil.which("datagen") else quote(sys.argv[0])
+    place = summary.place or str(summary.out)
+    out, command = quote(place), "datagen" if shutil.which("datagen") else quote(sys.argv[0])
     nothing = ["  no row was kept: the report says why"] if not summary.total else []
     return [
         "",
@@ -75,7 +76,7 @@ def report(summary: Summary) -> list[str]:
         *([f"  {summary.unanswered:,} rows without an answer"] if summary.unanswered else []),
         *nothing,
         *(f"  note: {note}" for note in summary.notes),
-        f"  shards   {summary.out / 'data'}",
+        f"  shards   {place}/data",
         f"  report   {(summary.out / 'report.html').resolve()}",
         "next:",
         f'  {command} sql {out} "SELECT operator, reason, count(*) FROM dropped GROUP BY ALL"',

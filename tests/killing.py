@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.request
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,9 +56,14 @@ def statement(url: str) -> list[dict[str, Any]]:
 
 def recorded_keys(ledger: Path) -> frozenset[str]:
     """Keys of whole answers in the files: read line by line, checksums checked, with no code of datagen."""
+    return keys_of(path.read_bytes() for path in sorted(ledger.glob("*.jsonl")))
+
+
+def keys_of(segments: Iterable[bytes]) -> frozenset[str]:
+    """The same, of segments as bytes."""
     found: set[str] = set()
-    for path in sorted(ledger.glob("*.jsonl")):
-        for line in path.read_bytes().split(b"\n"):
+    for segment in segments:
+        for line in segment.split(b"\n"):
             if not line.startswith(b'{"crc":"') or b"%08x" % zlib.crc32(line[18:]) != line[8:16]:
                 continue
             record = json.loads(line)
@@ -67,12 +72,12 @@ def recorded_keys(ledger: Path) -> frozenset[str]:
     return frozenset(found)
 
 
-def start(spec: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
+def start(spec: Path, out: Path | str, *more: str) -> subprocess.Popen[bytes]:
     command = [*DATAGEN, "build", "--spec", str(spec), "--out", str(out), *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
 
-def build(spec: Path, out: Path, *more: str) -> None:
+def build(spec: Path, out: Path | str, *more: str) -> None:
     """An undisturbed build."""
     process = start(spec, out, *more)
     _, said = process.communicate()

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOUSE = ROOT / "datagen"
 FLOORS = [
     {"errors"},
-    {"records", "shelf", "runtime"},
+    {"records", "shelf", "runtime", "depot"},
     {"spec", "seeds", "operators", "storage"},
     {"asking", "release", "rehearsal"},
     {"plan"},
@@ -35,7 +35,7 @@ DOORS = {
     "huggingface_hub": {"release/hub.py"},
     "datatrove": {"operators/datatrove.py"},
     "datasets": {"seeds/table.py"},
-    "fsspec": {"seeds/table.py"},
+    "fsspec": {"depot/store.py", "seeds/table.py"},
     "genai_prices": {"asking/prices.py"},
     "jinja2": {"spec/templates.py", "spec/sandbox.py", "release/pages/render.py"},
     "pyarrow": {"storage.py", "release/shards.py", "seeds/table.py"},

@@ -22,6 +22,7 @@ from datagen.asking.rounds import Rounds
 from datagen.errors import OUTCOMES, DatagenError
 from datagen.plan.model import Chair, Plan
 from datagen.records import NANO, Spend
+from datagen.running.mooring import Mooring
 from datagen.runtime.base import Runtime
 from datagen.spec.models import Budget
 from datagen.steps.part import seat
@@ -78,8 +79,9 @@ WRITERS = 900
 class Terms:
     """How the governor is made: limits and caps of the spec, and what the ledger says was spent or may have been."""
 
-    def __init__(self, plan: Plan, budget: float | None, driver: Ledger) -> None:
-        self._plan, self._budget, self._driver = plan, budget, driver
+    def __init__(self, plan: Plan, budget: float | None, driver: Ledger, mooring: Mooring | None = None) -> None:
+        """`mooring`: where workers share no disk with the driver, how it sees what they recorded."""
+        self._plan, self._budget, self._driver, self._mooring = plan, budget, driver, mooring
         self._start = driver.newest
 
     def alone(self) -> Governor:
@@ -89,6 +91,7 @@ class Terms:
         """What live workers spent they say themselves; all else is in the ledger."""
         accounts = self._driver.accounts
         if reborn:
+            self._gather()
             alive = {worker % WRITERS for worker in workers}
             book = Ledger(self._driver.folder, "", skip=lambda segment: segment > self._start and writer_of(segment) in alive)
             accounts = book.accounts
@@ -99,10 +102,19 @@ class Terms:
     def spent(self, worker: int) -> dict[str, Spend] | None:
         """By teacher, once its writer is gone; None where it does not go."""
         folder = self._driver.folder
+        self._gather()
         if not await_end(folder, worker % WRITERS):
             return None
         mine = [path for path in segments(folder) if segment_id(path) > self._start and writer_of(segment_id(path)) == worker % WRITERS]
         return {name: account.committed for name, account in accounts_of(mine).get(self._driver.build, {}).items()}
+
+    def rescue(self) -> Callable[[], None] | None:
+        """On a machine that shares no disk with the driver, a dead worker's last records have yet to be sent."""
+        return self._mooring.rescuing() if self._mooring else None
+
+    def _gather(self) -> None:
+        if self._mooring:
+            self._mooring.gather()
 
     def _terms(self, accounts: Mapping[str, Account]) -> tuple[Any, ...]:
         budget, guard = self._plan.spec.release.budget, self._plan.spec.guard

@@ -13,6 +13,7 @@ from datagen.asking.rounds import Rounds
 from datagen.errors import BudgetReached
 from datagen.plan.model import Plan, PlannedStep, Stretch
 from datagen.records import Request
+from datagen.running.mooring import Mooring
 from datagen.runtime.base import Runtime
 from datagen.steps.closing import close
 from datagen.steps.cohort import Cohort, add_up
@@ -41,6 +42,8 @@ class Crew:
     """Wait for paid batches to come back; else raise Waiting when they are under way."""
     round: int = 0
     """Rounds of paid batches so far."""
+    mooring: Mooring | None = None
+    """Where workers share no disk with this process: how their files come and go."""
     torn: dict[str, None] = field(default_factory=dict)
     """What of the ledger workers found damaged, in words; each once."""
 
@@ -100,12 +103,16 @@ async def _walk(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], progres
     is useless; online, the next request is turned away for that."""
     sizes = {part: seeds for cohort in cohorts for part, seeds in cohort.parts.items()}
     waiting: list[str] = []
+    if crew.mooring:
+        await asyncio.to_thread(crew.mooring.push_steps)
     async for manifest in _parts(crew, stretch, cohorts, under):
         progress.done += 0 if manifest["waiting"] else sizes[manifest["part"]]
         progress.add(manifest)
         crew.torn |= dict.fromkeys(manifest["torn"])
         if manifest["waiting"]:
             waiting.append(manifest["part"])
+    if crew.mooring:
+        await asyncio.to_thread(crew.mooring.take_steps)
     stop = await crew.runtime.shared("stopped") if crew.rounds else None
     if stop is not None:
         raise stop

@@ -17,7 +17,7 @@ class Worker(Protocol):
         """True when less waits to be done than could be done at once."""
         ...
 
-    def catch_up(self) -> None:
+    async def catch_up(self) -> None:
         """See what other workers have left on record: one of them has died, and its units come here."""
         ...
 
@@ -52,6 +52,10 @@ class Share(Protocol):
 
         It then has the methods `expect(names)`, `bury(name, spent)` and `reports() -> name -> how often it was heard`.
         """
+        ...
+
+    def rescue(self) -> Callable[[], None] | None:
+        """What is to be done on the machine of a dead worker, before anything else; picklable. None: nothing."""
         ...
 
     def spent(self, worker: int) -> Any:

@@ -57,19 +57,19 @@ class _Desk:
         self._worker: Worker | None = None
         self._deaths = 0
 
-    async def ready(self) -> DatagenError | None:
-        """Be there, or say why not."""
+    async def ready(self) -> DatagenError | str:
+        """Be there, or say why not. Returns the node."""
         try:
             self._worker = self._hire(_Remote(self._host), self._number)  # made on the loop it will live on
         except DatagenError as error:
             return error
-        return None
+        return str(_ray().get_runtime_context().get_node_id())
 
     async def run(self, unit: Any, deaths: int) -> Any:
         assert self._worker is not None
         if deaths > self._deaths:
             self._deaths = deaths
-            self._worker.catch_up()
+            await self._worker.catch_up()
         try:
             return await self._worker.run(unit)
         except DatagenError as error:
@@ -129,6 +129,7 @@ class _Seat:
 
     number: int
     actor: Any
+    node: str = ""
     units: int = 0
     """In its hands."""
     burial: asyncio.Future[None] | None = None
@@ -238,12 +239,13 @@ class RayRuntime:
         options = {"num_cpus": 0.1, "max_concurrency": 4096, "scheduling_strategy": "SPREAD"}
         seat = _Seat(number, _ray().remote(_Desk).options(**options).remote(self._hire, self._name, number))
         try:
-            failure = await seat.actor.ready.remote()
+            found = await seat.actor.ready.remote()
         except _ray().exceptions.RayActorError as error:
             await self._bury(seat, error)
             return
-        if failure is not None:
-            raise failure
+        if isinstance(found, DatagenError):
+            raise found
+        seat.node = found
         if self._draining:
             seat.actor.drain.remote()
         self._seats.append(seat)
@@ -273,6 +275,7 @@ class RayRuntime:
         self._alive.discard(seat.number)
         self._gone.update(seat.told)
         _ray().kill(seat.actor)  # it may only be out of reach
+        await self._rescue(seat.node)
         spent = await asyncio.to_thread(self._share.spent, seat.number)
         self._deaths += 1
         await self.shared("bury", str(seat.number), spent)
@@ -283,6 +286,15 @@ class RayRuntime:
         self._alive.add(number)
         await self.shared("expect", [str(number)])
         self._later(self._seat(number))
+
+    async def _rescue(self, node: str) -> None:
+        """Where a dead worker's machine is still there, what it could not send is sent."""
+        work = self._share.rescue()
+        ray = _ray()
+        if work is None or not any(each["NodeID"] == node and each["Alive"] for each in ray.nodes()):
+            return
+        there = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
+        await _answer(ray.remote(_do).options(num_cpus=0, scheduling_strategy=there).remote(work), CLOSING)
 
     async def _watch(self) -> None:
         """End workers that hang, and see to it that there is a shared object."""
@@ -324,6 +336,10 @@ class RayRuntime:
         if not task.cancelled() and task.exception() is not None:
             self._failure = self._failure or task.exception()
             self._somebody.set()
+
+
+def _do(work: Callable[[], None]) -> None:
+    work()
 
 
 async def _answer(call: Awaitable[Any], seconds: float) -> Any:

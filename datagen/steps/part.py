@@ -22,6 +22,7 @@ from datagen.plan.resolve import api_key
 from datagen.records import Outcome, Request, Row, digest
 from datagen.runtime.pool import ProcessPool
 from datagen.steps.cohort import SEEDS, part_lines, sown_path, write_part_seeds
+from datagen.steps.courier import Courier
 from datagen.steps.journal import CALL_COLUMNS, Journal
 from datagen.steps.sets.base import VERSION, SetStep, measured, set_step
 from datagen.steps.walk import walk
@@ -43,6 +44,8 @@ from datagen.storage import (
 
 UNPUBLISHED = "unpublished"
 """A file under steps/ that stands from the first part made anew until a release holds it: a build that dies in between publishes next time."""
+KINDS = ("kept", "dropped", "unanswered", "verdicts", "calls")
+"""Folders of a step's folder, in which each part has a file where it has rows of that kind."""
 SLICE = 4
 """Families that a worker sets off between two looks at the network: a part replayed from the ledger has no pause of its own, and answers
 must not wait for it."""
@@ -81,6 +84,8 @@ class PartWorker:
     paying: bool = True
     again: bool = False
     """What was rejected in earlier runs is asked anew."""
+    courier: Courier | None = None
+    """Carries what a unit needs and makes, where workers share no disk."""
     _finished: int = 0
     _round: int = 0
     _told: int = 0
@@ -96,7 +101,12 @@ class PartWorker:
 
     async def run(self, unit: Unit) -> dict[str, Any]:
         """Returns the part's manifest, made now or found; with what of the ledger turned out to be damaged."""
+        if self.courier:
+            await asyncio.to_thread(self.courier.fetch, self._needs(unit), unit.round > self._round)
         manifest = await self._run(unit)
+        if self.courier and (manifest["made"] or manifest["waiting"]):
+            makes = ([_waiting_path(self.root / unit.under, unit.part)], None) if manifest["waiting"] else self._makes(unit)
+            await asyncio.to_thread(self.courier.deliver, *makes)
         self.gate.tell()
         torn, self._told = self.ledger.torn[self._told :], len(self.ledger.torn)
         return {**manifest, "torn": [str(each) for each in torn]}
@@ -155,8 +165,10 @@ class PartWorker:
             and self.gate.waiting() < sum(chair.spec.max_in_flight for chair in self.plan.chairs.values())
         )
 
-    def catch_up(self) -> None:
+    async def catch_up(self) -> None:
         """See what a worker that died has left in the ledger."""
+        if self.courier:
+            await asyncio.to_thread(self.courier.offsite.gather, False)
         self.ledger.refresh()
 
     def drain(self) -> None:
@@ -175,6 +187,21 @@ class PartWorker:
         await self.books.close()
         await asyncio.gather(*(seat.teacher.close() for seat in self._seats.values()))
         self.ledger.close()
+        if self.courier:
+            self.courier.close()
+
+    def _needs(self, unit: Unit) -> list[Path]:
+        """The files that a unit reads."""
+        root = self.root / unit.under
+        return [part_input(self.plan, root, unit), manifest_path(root, self.plan, unit)]
+
+    def _makes(self, unit: Unit) -> tuple[list[Path], Path]:
+        """The files that a unit may have written or removed, and the one that is written last."""
+        root, stretch = self.root / unit.under, self.plan.stretches[unit.stretch]
+        folders = {*(step.folder for step in stretch.steps), part_folder(self.plan, unit.stretch), *([] if unit.stretch else [SEEDS])}
+        data = [root / folder / kind / f"{unit.part}.parquet" for folder in sorted(folders) for kind in KINDS]
+        data += [measures_path(root, stretch.closing, unit.part)] if stretch.closing else []
+        return [root / UNPUBLISHED, _waiting_path(root, unit.part), *data], manifest_path(root, self.plan, unit)
 
     def _catch_up(self, unit: Unit) -> None:
         """See what the rounds since the last unit brought."""

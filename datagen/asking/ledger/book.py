@@ -23,6 +23,7 @@ from datagen.asking.ledger.accounts import Account, Intent, Standing, Tally, int
 from datagen.asking.ledger.cache import read_cache, write_cache
 from datagen.asking.ledger.care import verify
 from datagen.asking.ledger.index import Index, Place, raw
+from datagen.asking.ledger.offsite import Offsite
 from datagen.asking.ledger.segments import (
     Segment,
     Torn,
@@ -51,10 +52,12 @@ FORGOTTEN = Response(Outcome.REJECTED, error="forgotten: taken down")
 class Ledger:
     """The ledger of one folder, as one process sees it: an index of all segments, and one segment of its own to write. One thread's."""
 
-    def __init__(self, folder: Path, build: str, writer: int = 0, skip: Callable[[int], bool] | None = None) -> None:
-        """`build` names what the records are for (`rationale/1`); `writer` tells processes of one build apart; segments that `skip` names are
-        left out, but for what the index file has of them."""
+    def __init__(self, folder: Path, build: str, writer: int = 0, offsite: Offsite | None = None, skip: Callable[[int], bool] | None = None) -> None:
+        """`build` names what the records are for (`rationale/1`); `writer` tells processes of one build apart; `offsite`: the copy of this
+        folder on an object store, to which all that is recorded here is sent; segments that `skip` names are left out, but for what the index
+        file has of them."""
         self.folder = folder
+        self._offsite = offsite
         self.build = build
         self._writer = writer
         self._skip = skip
@@ -111,7 +114,8 @@ class Ledger:
         return record if record and record["kind"] == "answer" else None
 
     def reserve(self, request: Request, teacher: str, worst: Spend) -> None:
-        """Note that a request is about to be sent and what it may take at most."""
+        """Note that a request is about to be sent and what it may take at most. Raises LedgerError where nothing more may be paid for."""
+        self._require()
         self._append({"kind": "reserve", "key": request.key, "build": self.build, "teacher": teacher, **_money(worst)})
 
     def fault(self, key: str, teacher: str, fault: TeacherFault, spent: Spend, job: str = "") -> None:
@@ -128,7 +132,8 @@ class Ledger:
         self._took(head, segment.id, offset, len(line))
 
     def intend(self, intent: Intent) -> None:
-        """Note that a paid batch is about to be submitted: one line that reserves all its requests."""
+        """Note that a paid batch is about to be submitted: one line that reserves all its requests. Raises as `reserve` does."""
+        self._require()
         self._append(intend_record(intent, self.build))
 
     def accepted(self, tag: str, id: str) -> None:
@@ -183,6 +188,8 @@ class Ledger:
         try:
             if self._segment is not None:
                 self._segment.close()
+                if self._offsite is not None:
+                    self._offsite.end(self._segment.path)
         finally:
             self._segment = None
             for descriptor in self._readers.values():
@@ -196,6 +203,10 @@ class Ledger:
             return {"build": self.build, "teacher": teacher}
         return {"build": self._tally.payer(job) or self.build, "teacher": teacher, "job": job}
 
+    def _require(self) -> None:
+        if self._offsite is not None:
+            self._offsite.require()
+
     def _append(self, record: Mapping[str, Any]) -> None:
         line, segment = sealed(record), self._own()
         self._took(record, segment.id, segment.write(line), len(line))
@@ -204,6 +215,8 @@ class Ledger:
         if self._segment is None:
             lost = (segment_id(Path(torn.segment)) for torn in self.torn if torn.what == "missing")
             self._segment = Segment(self.folder, self._writer, [*self._read_to, *lost])
+            if self._offsite is not None:
+                self._offsite.begin(self._segment.path)
         return self._segment
 
     def _took(self, head: Mapping[str, Any], segment: int, offset: int, length: int) -> None:
