@@ -9,8 +9,9 @@ import gc
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -24,7 +25,8 @@ from datagen.plan.sow import sow
 from datagen.records import NANO, Outcome
 from datagen.running import pilot
 from datagen.running.guard import guarded
-from datagen.running.money import governing, orphans, rounds_of
+from datagen.running.money import build_name, governing, month_of, orphans, rounds_of
+from datagen.running.record import utc_now
 from datagen.running.replay import replay
 from datagen.running.show import Show, Watch, ticking
 from datagen.running.stretch import Crew, carry_out
@@ -56,6 +58,10 @@ class Options:
     """Wait for paid batches to come back."""
     again: str | None = None
     """`rejected`: ask anew what was rejected in earlier runs."""
+    run: str = ""
+    """Names the run in run.json, and enters nothing else. Default: the Ray job's id, or the UTC date."""
+    notify: str | None = None
+    """Environment variable with the address to tell how the run ended, in place of the spec's."""
 
 
 @dataclass
@@ -76,8 +82,19 @@ class Summary:
     notes: list[str] = field(default_factory=list)
 
 
-def build(options: Options, watch: Watch, loaded: Loaded | None = None) -> Summary:
-    """Make or continue a release, of the spec as `loaded` where it is. Raises a DatagenError whose message says what was saved and how to go on."""
+def build(
+    options: Options,
+    watch: Watch,
+    loaded: Loaded | None = None,
+    moment: datetime | None = None,
+    begun: Callable[[Plan, Season], None] = lambda plan, this: None,
+) -> Summary:
+    """Make or continue a release, of the spec as `loaded` where it is. `moment` (now) is when the run began, and
+    tells which month pays and the day of the release; `begun` is called when all is ready and nothing is asked yet.
+
+    Raises a DatagenError whose message says what was saved and how to go on.
+    """
+    moment = moment or utc_now()
     loaded = loaded or load_spec(options.spec, options.library)
     with planned(loaded, options) as (plan, sown):
         folder = options.ledger or options.out / "ledger"
@@ -88,7 +105,8 @@ def build(options: Options, watch: Watch, loaded: Loaded | None = None) -> Summa
             compact(folder)  # what a killed build left is read once, not by every worker
             claim(plan, this, sown, options.out)
             sown.lines.close()
-            return asyncio.run(_run(plan, this, options, folder, watch))
+            begun(plan, this)
+            return asyncio.run(_run(plan, this, options, folder, watch, moment))
 
 
 def _require_keys(plan: Plan, sown: Sown, folder: Path, again: bool) -> None:
@@ -132,17 +150,17 @@ def _simulator(loaded: Loaded, everything: bool, run: int) -> Iterator[Rehearsin
             yield Rehearsing(url, label_at(url))
 
 
-async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: Watch) -> Summary:
+async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: Watch, moment: datetime) -> Summary:
     """Every stretch in order, every part in the air, then the release."""
     gc.freeze()  # no collection needs to walk through what is loaded while answers wait
-    runtime, name = _runtime(options), build_name(plan, this)
-    driver = Ledger(folder, name, DRIVER)
+    runtime, name, month = _runtime(options), build_name(plan, this), month_of(moment)
+    driver = Ledger(folder, name, DRIVER, month)
     rounds = rounds_of(plan, driver, runtime)
     fleeting = plan.simulated and not any(chair.simulated and chair.spec.base_url for chair in plan.chairs.values())
     crew = Crew(plan, options.out / "steps", runtime, rounds, options.wait or fleeting)
     await runtime.start(
-        functools.partial(hire, plan, crew.root, folder, name, options.again is not None),
-        governing(plan, options.budget, driver.accounts.get(name, {})),
+        functools.partial(hire, plan, crew.root, folder, name, month, options.again is not None),
+        governing(plan, options.budget, driver),
     )
     warming = asyncio.ensure_future(_warm_later(runtime))
     show = Show(crew, options.budget or plan.spec.release.budget.usd, watch)
@@ -169,7 +187,7 @@ async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: 
     from datagen.publish import is_out, last_release, publish_release  # loaded while answers were on their way
 
     out_already = not made and is_out(plan, this, options.out)
-    publication = last_release(options.out) if out_already else publish_release(plan, this, options.out, _maybe(accounts))
+    publication = last_release(options.out) if out_already else publish_release(plan, this, options.out, _maybe(accounts), f"{moment:%Y-%m-%d}")
     unanswered = sum(sum(step["unanswered"].values()) for step in publication.steps)
     summary = Summary(
         options.out, publication.version, publication.rows, publication.total, unanswered, asked, spent / NANO, plan.simulated, publication.example
@@ -233,19 +251,14 @@ def _not_again(plan: Plan, this: Season, options: Options) -> list[str]:
     return []
 
 
-def hire(plan: Plan, root: Path, folder: Path, name: str, again: bool, books: Any, number: int) -> PartWorker:
+def hire(plan: Plan, root: Path, folder: Path, name: str, month: str, again: bool, books: Any, number: int) -> PartWorker:
     """A worker with a ledger segment of its own; it runs wherever the runtime puts it."""
-    return PartWorker(plan, root, Ledger(folder, name, number), books, number, again=again)
+    return PartWorker(plan, root, Ledger(folder, name, number, month), books, number, again=again)
 
 
 def _maybe(accounts: Mapping[str, Account]) -> int:
     """Nano-dollars at worst for attempts that brought no answer and may have been billed; what is reserved for batches is not over yet."""
     return sum((account.committed - account.answered - account.standing).cost for account in accounts.values())
-
-
-def build_name(plan: Plan, this: Season) -> str:
-    """What money is counted under: one release of one spec, over all runs that lead to it."""
-    return f"{plan.name}/{this.label}{'/simulated' if plan.simulated else ''}"
 
 
 def _runtime(options: Options) -> Runtime:
@@ -269,7 +282,7 @@ def _make(out: Path) -> None:
         raise OutputError(f"{out} is a file; --out names a folder") from None
     except OSError as error:
         raise SetupError(f"cannot write to {out}: {error.strerror}; choose another folder with --out") from error
-    known = {"steps", "data", "ledger", "manifest.json", "plan.json"}
+    known = {"steps", "data", "ledger", "manifest.json", "plan.json", "run.json"}
     strangers = [path.name for path in out.iterdir() if not path.name.startswith(".")]
     if strangers and not known & set(strangers):
         raise OutputError(f"{out} is not empty and holds no build ({strangers[0]}, ...); give an empty or a new folder with --out")
@@ -332,7 +345,9 @@ def _saved(folder: Path) -> str:
     accounts = [account for teachers in ledger.accounts.values() for account in teachers.values()]
     waiting = sum(spend.requests for account in accounts for spend in account.open.values())
     lost = f" {waiting} requests were in flight and count as spent." if waiting else ""
-    return f"{len(ledger):,} answers are in {folder}; none of them is paid again.{lost}"
+    answers = len(ledger)
+    ledger.close()
+    return f"{answers:,} answers are in {folder}; none of them is paid again.{lost}"
 
 
 def require_answers(summary: Summary, plan_share: float) -> None:

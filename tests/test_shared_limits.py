@@ -8,6 +8,7 @@ import pytest
 from teaching import project
 from test_governor import Clock, ended, need
 
+from datagen.asking.ledger.book import Ledger
 from datagen.asking.limits.governor import Governor
 from datagen.asking.limits.lanes import Ended, Limits
 from datagen.asking.prices import Purse
@@ -86,7 +87,7 @@ def test_the_same_model_at_the_same_place_is_one_account(tmp_path: Path) -> None
     more = ", ".join(["w: " + one, "same: " + one.replace("max_tokens: 100", "max_tokens: 9"), "other: " + one.replace("/own", "/other")])
     spec.write_text(text.replace("w: " + one, more))
     with planned(load_spec(str(spec), None), Options(str(spec), tmp_path / "out")) as (plan, _):
-        books = governing(plan, None, {})()
+        books = governing(plan, None, Ledger(tmp_path / "ledger", "b/1.0"))()
     asked = need()
     books.lease("w", [asked])
     books.settle("w", [Ended(asked, Spend(), headers=HeaderLimits(requests_left=0, reset=9.0))])

@@ -5,20 +5,33 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 from datagen.asking.batches.desk import Desk
-from datagen.asking.ledger.accounts import Account
+from datagen.asking.ledger.accounts import in_month, owner_of
 from datagen.asking.ledger.book import Ledger
 from datagen.asking.limits.governor import Caution, Governor
 from datagen.asking.limits.lanes import Limits
-from datagen.asking.prices import Purse
+from datagen.asking.prices import Allowance, Purse
 from datagen.asking.rounds import Rounds
 from datagen.errors import OUTCOMES, DatagenError
 from datagen.plan.model import Chair, Plan
 from datagen.records import NANO, Spend
 from datagen.runtime.base import Runtime
-from datagen.spec.models import Budget
+from datagen.spec.terms import Budget, ReleaseBudget
+from datagen.steps.cohort import Season
 from datagen.steps.part import seat
+
+
+def build_name(plan: Plan, this: Season) -> str:
+    """What money is counted under: one release of one spec, over all runs that lead to it."""
+    return f"{plan.name}/{this.label}{'/simulated' if plan.simulated else ''}"
+
+
+def month_of(moment: datetime) -> str:
+    """The calendar month (UTC) that pays for a run that begins then: `2026-11`."""
+    return f"{moment.astimezone(UTC):%Y-%m}"
 
 
 def rounds_of(plan: Plan, driver: Ledger, runtime: Runtime) -> Rounds | None:
@@ -65,9 +78,11 @@ class _Money:
         return found
 
 
-def governing(plan: Plan, budget: float | None, accounts: Mapping[str, Account]) -> Callable[[], Governor]:
-    """How to make the governor: limits and caps of the spec, and what earlier runs of this release spent or may have spent."""
-    caps = _caps(plan.spec.release.budget, budget)
+def governing(plan: Plan, budget: float | None, ledger: Ledger) -> Callable[[], Governor]:
+    """How to make the governor: limits and caps of the spec, and what earlier runs of this release, and of this month, spent or may have
+    spent. `ledger`: with the build and the month that pay."""
+    accounts = ledger.accounts.get(ledger.build, {})
+    purse = Purse(*_caps(plan.spec.release.budget, budget), month=_allowance(plan.spec.release.budget, ledger))
     guard = plan.spec.guard
     bad = [name for name, ending in OUTCOMES.items() if ending.counts]
     given = guard.error_share
@@ -75,7 +90,7 @@ def governing(plan: Plan, budget: float | None, accounts: Mapping[str, Account])
     limits = {name: _limits(chair) for name, chair in plan.chairs.items()}
     standing = {name: account.standing for name, account in accounts.items()}
     committed = {name: account.committed - standing[name] for name, account in accounts.items()}
-    return functools.partial(Governor, limits, Purse(*caps), committed, Caution(shares, guard.window), standing=standing)
+    return functools.partial(Governor, limits, purse, committed, Caution(shares, guard.window), standing=standing)
 
 
 def _limits(chair: Chair) -> Limits:
@@ -89,3 +104,75 @@ def _limits(chair: Chair) -> Limits:
 def _caps(budget: Budget, usd: float | None = None) -> tuple[int | None, int | None, int | None]:
     dollars = usd or budget.usd
     return int(dollars * NANO) if dollars else None, budget.tokens, budget.requests
+
+
+def _allowance(budget: ReleaseBudget, ledger: Ledger) -> Allowance | None:
+    """What the month has room for. Batches of this release that another month pays for may yet free money in the purse, which is none of
+    this month's: until they are back they count here too."""
+    if budget.usd_per_month is None or not ledger.month:
+        return None
+    release = sum(account.committed.cost for account in ledger.accounts.get(ledger.build, {}).values())
+    others = sum(account.standing.cost for month, account in ledger.months.get(ledger.build, {}).items() if month != ledger.month)
+    taken = in_month(ledger.months, owner_of(ledger.build), ledger.month).cost
+    return Allowance(ledger.month, int(budget.usd_per_month * NANO), taken - (release - others))
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a ledger says at one moment of one release, and of the month that pays."""
+
+    settled: Spend
+    """Of the release: answers, attempts that may have been billed, and what was sent online and has no end, all runs together."""
+    in_flight: Spend
+    """Of that: what has no end."""
+    standing: Spend
+    """Beside it: reserved for paid batches under way."""
+    month: str
+    monthly: Spend
+    """Of all releases of the spec, in this month."""
+    records: int
+    """Answers in the ledger."""
+    cap: float | None
+    """Dollars of the release."""
+    monthly_cap: float | None
+
+    @property
+    def requests(self) -> int:
+        """Sent and billed, possibly billed or without an end."""
+        return (self.settled + self.standing).requests
+
+    def open_requests(self) -> dict[str, int]:
+        return {"in_flight": self.in_flight.requests, "in_batches": self.standing.requests}
+
+    def dollars(self, before: Bill) -> dict[str, float | None]:
+        """`before`: the same at the start of the run."""
+        whole = self.settled + self.standing
+        return {
+            "run": (self.settled - before.settled).cost / NANO,
+            "release": whole.cost / NANO,
+            "cap": self.cap,
+            "left": _left(self.cap, whole),
+            "in_flight": self.in_flight.cost / NANO,
+            "in_batches": self.standing.cost / NANO,
+        }
+
+    def of_month(self) -> dict[str, str | float | None]:
+        cap = self.monthly_cap
+        return {"month": self.month, "usd": self.monthly.cost / NANO, "cap": cap, "left": _left(cap, self.monthly)}
+
+
+def bill_of(folder: Path, build: str, month: str, budget: ReleaseBudget, usd: float | None = None) -> Bill:
+    """Read the ledger in `folder`. `usd`: a cap that wins over the spec's."""
+    ledger = Ledger(folder, build)
+    accounts = [*ledger.accounts.get(build, {}).values()]
+    standing, in_flight, committed = (
+        sum((getattr(account, name) for account in accounts), Spend()) for name in ("standing", "in_flight", "committed")
+    )
+    monthly, records = in_month(ledger.months, owner_of(build), month), len(ledger)
+    ledger.close()
+    return Bill(committed - standing, in_flight, standing, month, monthly, records, usd or budget.usd, budget.usd_per_month)
+
+
+def _left(cap: float | None, spent: Spend) -> float | None:
+    """Dollars; never less than none, though a server that bills beyond the worst case may have passed the cap."""
+    return None if cap is None else max(0.0, cap - spent.cost / NANO)
