@@ -16,7 +16,7 @@ from datagen.asking.ledger.book import verify as verify_ledger
 from datagen.errors import LedgerError, OutputError, nearest
 from datagen.records import NANO, Spend
 from datagen.release.catalogue import query
-from datagen.running.money import month_of
+from datagen.running.money import left_of, month_of
 from datagen.running.record import FILE, last_run, utc_now
 from datagen.storage import read_json, read_table
 
@@ -58,7 +58,7 @@ def _month(folder: Path, month: str, run: Mapping[str, Any] | None) -> Iterator[
     for owner, spend in spent.items():
         words = f"  {owner} in {month}: ${spend.cost / NANO:,.4f} of all its releases"
         if owner == mine and cap is not None:
-            words += f"; ${max(0.0, cap - spend.cost / NANO):,.4f} of ${cap:,.2f} are left"
+            words += f"; ${left_of(cap, spend):,.4f} of ${cap:,.2f} are left"
         yield words
 
 

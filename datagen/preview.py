@@ -19,8 +19,8 @@ from datagen.build import Options, build, planned
 from datagen.inspect import explain
 from datagen.plan.estimate import Line, Rounds, expected_later, line_of, rounds_of
 from datagen.plan.model import Plan, PlannedStep, Sown
-from datagen.records import NANO, Row, Spend, digest
-from datagen.running.money import month_of
+from datagen.records import Row, Spend, digest
+from datagen.running.money import left_of, month_of
 from datagen.running.record import utc_now
 from datagen.running.replay import replay
 from datagen.spec.load import Loaded, load_spec
@@ -132,8 +132,7 @@ def _month(plan: Plan, folder: Path | None, month: str) -> Iterator[str]:
         ledger = Ledger(folder, "")
         spent = in_month(ledger.months, owner, month)
         ledger.close()
-    left = max(0.0, cap - spent.cost / NANO)
-    yield f"this month ({month}): {_money(left)} of {_money(cap)} are left; all releases of {plan.name} on this ledger count"
+    yield f"this month ({month}): {_money(left_of(cap, spent))} of {_money(cap)} are left; all releases of {plan.name} on this ledger count"
 
 
 def _under_way(folder: Path | None) -> Iterator[str]:

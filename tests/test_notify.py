@@ -148,6 +148,9 @@ def test_only_http_is_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(SetupError, match="begins with https:// or http://") as refused:
         run(Options("s.yaml", tmp_path, notify=VARIABLE), lambda _: None)
     assert address not in str(refused.value)
+    with pytest.raises(SetupError, match="--notify takes the name of an environment variable") as typed:
+        run(Options("s.yaml", tmp_path, notify=address), lambda _: None)
+    assert address not in str(typed.value)
 
 
 @pytest.mark.parametrize(
@@ -156,4 +159,4 @@ def test_only_http_is_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_slip_in_the_spec_is_told_where_it_stands(tmp_path: Path, words: str, told: str) -> None:
     with pytest.raises(SpecError, match=r"s\.yaml:\d+") as refused:
         run(Options(str(spec_at(tmp_path, "http://127.0.0.1:9/v1", words)), tmp_path / "out"), lambda _: None)
-    assert told in str(refused.value)
+    assert told in str(refused.value) and "SECRET" not in str(refused.value)

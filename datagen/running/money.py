@@ -151,14 +151,14 @@ class Bill:
             "run": (self.settled - before.settled).cost / NANO,
             "release": whole.cost / NANO,
             "cap": self.cap,
-            "left": _left(self.cap, whole),
+            "left": None if self.cap is None else left_of(self.cap, whole),
             "in_flight": self.in_flight.cost / NANO,
             "in_batches": self.standing.cost / NANO,
         }
 
     def of_month(self) -> dict[str, str | float | None]:
         cap = self.monthly_cap
-        return {"month": self.month, "usd": self.monthly.cost / NANO, "cap": cap, "left": _left(cap, self.monthly)}
+        return {"month": self.month, "usd": self.monthly.cost / NANO, "cap": cap, "left": None if cap is None else left_of(cap, self.monthly)}
 
 
 def bill_of(folder: Path, build: str, month: str, budget: ReleaseBudget, usd: float | None = None) -> Bill:
@@ -173,6 +173,6 @@ def bill_of(folder: Path, build: str, month: str, budget: ReleaseBudget, usd: fl
     return Bill(committed - standing, in_flight, standing, month, monthly, records, usd or budget.usd, budget.usd_per_month)
 
 
-def _left(cap: float | None, spent: Spend) -> float | None:
+def left_of(cap: float, spent: Spend) -> float:
     """Dollars; never less than none, though a server that bills beyond the worst case may have passed the cap."""
-    return None if cap is None else max(0.0, cap - spent.cost / NANO)
+    return max(0, int(cap * NANO) - spent.cost) / NANO

@@ -27,10 +27,14 @@ MOST_TEXT = 400
 def named(variable: str) -> Notify:
     """Whom the command line names. Raises SetupError where the variable holds no address: that is a slip. A spec may name one that is not
     there: it travels to machines that have none, and is built there all the same."""
+    try:
+        whom = Notify(url_env=variable)
+    except ValueError:  # it may be the address itself, which is not shown
+        raise SetupError("--notify takes the name of an environment variable, such as DATAGEN_WEBHOOK; the address stands in there") from None
     wrong = _wrong(variable)
     if wrong:
         raise SetupError(f"--notify {variable}: {wrong}")
-    return Notify(url_env=variable)
+    return whom
 
 
 def tell(notify: Notify, run: Run, seconds: float = SECONDS, pause: float = PAUSE) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 """A step, teacher or field name: it becomes a column, so it is lower case with underscores."""
@@ -95,7 +96,14 @@ Event = Literal["finish", "pause", "failure"]
 class Notify(Words):
     """Whom to tell how a run ended: run.json is posted as JSON, with a `text` for chat rooms."""
 
-    url_env: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    url_env: str
     """Environment variable with the webhook's address, which is a secret: it is never printed nor written down."""
     on: list[Event] = Field(default=["finish", "pause", "failure"], min_length=1)
     """`finish`: a release is out, or there was nothing to do; `pause`: the same command goes on later; `failure`: someone must look."""
+
+    @field_validator("url_env")
+    @classmethod
+    def _a_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):  # what stands there may be the address: it is not shown
+            raise ValueError("url_env is the name of an environment variable, such as DATAGEN_WEBHOOK; the address is a secret and stands in there")
+        return value
