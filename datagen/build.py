@@ -58,7 +58,7 @@ class Options:
     """Wait for paid batches to come back."""
     again: str | None = None
     """`rejected`: ask anew what was rejected in earlier runs."""
-    run: str = ""
+    run_id: str = ""
     """Names the run in run.json, and enters nothing else. Default: the Ray job's id, or the UTC date."""
     notify: str | None = None
     """Environment variable with the address to tell how the run ended, in place of the spec's."""

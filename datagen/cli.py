@@ -87,7 +87,7 @@ def plan(**given: Any) -> None:
 @click.option("--yes", is_flag=True, help="Agree to a new major release where released rows would change.")
 @click.option("--again", type=click.Choice(["rejected"]), help="Ask anew what the provider rejected (400, 413, 422) in earlier runs.")
 @click.option("--wait/--no-wait", default=True, help="Wait for paid batches to come back, or leave (exit code 13) and be typed again later.")
-@click.option("--run-id", "run", default="", help="Names the run in OUT/run.json. Default: the Ray job's id, or the UTC date.")
+@click.option("--run-id", default="", help="Names the run in OUT/run.json. Default: the Ray job's id, or the UTC date.")
 @click.option("--notify", metavar="URL_ENV", help="Environment variable with a webhook's address, which is told how the run ended.")
 def build(push: bool, **given: Any) -> None:
     """Make a data set, or go on making it."""

@@ -22,11 +22,11 @@ def run(
     """A build from its first word to its last. `show` is told what was made, `push` is called when it is good; `now` tells the day, and so
     the run's id and the month that pays. Returns notes on what went wrong beside it.
 
-    Raises what `build` and `require_answers` raise, when that is on record and told; SpecError where `options.run` is no id, SetupError where
+    Raises what `build` and `require_answers` raise, when that is on record and told; SpecError where `options.run_id` is no id, SetupError where
     `options.notify` names no address.
     """
     whom = named(options.notify) if options.notify else None
-    record = Recorder(options.out, options.ledger or options.out / "ledger", run_id(options.run, now), options.budget, now)
+    record = Recorder(options.out, options.ledger or options.out / "ledger", run_id(options.run_id, now), options.budget, now)
     try:
         with recorded(record):
             loaded = load_spec(options.spec, options.library)

@@ -104,12 +104,12 @@ def test_the_rows_know_no_night_and_the_card_only_what_the_manifest_says(nights:
     """The same nights on other days, under other names: the same bytes of data/. A card that is written again is the same card."""
     for take in (5, 9):
         nights.write(9, take)
-        nights.build(run=f"left-{take}")
+        nights.build(run_id=f"left-{take}")
     card = (nights.out / "README.md").read_bytes()
     nights.night = 99
     for take in (5, 9):
         nights.write(9, take)
-        nights.build(tmp_path / "other", run=f"right-{take}", ledger=tmp_path / "elsewhere")
+        nights.build(tmp_path / "other", run_id=f"right-{take}", ledger=tmp_path / "elsewhere")
     assert digest_of(nights.out) == digest_of(tmp_path / "other")
     (nights.out / "README.md").unlink()
     assert write_card(nights.out).read_bytes() == card

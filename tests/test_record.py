@@ -119,14 +119,14 @@ def test_a_release_and_a_night_with_nothing_to_do(tmp_path: Path) -> None:
     with teacher(words) as taught:
         more = "release: {format: text, budget: {usd: 5, usd_per_month: 9}}"
         spec, out = project(tmp_path, STEP, PROMPT, seeds(6), more, taught.url), tmp_path / "out"
-        first = ended(spec, out, run="one")
+        first = ended(spec, out, run_id="one")
         assert (first["state"], first["version"], first["rows"], first["unanswered"]) == ("released", "1.0", {"new": 6, "total": 6}, {})
         assert first["requests"] == {"asked": 6, "replayed": 0, "in_flight": 0, "in_batches": 0} and len(taught.prompts) == 6
         cost = read_json(out / "manifest.json")["cost"]["usd"]
         assert first["usd"]["run"] == first["usd"]["release"] == first["month"]["usd"] == pytest.approx(cost) and cost > 0
         assert first["usd"]["left"] == pytest.approx(5 - cost) and first["month"]["left"] == pytest.approx(9 - cost)
         before = {path: path.read_bytes() for path in (out / "data").iterdir()}
-        second = ended(spec, out, run="two")
+        second = ended(spec, out, run_id="two")
         assert (second["state"], second["version"], second["rows"]) == ("nothing_new", "1.0", {"new": 0, "total": 6})
         assert second["requests"]["asked"] == 0 and second["requests"]["replayed"] == 6 and second["usd"]["run"] == 0
         assert second["usd"]["release"] == first["usd"]["release"] and second["plan"] == first["plan"]
@@ -216,28 +216,28 @@ def test_what_is_wrong_before_there_is_a_plan(tmp_path: Path) -> None:
             run(Options(str(spec), out), lambda _: None)
         assert not out.exists()
         spec.write_text(good)
-        ended(spec, out, run="good")
+        ended(spec, out, run_id="good")
         spec.write_text(good.replace("format: text", "fromat: text"))
-        bad = ended(spec, out, run="bad")
+        bad = ended(spec, out, run_id="bad")
         assert (bad["state"], bad["exit_code"], bad["name"], bad["plan"], bad["usd"]) == ("failed", 2, None, None, None)
         assert "did you mean 'format'" in bad["error"]["message"]
         spec.write_text(good.replace("on: text", "").replace("t/text", "t/other"))
         (tmp_path / "prompts" / "t" / "other.md.j2").write_text("Another {{ topic }}")
-        changed = ended(spec, out, run="changed")
+        changed = ended(spec, out, run_id="changed")
         assert (changed["state"], changed["exit_code"], changed["name"], changed["plan"]) == ("failed", 6, "tiny", None)
 
 
 def test_a_run_that_is_turned_away_leaves_the_record_of_the_one_that_has_the_ledger(tmp_path: Path) -> None:
     with teacher(words) as taught:
         spec, out = project(tmp_path, STEP, PROMPT, seeds(2), "release: {format: text}", taught.url), tmp_path / "out"
-        ended(spec, out, run="first")
+        ended(spec, out, run_id="first")
         before = (out / "run.json").read_bytes()
         with lock(out / "ledger"):
             with pytest.raises(errors.LedgerError):
-                run(Options(str(spec), out, run="second"), lambda _: None)
+                run(Options(str(spec), out, run_id="second"), lambda _: None)
             spec.write_text(spec.read_text().replace("format: text", "fromat: text"))
             with pytest.raises(errors.SpecError):
-                run(Options(str(spec), out, run="third"), lambda _: None)
+                run(Options(str(spec), out, run_id="third"), lambda _: None)
         assert (out / "run.json").read_bytes() == before and [path.name for path in (out / "runs").iterdir()] == ["first.json"]
 
 
@@ -350,7 +350,7 @@ def test_a_run_on_another_machine_cannot_be_seen_and_another_process_of_that_num
 @pytest.mark.parametrize("wrong", ["a/b", "..", ".hidden", "a b", "é", "x" * 65, "-x", "a\n"])
 def test_an_id_that_is_none_is_refused_before_anything_happens(tmp_path: Path, wrong: str) -> None:
     with pytest.raises(errors.SpecError, match=r"names no run.*up to 64 letters.*20\d\d-\d\d-\d\d, for example"):
-        run(Options("nowhere.yaml", tmp_path / "out", run=wrong), lambda _: None)
+        run(Options("nowhere.yaml", tmp_path / "out", run_id=wrong), lambda _: None)
     assert not (tmp_path / "out").exists()
 
 

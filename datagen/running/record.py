@@ -150,13 +150,12 @@ class Recorder:
     def end(self, error: BaseException | None) -> Run:
         """The run is over. Where it never had the ledger, run.json is another run's as long as that one has it."""
         code = exit_code(error)
-        done = self._run(self._state(error), code, error)
+        done = self.last = self._run(self._state(error), code, error)
         if self._plan is not None:
             self._write(done, in_front=self._is_mine())
         elif _holds_a_build(self.out):
             with contextlib.suppress(LedgerError), lock(self.ledger):
                 self._write(done)
-        self.last = done
         return done
 
     def add(self, note: str) -> None:
@@ -246,7 +245,7 @@ def recorded(recorder: Recorder) -> Iterator[None]:
     except BaseException as error:
         try:
             recorder.end(error)
-        except DatagenError as other:
+        except (DatagenError, OSError) as other:
             error.add_note(f"the end of this run is not on record: {other}")
         raise
     recorder.end(None)
