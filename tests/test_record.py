@@ -241,6 +241,19 @@ def test_a_run_that_is_turned_away_leaves_the_record_of_the_one_that_has_the_led
         assert (out / "run.json").read_bytes() == before and [path.name for path in (out / "runs").iterdir()] == ["first.json"]
 
 
+def test_a_run_that_began_since_keeps_the_front_place(tmp_path: Path) -> None:
+    """Between the release of the ledger and the last word of a run, the next one may have begun."""
+    with teacher(words) as taught:
+        spec, out = project(tmp_path, STEP, PROMPT, seeds(2), "release: {format: text}", taught.url), tmp_path / "out"
+
+        def next_one(_: object) -> None:
+            (out / "run.json").write_text(json.dumps({**json.loads((out / "run.json").read_text()), "run": "next"}))
+
+        run(Options(str(spec), out, run_id="this"), lambda _: None, show=next_one)
+    found = checked(out / "run.json")
+    assert (found["run"], found["state"]) == ("next", "running") and checked(out / "runs" / "this.json")["state"] == "released"
+
+
 def test_a_fault_of_ours_is_on_record_too(tmp_path: Path) -> None:
     def broken(_: object) -> None:
         raise ZeroDivisionError("nobody thought of this")
