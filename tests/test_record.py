@@ -241,6 +241,17 @@ def test_a_run_that_is_turned_away_leaves_the_record_of_the_one_that_has_the_led
         assert (out / "run.json").read_bytes() == before and [path.name for path in (out / "runs").iterdir()] == ["first.json"]
 
 
+def test_a_spec_of_another_name_leaves_the_record_alone(tmp_path: Path) -> None:
+    with teacher(words) as taught:
+        spec, out = project(tmp_path, STEP, PROMPT, seeds(2), "release: {format: text}", taught.url), tmp_path / "out"
+        ended(spec, out, run_id="first")
+        before = (out / "run.json").read_bytes()
+        spec.write_text(spec.read_text().replace("name: tiny", "name: other"))
+        with pytest.raises(errors.OutputError, match="belongs to the spec 'tiny'"):
+            run(Options(str(spec), out, run_id="second"), lambda _: None)
+    assert (out / "run.json").read_bytes() == before and [path.name for path in (out / "runs").iterdir()] == ["first.json"]
+
+
 def test_a_run_that_began_since_keeps_the_front_place(tmp_path: Path) -> None:
     """Between the release of the ledger and the last word of a run, the next one may have begun."""
     with teacher(words) as taught:

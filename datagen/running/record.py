@@ -148,12 +148,13 @@ class Recorder:
         self.notes += notes
 
     def end(self, error: BaseException | None) -> Run:
-        """The run is over. Where it never had the ledger, run.json is another run's as long as that one has it."""
+        """The run is over. Where it never had the ledger, run.json is another run's as long as that one has it, and another spec's where
+        OUT is."""
         code = exit_code(error)
         done = self.last = self._run(self._state(error), code, error)
         if self._plan is not None:
             self._write(done, in_front=self._is_mine())
-        elif _holds_a_build(self.out):
+        elif (owner := _owner(self.out)) and self.name in (None, owner):
             with contextlib.suppress(LedgerError), lock(self.ledger):
                 self._write(done)
         return done
@@ -303,8 +304,10 @@ def _born(process: str) -> int | None:
     return None if words[0] in "ZX" else int(words[19])
 
 
-def _holds_a_build(out: Path) -> bool:
-    return any((out / name).exists() for name in (FILE, "manifest.json", "steps"))
+def _owner(out: Path) -> str:
+    """The name of the spec whose data set lies here; empty where none does."""
+    found = read_json(out / "manifest.json") or read_json(out / "steps" / "cohorts.json") or {}
+    return str(found.get("name", ""))
 
 
 def _told(moment: datetime) -> str:
