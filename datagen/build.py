@@ -9,22 +9,20 @@ import gc
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 from datagen.asking.ledger.book import Account, Ledger, compact
-from datagen.asking.ledger.offsite import Offsite
-from datagen.asking.ledger.segments import await_end, lock, segments
+from datagen.asking.ledger.segments import lock, segments
 from datagen.depot.lease import SECONDS
 from datagen.depot.store import folder_of
 from datagen.errors import (
     BudgetReached,
     DatagenError,
     Interrupted,
-    LedgerError,
     LowYield,
     OutputError,
     SetupError,
@@ -38,8 +36,10 @@ from datagen.plan.sow import sow
 from datagen.records import NANO, Outcome
 from datagen.running import pilot
 from datagen.running.guard import guarded
-from datagen.running.money import WRITERS, Terms, books_of, orphans, rounds_of
+from datagen.running.hiring import await_workers, hire
+from datagen.running.money import Terms, build_name, month_of, orphans, rounds_of
 from datagen.running.mooring import Mooring, book_of, moored, require_build
+from datagen.running.record import utc_now
 from datagen.running.replay import replay
 from datagen.running.show import Show, Watch, ticking
 from datagen.running.stretch import Crew, carry_out
@@ -47,8 +47,6 @@ from datagen.runtime.base import Runtime
 from datagen.runtime.local import LocalRuntime
 from datagen.spec.load import Loaded, load_spec
 from datagen.steps.cohort import Season, claim, season
-from datagen.steps.courier import Courier, Post
-from datagen.steps.part import PartWorker
 
 DRIVER = 999
 """Number of the driver's own ledger segment, where the answers of paid batches go."""
@@ -79,6 +77,10 @@ class Options:
     """Wait for paid batches to come back."""
     again: str | None = None
     """`rejected`: ask anew what was rejected in earlier runs."""
+    run_id: str = ""
+    """Names the run in run.json, and enters nothing else. Default: the Ray job's id, or the UTC date."""
+    notify: str | None = None
+    """Environment variable with the address to tell how the run ended, in place of the spec's."""
 
     @property
     def root(self) -> Path:
@@ -111,27 +113,39 @@ class Summary:
     notes: list[str] = field(default_factory=list)
 
 
-def build(options: Options, watch: Watch, loaded: Loaded | None = None) -> Summary:
-    """Make or continue a release, of the spec as `loaded` where it is. Raises a DatagenError whose message says what was saved and how to go on."""
+def build(
+    options: Options,
+    watch: Watch,
+    loaded: Loaded | None = None,
+    moment: datetime | None = None,
+    begun: Callable[[Plan, Season], None] = lambda plan, this: None,
+) -> Summary:
+    """Make or continue a release, of the spec as `loaded` where it is. `moment` (now) is when the run began, and
+    tells which month pays and the day of the release; `begun` is called when all is ready and nothing is asked yet.
+
+    Raises a DatagenError whose message says what was saved and how to go on.
+    """
+    moment = moment or utc_now()
     loaded = loaded or load_spec(options.spec, options.library)
     say = functools.partial(print, file=sys.stderr, flush=True)
     with moored(options.out, options.ledger, options.work, options.lease, f"spec {loaded.spec.name}", say) as mooring:
-        return _build(options, watch, loaded, mooring)
+        return _build(options, watch, loaded, moment, begun, mooring)
 
 
-def _build(options: Options, watch: Watch, loaded: Loaded, mooring: Mooring) -> Summary:
+def _build(options: Options, watch: Watch, loaded: Loaded, moment: datetime, begun: Callable[[Plan, Season], None], mooring: Mooring) -> Summary:
     with planned(loaded, options) as (plan, sown):
         out, folder = options.root, options.book
         _require_keys(plan, sown, folder, options.again is not None)
         this = season(plan, sown, out, folder, options.yes)
         _make(out)
         with lock(folder), _advising(folder), guarded(plan, out / "steps", options.again is not None):
-            _await_workers(folder)
+            await_workers(folder)
             compact(folder)  # what a killed build left is read once, not by every worker
             claim(plan, this, sown, out)
             sown.lines.close()
+            begun(plan, this)
             mooring.settle()
-            return asyncio.run(_run(plan, this, options, mooring, watch))
+            return asyncio.run(_run(plan, this, options, mooring, watch, moment))
 
 
 def _require_keys(plan: Plan, sown: Sown, folder: Path, again: bool) -> None:
@@ -175,17 +189,17 @@ def _simulator(loaded: Loaded, everything: bool, run: int) -> Iterator[Rehearsin
             yield Rehearsing(url, label_at(url))
 
 
-async def _run(plan: Plan, this: Season, options: Options, mooring: Mooring, watch: Watch) -> Summary:
+async def _run(plan: Plan, this: Season, options: Options, mooring: Mooring, watch: Watch, moment: datetime) -> Summary:
     """Every stretch in order, every part in the air, then the release."""
     gc.freeze()  # no collection needs to walk through what is loaded while answers wait
     runtime, name, out, folder = _runtime(options), build_name(plan, this), options.root, options.book
-    driver = Ledger(folder, name, DRIVER, mooring.offsite)
+    driver = Ledger(folder, name, DRIVER, month_of(moment), mooring.offsite)
     rounds = rounds_of(plan, driver, runtime)
     fleeting = plan.simulated and not any(chair.simulated and chair.spec.base_url for chair in plan.chairs.values())
     post = None if isinstance(runtime, LocalRuntime) else mooring.post()
     crew = Crew(plan, out / "steps", runtime, rounds, options.wait or fleeting, mooring=mooring if post else None)
     await runtime.start(
-        functools.partial(hire, plan, crew.root, folder, name, options.again is not None, post or mooring.offsite),
+        functools.partial(hire, plan, crew.root, folder, name, driver.month, options.again is not None, post or mooring.offsite),
         Terms(plan, options.budget, driver, mooring),
     )
     warming = asyncio.ensure_future(_warm_later(runtime))
@@ -214,7 +228,7 @@ async def _run(plan: Plan, this: Season, options: Options, mooring: Mooring, wat
     from datagen.publish import is_out, last_release, publish_release  # loaded while answers were on their way
 
     out_already = not made and is_out(plan, this, out)
-    publication = last_release(out) if out_already else publish_release(plan, this, out, _maybe(accounts))
+    publication = last_release(out) if out_already else publish_release(plan, this, out, _maybe(accounts), f"{moment:%Y-%m-%d}")
     unanswered = sum(sum(step["unanswered"].values()) for step in publication.steps)
     figures = publication.rows, publication.total, unanswered, asked, spent / NANO, plan.simulated
     summary = Summary(out, publication.version, *figures, publication.example, str(options.out))
@@ -277,29 +291,9 @@ def _not_again(plan: Plan, this: Season, options: Options) -> list[str]:
     return []
 
 
-def hire(plan: Plan, root: Path, folder: Path, name: str, again: bool, away: Offsite | Post | None, shared: Any, number: int) -> PartWorker:
-    """A worker with a ledger segment of its own; it runs wherever the runtime puts it. `away`: how what lies on an object store gets there."""
-    books, writer = books_of(plan, shared, number), number % WRITERS
-    if isinstance(away, Post):
-        courier = Courier(away)
-        return PartWorker(plan, courier.root, Ledger(courier.book, name, writer, courier.offsite), books, number, again=again, courier=courier)
-    return PartWorker(plan, root, Ledger(folder, name, writer, away), books, number, again=again)
-
-
-def _await_workers(folder: Path) -> None:
-    """Workers of a driver that was killed end a moment after it. Raises LedgerError where they do not."""
-    if not await_end(folder):
-        raise LedgerError(f"workers of an earlier build still write the ledger {folder}: end them, and run the same command again")
-
-
 def _maybe(accounts: Mapping[str, Account]) -> int:
     """Nano-dollars at worst for attempts that brought no answer and may have been billed; what is reserved for batches is not over yet."""
     return sum((account.committed - account.answered - account.standing).cost for account in accounts.values())
-
-
-def build_name(plan: Plan, this: Season) -> str:
-    """What money is counted under: one release of one spec, over all runs that lead to it."""
-    return f"{plan.name}/{this.label}{'/simulated' if plan.simulated else ''}"
 
 
 def _runtime(options: Options) -> Runtime:
@@ -383,7 +377,9 @@ def _saved(folder: Path) -> str:
     accounts = [account for teachers in ledger.accounts.values() for account in teachers.values()]
     waiting = sum(spend.requests for account in accounts for spend in account.open.values())
     lost = f" {waiting} requests were in flight and count as spent." if waiting else ""
-    return f"{len(ledger):,} answers are in {folder}; none of them is paid again.{lost}"
+    answers = len(ledger)
+    ledger.close()
+    return f"{answers:,} answers are in {folder}; none of them is paid again.{lost}"
 
 
 def require_answers(summary: Summary, plan_share: float) -> None:

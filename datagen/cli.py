@@ -116,20 +116,22 @@ def plan(out: Path | str | None, ledger: Path | str | None, work: Path | None, *
 @click.option("--yes", is_flag=True, help="Agree to a new major release where released rows would change.")
 @click.option("--again", type=click.Choice(["rejected"]), help="Ask anew what the provider rejected (400, 413, 422) in earlier runs.")
 @click.option("--wait/--no-wait", default=True, help="Wait for paid batches to come back, or leave (exit code 13) and be typed again later.")
+@click.option("--run-id", default="", help="Names the run in OUT/run.json. Default: the Ray job's id, or the UTC date.")
+@click.option("--notify", metavar="URL_ENV", help="Environment variable with a webhook's address, which is told how the run ended.")
 def build(push: bool, **given: Any) -> None:
     """Make a data set, or go on making it."""
-    from datagen.build import Options, require_answers
-    from datagen.build import build as run
-    from datagen.spec.load import load_spec
+    from datagen.build import Options, Summary
+    from datagen.job import run
     from datagen.terminal import Watcher, report
 
     options = Options(**given)
-    summary = run(options, Watcher())
-    for line in report(summary):
-        click.echo(_shown(line))
-    require_answers(summary, load_spec(options.spec, options.library).spec.release.allow_unanswered)
-    if push:
-        _push(options.root, None, False)
+
+    def show(summary: Summary) -> None:
+        for line in report(summary):
+            click.echo(_shown(line))
+
+    for note in run(options, Watcher(), show, lambda: _push(options.root, None, False) if push else None):
+        click.echo(_shown(f"note: {note}"), err=True)
 
 
 @cli.command()

@@ -5,28 +5,32 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from datagen.asking.batches.spool import unreadable
+from datagen.asking.ledger.accounts import in_month, owner_of
 from datagen.asking.ledger.book import Account, Ledger, lock, segments
 from datagen.asking.ledger.book import verify as verify_ledger
 from datagen.errors import LedgerError, OutputError, nearest
 from datagen.records import NANO, Spend
 from datagen.release.catalogue import query
+from datagen.running.money import left_of, month_of
+from datagen.running.record import FILE, last_run, utc_now
 from datagen.storage import read_json, read_table
 
 ROW_WIDTH = 200
 
 
-def status(out: Path, ledger: Path | None = None) -> Iterator[str]:
-    """Lines that say what is there: releases, funnel, money, and what was in flight when a process died."""
+def status(out: Path, ledger: Path | None = None, moment: datetime | None = None) -> Iterator[str]:
+    """Lines that say what is there: releases, funnel, money, what was in flight when a process died, the last run, and what is left of the
+    month of `moment` (now)."""
     manifest, plan = read_json(out / "manifest.json"), read_json(out / "plan.json") or {}
-    record = read_json(out / "steps" / "cohorts.json")
-    if manifest is None and record is None:
+    record, run = read_json(out / "steps" / "cohorts.json"), read_json(out / FILE)
+    if manifest is None and record is None and run is None:
         raise OutputError(f"{out} holds no build; start one with `datagen build --spec S --out {out}`")
-    yield f"{(manifest or record)['name']}{'  (simulated)' if plan.get('simulated') else ''}"
+    yield f"{(manifest or record or run)['name']}{'  (simulated)' if plan.get('simulated') else ''}"
     for entry in manifest["releases"] if manifest else []:
         yield f"  release {entry['version']}: {entry['rows']:,} rows in {len(entry['files'])} files"
     if manifest is None:
@@ -40,6 +44,22 @@ def status(out: Path, ledger: Path | None = None) -> Iterator[str]:
     if forecast:
         yield f"  {forecast['words']}"
     yield from _money(ledger or out / "ledger")
+    yield from last_run(out)
+    yield from _month(ledger or out / "ledger", month_of(moment or utc_now()), run)
+
+
+def _month(folder: Path, month: str, run: Mapping[str, Any] | None) -> Iterator[str]:
+    """What this month has cost, of all specs on the ledger; beside it the cap, as the last run here was given it."""
+    ledger = Ledger(folder, "")
+    spent = {owner: in_month(ledger.months, owner, month) for owner in sorted({owner_of(build) for build in ledger.months})}
+    ledger.close()
+    mine = f"{run['name']}{'/simulated' if run['simulated'] else ''}" if run else ""
+    cap = run["month"]["cap"] if run and run["month"] else None
+    for owner, spend in spent.items():
+        words = f"  {owner} in {month}: ${spend.cost / NANO:,.4f} of all its releases"
+        if owner == mine and cap is not None:
+            words += f"; ${left_of(cap, spend):,.4f} of ${cap:,.2f} are left"
+        yield words
 
 
 def _money(folder: Path) -> Iterator[str]:
@@ -61,6 +81,7 @@ def _money(folder: Path) -> Iterator[str]:
         where = job.id or "acceptance not confirmed yet"
         yield f"  batch {job.tag} ({where}): {job.teacher}, round {job.round}, {job.answered:,} of {job.requests:,} answered, {age} old"
     yield from (f"  {torn}" for torn in ledger.torn)
+    ledger.close()
 
 
 def explain(out: Path, row_id: str, ledger: Path | None = None) -> Iterator[str]:
@@ -73,6 +94,7 @@ def explain(out: Path, row_id: str, ledger: Path | None = None) -> Iterator[str]
     for step, key in (json.loads(record["calls"]) | unusable).items():
         entry = book.entry(key)
         yield from _call(step, key, entry) if entry else [f"\n[{step}] {key}: not in this ledger, or taken down"]
+    book.close()
     yield "\nverdicts"
     for verdict in _verdicts(out, row_id):
         fate = "keep" if verdict["keep"] else "DROP"

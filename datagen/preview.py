@@ -6,9 +6,11 @@ import asyncio
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from datagen.asking.ledger.accounts import in_month
 from datagen.asking.ledger.book import Ledger
 from datagen.asking.ledger.imports import place, take, told
 from datagen.asking.teachers import TEACHERS
@@ -18,9 +20,12 @@ from datagen.inspect import explain
 from datagen.plan.estimate import Line, Rounds, expected_later, line_of, rounds_of
 from datagen.plan.model import Plan, PlannedStep, Sown
 from datagen.records import Row, Spend, digest
+from datagen.running.money import left_of, month_of
+from datagen.running.record import utc_now
 from datagen.running.replay import replay
 from datagen.spec.load import Loaded, load_spec
-from datagen.spec.models import Ask, Budget, Price, Teacher
+from datagen.spec.models import Ask, Teacher
+from datagen.spec.terms import Budget, Price
 from datagen.steps.cohort import new_and_gone
 from datagen.steps.rows.ask import compose
 from datagen.storage import read_json, read_rows
@@ -90,8 +95,16 @@ def _answers(options: Options, loaded: Loaded) -> Iterator[str]:
     yield f"\nanswers are kept in {ledger}; a build with --ledger {ledger} does not ask for them again"
 
 
-def plan_lines(spec: str, out: Path | None, limit: int | None, library: Path | None, ledger: Path | None, teacher: str | None) -> Iterator[str]:
-    """The plan in words and numbers; nothing is paid."""
+def plan_lines(
+    spec: str,
+    out: Path | None,
+    limit: int | None,
+    library: Path | None,
+    ledger: Path | None,
+    teacher: str | None,
+    moment: datetime | None = None,
+) -> Iterator[str]:
+    """The plan in words and numbers; nothing is paid. `moment` (now): when the build would begin."""
     loaded = load_spec(spec, library)
     with planned(loaded, Options(spec, out or Path(), limit, library=library, teacher=teacher)) as (plan, sown):
         folder = ledger or (out / "ledger" if out else None)
@@ -103,9 +116,23 @@ def plan_lines(spec: str, out: Path | None, limit: int | None, library: Path | N
         expected_later(plan, (row for row in sown.rows() if row.id in touched), counts)
         lines = [line_of(plan, count) for count in counts.values()]
         yield from _table(lines, plan, rounds_of(plan, counts))
+        yield from _month(plan, folder, month_of(moment or utc_now()))
         yield from _under_way(folder)
         if out is not None and (out / "manifest.json").exists():
             yield from _changes(plan, sown, out, final, touched)
+
+
+def _month(plan: Plan, folder: Path | None, month: str) -> Iterator[str]:
+    """What this month has room for, where it has a cap: over all releases of this spec on the ledger."""
+    cap = plan.spec.release.budget.usd_per_month
+    if cap is None:
+        return
+    owner, spent = f"{plan.name}{'/simulated' if plan.simulated else ''}", Spend()
+    if folder and folder.is_dir():
+        ledger = Ledger(folder, "")
+        spent = in_month(ledger.months, owner, month)
+        ledger.close()
+    yield f"this month ({month}): {_money(left_of(cap, spent))} of {_money(cap)} are left; all releases of {plan.name} on this ledger count"
 
 
 def _under_way(folder: Path | None) -> Iterator[str]:

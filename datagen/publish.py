@@ -18,7 +18,7 @@ from datagen.release.columns import Facts
 from datagen.release.formats import FORMATS
 from datagen.release.pages.render import compiled
 from datagen.release.report import write_report
-from datagen.release.shards import publish
+from datagen.release.shards import News, publish
 from datagen.spec.models import Ask, Vote
 from datagen.steps.closing import closing_manifests
 from datagen.steps.cohort import Cohort, Season, cohort_records, remove_strays, write_seed_counts
@@ -43,10 +43,11 @@ class Published:
     steps: Sequence[Mapping[str, Any]]
 
 
-def publish_release(plan: Plan, this: Season, out: Path, maybe: int = 0) -> Published:
+def publish_release(plan: Plan, this: Season, out: Path, maybe: int = 0, day: str = "") -> Published:
     """Write data/, manifest.json, catalog.duckdb, README.md and report.html from what lies under steps/.
 
-    `maybe`: nano-dollars at worst for attempts of this release that brought no answer and may have been billed.
+    `maybe`: nano-dollars at worst for attempts of this release that brought no answer and may have been billed. `day`: of the release, as
+    the manifest is to name it.
     """
     write_seed_counts(this, out / "steps")
     gather_calls(out / "steps")
@@ -64,6 +65,7 @@ def publish_release(plan: Plan, this: Season, out: Path, maybe: int = 0) -> Publ
         previous=previous,
         cohorts=cohort_records(this),
         only_new=only_new,
+        news=News(day, this.new, what_changed(plan, this, previous)),
     )
     write_json(out / "steps" / RELEASED, [_last(read_json(out / "manifest.json")), released_marks(plan, this.cohorts, out, new=True)])
     remove_strays(out)
@@ -92,6 +94,23 @@ def _last(manifest: Mapping[str, Any]) -> list[str]:
     """What tells the last release from any other."""
     last = manifest["releases"][-1]
     return [last["version"], last["rows_sha256"], manifest["plan_fingerprint"]]
+
+
+def what_changed(plan: Plan, this: Season, previous: Mapping[str, Any] | None) -> str:
+    """Why there is this release, for the card: one line."""
+    if not previous or not previous["releases"]:
+        return "the first release"
+    if not this.why:
+        return "rows of new seeds" if this.new else "rows of seeds that had no answer before"
+    if previous["plan_fingerprint"] == plan.fingerprint:
+        return f"made anew: {this.why}"
+    before = {step["name"]: step["fingerprint"] for step in previous["steps"]}
+    after = [step.name for step in plan.steps]
+    gone = [name for name in before if name not in after and name != "seeds"]
+    changed = next((step.name for step in plan.steps if before.get(step.name) != step.fingerprint), "")
+    words = [f"step {changed} changed, and all after it"] if changed in before else [f"step {changed} is new"] if changed else []
+    words += [f"step {name} is gone" for name in gone]
+    return f"made anew: {', '.join(words) or 'what is released of a row changed'}"
 
 
 def warm() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from datagen.records import Row, digest
 from datagen.release.columns import Facts
 from datagen.release.shards import Publication, publish
-from datagen.spec.models import Release
+from datagen.spec.terms import Release
 from datagen.storage import read_json, row_record, write_json, write_rows, write_table
 
 RELEASE = Release(

@@ -20,7 +20,7 @@ FLOORS = [
     {"steps"},
     {"publish", "running"},
     {"build", "inspect", "start"},
-    {"preview", "terminal"},
+    {"preview", "terminal", "job"},
     {"cli"},
 ]
 """From the ground up. `build` and `preview` are two floors of the story: what is looked at beforehand, and drawn meanwhile, is a build's."""

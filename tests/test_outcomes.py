@@ -35,7 +35,7 @@ from datagen.release.shards import publish
 from datagen.runtime.pool import ProcessPool
 from datagen.spec.library import SHIPPED
 from datagen.spec.load import load_spec
-from datagen.spec.models import Release
+from datagen.spec.terms import Release
 from datagen.steps.journal import Journal
 from datagen.steps.rows.ask import WAYS, compose
 from datagen.steps.walk import walk

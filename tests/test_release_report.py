@@ -17,7 +17,7 @@ from datagen.release.pages.render import count, histogram, marked, money, percen
 from datagen.release.pages.samples import dropped_samples, kept_samples, unanswered_samples
 from datagen.release.report import write_report
 from datagen.release.shards import Facts, publish
-from datagen.spec.models import Release
+from datagen.spec.terms import Release
 from datagen.storage import read_json, read_table, write_json, write_table
 
 

@@ -18,7 +18,7 @@ from datagen.records import Row
 from datagen.release import columns
 from datagen.release.columns import split_of, split_shares
 from datagen.release.shards import Publication, publish
-from datagen.spec.models import Release
+from datagen.spec.terms import Release
 from datagen.storage import read_json, read_table, sha256_of, write_json
 
 

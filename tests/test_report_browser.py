@@ -13,7 +13,7 @@ from out_fixture import build_out
 from datagen.records import Row
 from datagen.release.report import write_report
 from datagen.release.shards import publish
-from datagen.spec.models import Release
+from datagen.spec.terms import Release
 from datagen.storage import read_json, write_json
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

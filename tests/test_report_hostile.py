@@ -17,7 +17,7 @@ from datagen.records import Row
 from datagen.release.card import write_card
 from datagen.release.report import write_report
 from datagen.release.shards import publish
-from datagen.spec.models import Release
+from datagen.spec.terms import Release
 from datagen.storage import read_json, write_json
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -121,6 +121,26 @@ def worst_case(price: TokenPrice, request: Request, max_tokens: int) -> int:
     return -(-(tokens * dearest + max_tokens * rates.output + rates.call) // rates.per)
 
 
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """A cap on dollars that reaches beyond one release: what a month may cost."""
+
+    month: str
+    """`2026-11`."""
+    cost: int
+    """Nano-dollars."""
+    beside: int
+    """Nano-dollars taken of it beside what the purse counts: by other releases; less than nothing where the purse counts other months too."""
+
+    def short(self, used: int, wanted: int) -> str:
+        """Why there is no room, in words; empty where there is."""
+        taken = used + self.beside
+        if taken + wanted <= self.cost:
+            return ""
+        words = _spent(_dollars(self.cost), _dollars(taken), _dollars(wanted))
+        return f"the budget of this month ({self.month}) has no room left: {words}; the next month has one of its own"
+
+
 @dataclass
 class Purse:
     """Caps, what is settled against them, and what is reserved. None: no cap."""
@@ -130,8 +150,11 @@ class Purse:
     requests: int | None = None
     settled: Spend = field(default_factory=Spend)
     reserved: Spend = field(default_factory=Spend)
+    month: Allowance | None = None
 
     def fits(self, worst: Spend) -> bool:
+        if self.month is not None and self.month.short(self.settled.cost + self.reserved.cost, worst.cost):
+            return False
         after = self.settled + self.reserved + worst if self.cost is not None or self.tokens is not None or self.requests is not None else None
         return after is None or not (
             (self.cost is not None and after.cost > self.cost)
@@ -139,8 +162,12 @@ class Purse:
             or (self.requests is not None and after.requests > self.requests)
         )
 
+    def short_of_month(self, worst: Spend) -> str:
+        """That the month has no room for it, in words; empty where it has."""
+        return self.month.short((self.settled + self.reserved).cost, worst.cost) if self.month else ""
+
     def short(self, worst: Spend) -> str:
-        """Which cap has no room for it, in words; empty where all have."""
+        """Which cap of its own has no room for it, in words; empty where all have."""
         used = self.settled + self.reserved
         for cap, taken, wanted, words in (
             (self.cost, used.cost, worst.cost, _dollars),
@@ -148,7 +175,7 @@ class Purse:
             (self.requests, used.requests, worst.requests, "{:,} requests".format),
         ):
             if cap is not None and taken + wanted > cap:
-                return f"of {words(cap)}, {words(taken)} are spent or may have been, and the next request may take {words(wanted)}"
+                return _spent(words(cap), words(taken), words(wanted))
         return ""
 
     def settle(self, worst: Spend, used: Spend) -> None:
@@ -171,6 +198,10 @@ def beside(request: Request) -> int:
 
 def _bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _spent(cap: str, taken: str, wanted: str) -> str:
+    return f"of {cap}, {taken} are spent or may have been, and the next request may take {wanted}"
 
 
 def _dollars(nano: int) -> str:

@@ -47,6 +47,7 @@ def write_card(out: Path, repo: str = "") -> Path:
         teachers=figures.teachers(account, spent),
         columns=[(name, types.described(account.manifest["schema"][name]), _about(account, name)) for name in account.manifest["columns"]],
         files=[file["path"] for entry in account.releases for file in entry["files"]],
+        releases=_releases(account.manifest),
         repo=repo or (account.plan["release"].get("push") or {}).get("repo") or "",
     )
     path = out / "README.md"
@@ -65,6 +66,17 @@ def _about(account: figures.Account, name: str) -> str:
     if name.endswith("_logprobs") and isinstance(account.manifest["schema"][name], dict):
         return LOGPROBS.format(cell(name.removesuffix("_logprobs")))
     return "field of the seed or of a step, passed through"
+
+
+def _releases(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The list of changes, newest first: what each release added, and how many rows its major version had by then."""
+    totals: dict[str, int] = {}
+    found = []
+    for entry in manifest["releases"]:
+        major = entry["version"].split(".")[0]
+        totals[major] = totals.get(major, 0) + entry["rows"]
+        found.append({"day": "", "seeds": 0, "change": "", **entry, "total": totals[major]})
+    return found[::-1]
 
 
 # --- the YAML head ---

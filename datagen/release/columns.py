@@ -11,7 +11,7 @@ from datagen.errors import OutputError, SpecError
 from datagen.records import Row, digest
 from datagen.release.formats import FORMATS
 from datagen.release.formats.base import Format
-from datagen.spec.models import Release
+from datagen.spec.terms import Release
 
 FIXED = ("id", "seed_id", "group_id", "split", "task", "simulated", "reasoning", "teacher", "scores")
 """Columns of every release; a row field of such a name is released as `source_<name>`."""

@@ -22,11 +22,23 @@ from datagen.release.catalogue import once, over_calls
 from datagen.release.columns import FIXED, Facts, Records, split_shares
 from datagen.release.formats import FORMATS
 from datagen.release.formats.base import Format
-from datagen.spec.models import Release
+from datagen.spec.terms import Release
 from datagen.storage import each_record, load_parquet, read_json, sha256_of, write_json, writing
 
 ROW_GROUP = 1_000
 """Rows per row group: the Hub's viewer and streaming readers fetch whole groups."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What the card's list of releases tells of one beside its rows. Written down once, at the release."""
+
+    day: str = ""
+    """UTC, `2026-11-28`; empty where nobody said."""
+    seeds: int = 0
+    """Different seeds that no earlier release of this major version has seen."""
+    change: str = ""
+    """Why there is this release, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,10 @@ class Publication:
     without_output: int = 0
     """Rows of the line, those of earlier releases of the major version among them, from which the format made nothing (a winner without a
     loser gives no pair)."""
+    day: str = ""
+    seeds: int = 0
+    change: str = ""
+    """As in News."""
 
 
 def publish(
@@ -58,6 +74,7 @@ def publish(
     previous: Mapping[str, Any] | None = None,
     cohorts: Sequence[Mapping[str, Any]] = (),
     only_new: bool = False,
+    news: News | None = None,
 ) -> Publication:
     """Write one release under OUT/data and the manifest. Rows that are out under the same major version are passed over.
 
@@ -85,7 +102,8 @@ def publish(
             files = shards.finish()
             splits = dict(sorted(shards.splits.items()))
             without = records.without + (known[-1]["without_output"] if only_new and known else 0)
-            publication = Publication(label, shards.rows, splits, files, shards.digest, plan.get("fingerprint", ""), without)
+            told = _told(previous, label) or asdict(news or News())
+            publication = Publication(label, shards.rows, splits, files, shards.digest, plan.get("fingerprint", ""), without, **told)
     _write_manifest(out, name, plan, [*older, asdict(publication)], schema, records.simulated, cohorts)
     return publication
 
@@ -171,6 +189,12 @@ def _check_same(previous: Mapping[str, Any] | None, label: str, rows_sha256: str
     for entry in (previous or {}).get("releases", []):
         if entry["version"] == label and entry["rows_sha256"] != rows_sha256:
             raise OutputError(f"release {label} is out with other rows: make a minor release of new rows, or a major one (--yes)")
+
+
+def _told(previous: Mapping[str, Any] | None, label: str) -> dict[str, Any]:
+    """What was written down of a release that is out already and is made again."""
+    entry: Mapping[str, Any] = next((entry for entry in (previous or {}).get("releases", []) if entry["version"] == label), {})
+    return {name: entry[name] for name in ("day", "seeds", "change") if name in entry}
 
 
 # --- bytes ---

@@ -17,6 +17,7 @@ from datagen.steps.courier import Post, rescue
 
 LEDGER = "ledger"
 MANIFEST = "manifest.json"
+RECORD = "run.json"
 _STEPS = re.compile(r"steps/")
 _PART_MANIFEST = re.compile(r"steps/(?:.*/)?(?:parts/[^/]+|manifest)\.json")
 _LOOK = 30.0
@@ -70,6 +71,8 @@ class Mooring:
         if self.offsite:
             self.offsite.settle()
         self.push_steps()
+        if self.out:
+            send_record(self.out, self.root, [RECORD])
 
     def push(self) -> None:
         """All that was made: the ledger, the steps, the shards, what is written about them, and last the manifest that names them."""
@@ -151,9 +154,16 @@ def moored(out: Place, ledger: Place | None, work: Path | None, patience: float,
         mooring.push()
 
 
+def send_record(depot: Depot, root: Path, names: Sequence[str]) -> None:
+    """Bring what a run says of itself to where its OUT lies, beside all that is mirrored. Raises SetupError where that is out of reach."""
+    for name in names:
+        if (root / name).exists():
+            depot.send(name, root / name)
+
+
 def require_build(out: Place, names: Sequence[str]) -> None:
     """Raises OutputError where a folder that is not empty holds no build: it is somebody else's."""
-    if names and not {"steps", "data", LEDGER, MANIFEST, "plan.json"} & set(names):
+    if names and not {"steps", "data", LEDGER, MANIFEST, "plan.json", RECORD} & set(names):
         raise OutputError(f"{out} is not empty and holds no build ({names[0]}, ...); give an empty or a new folder with --out")
 
 

@@ -5,35 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-"""A step, teacher or field name: it becomes a column, so it is lower case with underscores."""
-
-
-class Words(BaseModel):
-    """Base of all: frozen, and what is not known is refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Price(Words):
-    """US dollars per million tokens, for a model that the price table lacks or prices otherwise. With `mode: batch`: the price of a batch."""
-
-    input: float = Field(ge=0, lt=1e9)
-    output: float = Field(ge=0, lt=1e9)
-    cached_input: float | None = Field(default=None, ge=0, lt=1e9)
-    cache_write: float | None = Field(default=None, ge=0, lt=1e9)
-
-
-class Budget(Words):
-    """Caps over all runs that lead to one release; what might have been spent counts too."""
-
-    usd: float | None = Field(default=None, gt=0, lt=1e9)
-    tokens: PositiveInt | None = None
-    """Input and output together."""
-    requests: PositiveInt | None = None
-    """Sent ones; failed ones that may have been billed too."""
+from datagen.spec.terms import Budget, Guard, Name, Notify, Price, Release, Words
 
 
 class Batch(Words):
@@ -270,58 +244,12 @@ class Repeat(Step):
     verb: ClassVar[str] = "repeat"
 
 
-class Push(Words):
-    """Where the release goes when it is pushed; a build pushes only with --push."""
-
-    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
-    private: bool = True
-
-
-class Release(Words):
-    """What leaves the house."""
-
-    format: str = "text"
-    """A name on the formats shelf: text, chat, instruction, rationale, preference."""
-    columns: dict[str, str] = Field(default_factory=dict)
-    """Column of the format -> field of the row, where the names differ: {text: section}."""
-    drop: list[str] = Field(default_factory=list)
-    """Fields that do not leave."""
-    task: str | None = None
-    """The value of the released `task` column. Default: the name of the spec."""
-    licence: str | None = None
-    """Of the seeds and prompts, as an identifier of the Hub: cc-by-4.0, mit, ..."""
-    language: list[str] = Field(default_factory=lambda: ["en"])
-    rows_per_shard: PositiveInt = 10_000
-    split: dict[Annotated[str, Field(pattern=r"^[a-z]+$")], str | float] = Field(default_factory=dict)
-    """Share of questions or seeds per split beside train: {validation: 1%}."""
-    budget: Budget = Budget()
-    push: Push | None = None
-    allow_unanswered: float = Field(default=0.0, ge=0, le=1)
-    """Share of rows without an answer up to which the exit code is 0."""
-
-
 class Bank(Words):
     """Recorded real answers for the simulated teacher."""
 
     path: str
     question: str = "question"
     answer: str = "answer"
-
-
-BadEnd = Literal["truncated", "refused", "filtered", "malformed", "rejected", "failed"]
-
-
-class Guard(Words):
-    """When to stop paying although nothing is broken."""
-
-    error_share: Annotated[float, Field(gt=0, le=1)] | dict[BadEnd, Annotated[float, Field(gt=0, le=1)]] = 0.2
-    """Share of a teacher's last answers with one outcome from which the build stops; for all, or {refused: 0.5, ...}."""
-    window: int = Field(default=50, ge=50)
-    """So many answers must have come before the share counts; it is that of the last ten times as many."""
-    pilot: int = Field(default=50, ge=0)
-    """So many rows go through the whole line first, to project yield and price; 0: none."""
-    min_yield: float | None = Field(default=None, gt=0)
-    """Curated rows a seed that the pilot must give: the build waits for it, and stops there below."""
 
 
 class SimulatedLimits(Words):
@@ -397,4 +325,5 @@ class Spec(Words):
     steps: list[AnyStep] = Field(default_factory=list)
     release: Release = Release()
     guard: Guard = Guard()
+    notify: Notify | None = None
     rehearsal: Rehearsal = Rehearsal()

@@ -16,9 +16,9 @@ from typing import Any
 from jinja2 import TemplateError, TemplateSyntaxError, meta, nodes
 
 from datagen.errors import SpecError
-from datagen.spec.models import Words
 from datagen.spec.reading import Written, read_yaml, validated
 from datagen.spec.sandbox import Sandbox, bounded, rendered
+from datagen.spec.terms import Words
 
 _ENVIRONMENT = Sandbox()
 _MARKUP = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)

@@ -96,6 +96,13 @@ class Season:
     """True when nothing of an earlier plan may stay under steps/."""
     read: int
     """Seeds as their source gave them, repeated ones too."""
+    why: str = ""
+    """What makes it a new major release."""
+
+    @property
+    def new(self) -> int:
+        """Different seeds that no release of this major version has seen."""
+        return sum(cohort.seeds for cohort in self.cohorts if not cohort.released)
 
     @property
     def label(self) -> str:
@@ -133,7 +140,7 @@ def season(plan: Plan, sown: Sown, out: Path, ledger: Path, yes: bool) -> Season
         if not yes and not agreed:
             beside = manifest["releases"][-1]["version"]
             raise OutputError(f"{changed}; that makes a new major release beside {beside}: look at `datagen plan`, then build with --yes")
-        return Season((last[0] + 1, 0), (_first(sown),), not agreed, sown.read)
+        return Season((last[0] + 1, 0), (_first(sown),), not agreed, sown.read, changed)
     *_, new = cohorts = [tally.cohort(released=number < len(tallies) - 1) for number, tally in enumerate(tallies)]
     fresh = not same_steps or running["version"][0] != last[0]
     return Season((last[0], last[1] + bool(new.seeds)), tuple(cohorts if new.seeds else cohorts[:-1]), fresh, sown.read)

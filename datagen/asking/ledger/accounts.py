@@ -81,6 +81,7 @@ class Standing:
 
 
 _INTENT = ("tag", "teacher", "provider", "label", "model", "at", "round")
+_PAYER = ("build", "month")
 
 
 class _Sent:
@@ -172,31 +173,34 @@ class Tally:
 
     def __init__(self) -> None:
         self.accounts: dict[str, dict[str, Account]] = {}
+        """Build -> teacher -> its account."""
+        self.months: dict[str, dict[str, Account]] = {}
+        """Build -> month in which a run began -> the same records once more, of all teachers."""
         self.jobs: dict[str, Job] = {}
         """By tag, in the order of the intents."""
         self.released: dict[str, int] = {}
         """Build -> the segment before which nothing of it is in flight any more: someone said so."""
 
-    def account(self, record: Mapping[str, Any]) -> Account:
-        teachers = self.accounts.setdefault(record.get("build", ""), {})
-        name = record.get("teacher", "")
-        if name not in teachers:
-            teachers[name] = Account()
-        return teachers[name]
+    def _books(self, record: Mapping[str, Any]) -> Iterator[Account]:
+        """Where a record counts: its build's account with the teacher, and that of its month."""
+        build, month = record.get("build", ""), record.get("month", "")
+        yield self.accounts.setdefault(build, {}).setdefault(record.get("teacher", ""), Account())
+        if month:
+            yield self.months.setdefault(build, {}).setdefault(month, Account())
 
     def count(self, record: Mapping[str, Any], segment: int) -> None:
         """Take one record in: its head is enough."""
         match record["kind"]:
             case "answer" | "forgotten":
-                account = self._settled(record, segment, answered=True)
-                account.answered += spend_of(record)
+                for account in self._settled(record, segment, answered=True):
+                    account.answered += spend_of(record)
             case "reserve" if segment > self.released.get(record.get("build", ""), 0):
-                account, sent = self.account(record), (segment, record["key"])
-                worst = spend_of(record)
-                account.open[sent] = account.open[sent] + worst if sent in account.open else worst
+                sent, worst = (segment, record["key"]), spend_of(record)
+                for account in self._books(record):
+                    account.open[sent] = account.open[sent] + worst if sent in account.open else worst
             case "fault":
-                account = self._settled(record, segment, answered=False)
-                account.possible += spend_of(record)
+                for account in self._settled(record, segment, answered=False):
+                    account.possible += spend_of(record)
             case "intend":
                 self._intend(record)
             case "accepted":
@@ -210,23 +214,25 @@ class Tally:
         """Jobs that are not closed, oldest first: as their intents were read, for clocks jump."""
         return [standing for job in self.jobs.values() if (standing := job.standing())]
 
-    def payer(self, tag: str) -> str | None:
-        """The build a job was admitted under."""
+    def payer(self, tag: str) -> dict[str, str] | None:
+        """The build a job was admitted under, and the month, as its records name them."""
         job = self.jobs.get(tag)
-        return None if job is None or job.intent is None else str(job.intent["build"])
+        return None if job is None or job.intent is None else {name: job.intent[name] for name in _PAYER if job.intent[name]}
 
     def _release(self, build: str, before: int) -> None:
         self.released[build] = max(before, self.released.get(build, 0))
-        for account in self.accounts.get(build, {}).values():
+        for account in (*self.accounts.get(build, {}).values(), *self.months.get(build, {}).values()):
             for sent in [sent for sent in account.open if isinstance(sent[0], int) and sent[0] <= before]:
                 del account.open[sent]
 
-    def _settled(self, record: Mapping[str, Any], segment: int, answered: bool) -> Account:
-        account = self.account(record)
+    def _settled(self, record: Mapping[str, Any], segment: int, answered: bool) -> tuple[Account, ...]:
+        """The accounts of a record, in which what it ends is open no more."""
+        books = tuple(self._books(record))
         tag = record.get("job")
         if not tag:
-            account.open.pop((segment, record["key"]), None)
-            return account
+            for account in books:
+                account.open.pop((segment, record["key"]), None)
+            return books
         job = self._job(tag)
         if job.intent is None:
             job.early.add(record["key"])
@@ -234,11 +240,11 @@ class Tally:
         elif job.sent.end(raw(record["key"])):
             job.answered += answered
             self._show(job)
-        return account
+        return books
 
     def _intend(self, record: Mapping[str, Any]) -> None:
         job = self.jobs[record["tag"]] = self.jobs.pop(record["tag"], Job(record["tag"]))  # to the end
-        job.intent = {name: record[name] for name in (*_INTENT, "build")}
+        job.intent = {**{name: record[name] for name in _INTENT}, **{name: record.get(name, "") for name in _PAYER}}
         job.sent = _Sent((key, Spend(*worst)) for key, *worst in record["sent"])
         for key in job.early:
             job.sent.end(raw(key))
@@ -253,12 +259,13 @@ class Tally:
         """What is open of a job, in its build's account."""
         if job.intent is None:
             return
-        account = self.account(job.intent)
+        for account in self._books(job.intent):
+            if job.closed:
+                account.open.pop((job.tag, ""), None)
+            else:
+                account.open[job.tag, ""] = job.sent.open
         if job.closed:
-            account.open.pop((job.tag, ""), None)
             job.sent = _Sent(())
-        else:
-            account.open[job.tag, ""] = job.sent.open
 
     def _job(self, tag: str) -> Job:
         return self.jobs.setdefault(tag, Job(tag))
@@ -266,22 +273,14 @@ class Tally:
     def plain(self) -> dict[str, Any]:
         """As JSON, for the index file."""
         jobs = [_plain_job(job) for job in self.jobs.values()]
-        return {"accounts": list(self._plain_accounts()), "jobs": jobs, "released": self.released}
-
-    def _plain_accounts(self) -> Iterator[list[Any]]:
-        for build, teachers in self.accounts.items():
-            for teacher, account in teachers.items():
-                pending = [[*sent, *_numbers(spend)] for sent, spend in account.open.items() if isinstance(sent[0], int)]
-                yield [build, teacher, _numbers(account.answered), _numbers(account.possible), pending]
+        return {"accounts": _plain_books(self.accounts), "months": _plain_books(self.months), "jobs": jobs, "released": self.released}
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Tally:
         """What `plain` gave."""
         tally = cls()
         tally.released = dict(plain["released"])
-        for build, teacher, answered, possible, pending in plain["accounts"]:
-            flying = {(segment, key): Spend(*worst) for segment, key, *worst in pending}
-            tally.accounts.setdefault(build, {})[teacher] = Account(Spend(*answered), Spend(*possible), dict(flying))
+        tally.accounts, tally.months = _books_of(plain["accounts"]), _books_of(plain["months"])
         for entry in plain["jobs"]:
             job = Job(entry["tag"], entry["intent"], entry["id"], entry["closed"], entry["answered"], _Sent.of(entry["sent"]), set(entry["early"]))
             tally.jobs[job.tag] = job
@@ -289,15 +288,27 @@ class Tally:
         return tally
 
 
+def owner_of(build: str) -> str:
+    """Whose month a build counts in: `textbook/1.0/simulated` is `textbook/simulated`, as all releases of the spec are."""
+    name, _, rest = build.partition("/")
+    return "/".join([name, *rest.split("/")[1:]])
+
+
+def in_month(months: Mapping[str, Mapping[str, Account]], owner: str, month: str) -> Spend:
+    """What counts against the cap of a month (`2026-11`): of all builds of one spec, spent, possibly spent and in flight."""
+    mine = (accounts[month] for build, accounts in months.items() if owner_of(build) == owner and month in accounts)
+    return sum((account.committed for account in mine), Spend())
+
+
 def spend_of(record: Mapping[str, Any]) -> Spend:
     """What a record says of money; in a segment of an earlier version, cost alone."""
     return Spend(record.get("cost", 0), record.get("tokens", 0), record.get("requests", 0))
 
 
-def intend_record(intent: Intent, build: str) -> dict[str, Any]:
+def intend_record(intent: Intent, payer: Mapping[str, str]) -> dict[str, Any]:
     """One line that reserves all requests of a job."""
     words = {name: getattr(intent, name) for name in _INTENT}
-    return {"kind": "intend", "build": build, **words, "sent": [[key, *_numbers(worst)] for key, worst in intent.sent]}
+    return {"kind": "intend", **payer, **words, "sent": [[key, *_numbers(worst)] for key, worst in intent.sent]}
 
 
 def settles(record: Mapping[str, Any]) -> bool:
@@ -312,3 +323,22 @@ def _numbers(spend: Spend) -> list[int]:
 def _plain_job(job: Job) -> dict[str, Any]:
     known = {"tag": job.tag, "intent": job.intent, "id": job.id, "closed": job.closed, "answered": job.answered}
     return {**known, "sent": job.sent.plain(), "early": sorted(job.early)}
+
+
+def _plain_books(books: Mapping[str, Mapping[str, Account]]) -> list[list[Any]]:
+    return [[build, name, *_plain_account(account)] for build, accounts in books.items() for name, account in accounts.items()]
+
+
+def _plain_account(account: Account) -> list[Any]:
+    """Without what is open of jobs: they are written down themselves."""
+    pending = [[*sent, *_numbers(spend)] for sent, spend in account.open.items() if isinstance(sent[0], int)]
+    return [_numbers(account.answered), _numbers(account.possible), pending]
+
+
+def _books_of(plain: Iterable[list[Any]]) -> dict[str, dict[str, Account]]:
+    """What `_plain_books` gave."""
+    books: dict[str, dict[str, Account]] = {}
+    for build, name, answered, possible, pending in plain:
+        flying: dict[tuple[int | str, str], Spend] = {(segment, key): Spend(*worst) for segment, key, *worst in pending}
+        books.setdefault(build, {})[name] = Account(Spend(*answered), Spend(*possible), flying)
+    return books

@@ -7,7 +7,8 @@ an end was in flight when its process died; it counts as spent. A paid batch has
 with the provider's id, an answer or fault for each request that ended, and `closed`, which gives back what never ran. `forgotten` stands
 where an answer was taken down; `released` gives back, by a person's word, what dead processes of a build had in flight. A line is in
 the file before `record` returns (survives kill -9) and on the disk within SYNC_SECONDS (survives power loss but for that). Of two answers
-to one key the one with the lowest (segment, offset) wins. No line tells the time: a clock may jump as it likes.
+to one key the one with the lowest (segment, offset) wins. No line tells the time, and a clock may jump as it likes: `month` is a word
+that a run is given once, when it begins, as `build` is, and all it sends counts there.
 """
 
 from __future__ import annotations
@@ -52,13 +53,23 @@ FORGOTTEN = Response(Outcome.REJECTED, error="forgotten: taken down")
 class Ledger:
     """The ledger of one folder, as one process sees it: an index of all segments, and one segment of its own to write. One thread's."""
 
-    def __init__(self, folder: Path, build: str, writer: int = 0, offsite: Offsite | None = None, skip: Callable[[int], bool] | None = None) -> None:
-        """`build` names what the records are for (`rationale/1`); `writer` tells processes of one build apart; `offsite`: the copy of this
-        folder on an object store, to which all that is recorded here is sent; segments that `skip` names are left out, but for what the index
-        file has of them."""
+    def __init__(
+        self,
+        folder: Path,
+        build: str,
+        writer: int = 0,
+        month: str = "",
+        offsite: Offsite | None = None,
+        skip: Callable[[int], bool] | None = None,
+    ) -> None:
+        """`build` names what the records are for (`rationale/1`), `month` the one that pays (`2026-11`), if they are counted by months;
+        `writer` tells processes of one build apart; `offsite`: the copy of this folder on an object store, to which all that is recorded here
+        is sent; segments that `skip` names are left out, but for what the index file has of them."""
         self.folder = folder
         self._offsite = offsite
         self.build = build
+        self.month = month
+        self._mine = {"build": build, **({"month": month} if month else {})}
         self._writer = writer
         self._skip = skip
         self._segment: Segment | None = None
@@ -85,6 +96,11 @@ class Ledger:
     def accounts(self) -> dict[str, dict[str, Account]]:
         """Build -> teacher -> what was spent, may have been, and is promised."""
         return self._tally.accounts
+
+    @property
+    def months(self) -> dict[str, dict[str, Account]]:
+        """Build -> month -> the same of all teachers; of records that name a month."""
+        return self._tally.months
 
     def __len__(self) -> int:
         return self._index.keys()
@@ -116,7 +132,7 @@ class Ledger:
     def reserve(self, request: Request, teacher: str, worst: Spend) -> None:
         """Note that a request is about to be sent and what it may take at most. Raises LedgerError where nothing more may be paid for."""
         self._require()
-        self._append({"kind": "reserve", "key": request.key, "build": self.build, "teacher": teacher, **_money(worst)})
+        self._append({"kind": "reserve", "key": request.key, **self._mine, "teacher": teacher, **_money(worst)})
 
     def fault(self, key: str, teacher: str, fault: TeacherFault, spent: Spend, job: str = "") -> None:
         """Note that an attempt failed; `spent` is its worst case where it may have been billed, else nothing."""
@@ -134,7 +150,7 @@ class Ledger:
     def intend(self, intent: Intent) -> None:
         """Note that a paid batch is about to be submitted: one line that reserves all its requests. Raises as `reserve` does."""
         self._require()
-        self._append(intend_record(intent, self.build))
+        self._append(intend_record(intent, self._mine))
 
     def accepted(self, tag: str, id: str) -> None:
         """Note that the provider took a batch, and what it calls it."""
@@ -200,8 +216,8 @@ class Ledger:
     def _payer(self, teacher: str, job: str) -> dict[str, str]:
         """Whose money it is: a job's answers are paid for by the build that submitted it, whichever build finds them."""
         if not job:
-            return {"build": self.build, "teacher": teacher}
-        return {"build": self._tally.payer(job) or self.build, "teacher": teacher, "job": job}
+            return {**self._mine, "teacher": teacher}
+        return {**(self._tally.payer(job) or self._mine), "teacher": teacher, "job": job}
 
     def _require(self) -> None:
         if self._offsite is not None:

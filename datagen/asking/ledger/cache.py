@@ -21,7 +21,7 @@ from datagen.asking.ledger.index import RECORD, Index, Run, write_run
 from datagen.asking.ledger.segments import Torn, opened, sealed, segment_id, segment_name, sync_folder
 
 NAME = "index"
-_VERSION = 2
+_VERSION = 3
 _SIZE = 16
 _PROBE = 4096
 """Bytes at both ends of what is covered of a segment whose checksum is kept: another file of that name does not pass for it."""

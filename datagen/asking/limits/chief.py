@@ -202,7 +202,7 @@ class Chief(Governor):
     def _capped(self, lane: Lane) -> tuple[bool, bool, bool]:
         mine, all_ = lane.purse, self._purse
         return (
-            mine.cost is not None or all_.cost is not None,
+            mine.cost is not None or all_.cost is not None or all_.month is not None,
             mine.tokens is not None or all_.tokens is not None,
             mine.requests is not None or all_.requests is not None,
         )

@@ -149,7 +149,8 @@ class Deputy(Governor):
             await self.report()
             await asyncio.sleep(GAP)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._due.wait(), max(0.0, self._again - GAP))
+                async with asyncio.timeout(max(0.0, self._again - GAP)):  # `wait_for` of Python 3.11 can swallow a cancellation
+                    await self._due.wait()
 
     def _hurry(self, seconds: float) -> None:
         """Report so many seconds after the last report, or at once if these have passed."""

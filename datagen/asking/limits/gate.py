@@ -115,7 +115,8 @@ class Gate:
     async def rest(self, seconds: float) -> None:
         """Wait between two attempts. Raises what the gate is closed with, at once: a long `retry-after` must not hold up a drain."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._shut.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._shut.wait()
         if self._closed:
             raise self._closed
 

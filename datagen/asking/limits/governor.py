@@ -164,6 +164,8 @@ class Governor:
         words = self._purse.short(worst)
         if words:
             return f"the budget of this release has no room left: {words}"
+        if month := self._purse.short_of_month(worst):
+            return month
         return f"the budget of teacher {teacher!r} has no room left: {self._lanes[teacher].purse.short(worst)}"
 
     def give(self, teacher: str, worst: Spend, used: Spend) -> None:

@@ -1,0 +1,41 @@
+"""How a worker comes by what it works with: its ledger segment, its books, and its share of a disk or of an object store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datagen.asking.ledger.book import Ledger
+from datagen.asking.ledger.offsite import Offsite
+from datagen.asking.ledger.segments import await_end
+from datagen.asking.limits.deputy import Deputy
+from datagen.asking.limits.gate import Books
+from datagen.asking.limits.governor import Governor
+from datagen.errors import LedgerError
+from datagen.plan.model import Plan
+from datagen.running.money import WRITERS, limits_of
+from datagen.steps.courier import Courier, Post
+from datagen.steps.part import PartWorker
+
+
+def hire(
+    plan: Plan, root: Path, folder: Path, name: str, month: str, again: bool, away: Offsite | Post | None, shared: Any, number: int
+) -> PartWorker:
+    """A worker with a ledger segment of its own; it runs wherever the runtime puts it. `away`: how what lies on an object store gets there."""
+    books, writer = books_of(plan, shared, number), number % WRITERS
+    if isinstance(away, Post):
+        courier = Courier(away)
+        ledger = Ledger(courier.book, name, writer, month, courier.offsite)
+        return PartWorker(plan, courier.root, ledger, books, number, again=again, courier=courier)
+    return PartWorker(plan, root, Ledger(folder, name, writer, month, away), books, number, again=again)
+
+
+def books_of(plan: Plan, shared: Any, worker: int) -> Books:
+    """The governor as a worker has it at hand: itself, or a deputy of one that is elsewhere."""
+    return shared if isinstance(shared, Governor) else Deputy(limits_of(plan), shared, str(worker))
+
+
+def await_workers(folder: Path) -> None:
+    """Workers of a driver that was killed end a moment after it. Raises LedgerError where they do not."""
+    if not await_end(folder):
+        raise LedgerError(f"workers of an earlier build still write the ledger {folder}: end them, and run the same command again")

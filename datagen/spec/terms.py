@@ -1,0 +1,109 @@
+"""The terms of a build: prices, budgets, what leaves the house, when to stop, whom to tell; and what all words of a spec share."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+"""A step, teacher or field name: it becomes a column, so it is lower case with underscores."""
+
+
+class Words(BaseModel):
+    """Base of all: frozen, and what is not known is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Price(Words):
+    """US dollars per million tokens, for a model that the price table lacks or prices otherwise. With `mode: batch`: the price of a batch."""
+
+    input: float = Field(ge=0, lt=1e9)
+    output: float = Field(ge=0, lt=1e9)
+    cached_input: float | None = Field(default=None, ge=0, lt=1e9)
+    cache_write: float | None = Field(default=None, ge=0, lt=1e9)
+
+
+class Budget(Words):
+    """Caps over all runs that lead to one release; what might have been spent counts too."""
+
+    usd: float | None = Field(default=None, gt=0, lt=1e9)
+    tokens: PositiveInt | None = None
+    """Input and output together."""
+    requests: PositiveInt | None = None
+    """Sent ones; failed ones that may have been billed too."""
+
+
+class ReleaseBudget(Budget):
+    """Caps of a release, and one for all releases of this spec in a month."""
+
+    usd_per_month: float | None = Field(default=None, gt=0, lt=1e9)
+    """US dollars a calendar month (UTC), over all builds of this name on one ledger. What was sent counts in the month in which its run
+    began, also when the run died; a run goes on with the month it began in."""
+
+
+class Push(Words):
+    """Where the release goes when it is pushed; a build pushes only with --push."""
+
+    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    private: bool = True
+
+
+class Release(Words):
+    """What leaves the house."""
+
+    format: str = "text"
+    """A name on the formats shelf: text, chat, instruction, rationale, preference."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Column of the format -> field of the row, where the names differ: {text: section}."""
+    drop: list[str] = Field(default_factory=list)
+    """Fields that do not leave."""
+    task: str | None = None
+    """The value of the released `task` column. Default: the name of the spec."""
+    licence: str | None = None
+    """Of the seeds and prompts, as an identifier of the Hub: cc-by-4.0, mit, ..."""
+    language: list[str] = Field(default_factory=lambda: ["en"])
+    rows_per_shard: PositiveInt = 10_000
+    split: dict[Annotated[str, Field(pattern=r"^[a-z]+$")], str | float] = Field(default_factory=dict)
+    """Share of questions or seeds per split beside train: {validation: 1%}."""
+    budget: ReleaseBudget = ReleaseBudget()
+    push: Push | None = None
+    allow_unanswered: float = Field(default=0.0, ge=0, le=1)
+    """Share of rows without an answer up to which the exit code is 0."""
+
+
+BadEnd = Literal["truncated", "refused", "filtered", "malformed", "rejected", "failed"]
+
+
+class Guard(Words):
+    """When to stop paying although nothing is broken."""
+
+    error_share: Annotated[float, Field(gt=0, le=1)] | dict[BadEnd, Annotated[float, Field(gt=0, le=1)]] = 0.2
+    """Share of a teacher's last answers with one outcome from which the build stops; for all, or {refused: 0.5, ...}."""
+    window: int = Field(default=50, ge=50)
+    """So many answers must have come before the share counts; it is that of the last ten times as many."""
+    pilot: int = Field(default=50, ge=0)
+    """So many rows go through the whole line first, to project yield and price; 0: none."""
+    min_yield: float | None = Field(default=None, gt=0)
+    """Curated rows a seed that the pilot must give: the build waits for it, and stops there below."""
+
+
+Event = Literal["finish", "pause", "failure"]
+
+
+class Notify(Words):
+    """Whom to tell how a run ended: run.json is posted as JSON, with a `text` for chat rooms."""
+
+    url_env: str
+    """Environment variable with the webhook's address, which is a secret: it is never printed nor written down."""
+    on: list[Event] = Field(default=["finish", "pause", "failure"], min_length=1)
+    """`finish`: a release is out, or there was nothing to do; `pause`: the same command goes on later; `failure`: someone must look."""
+
+    @field_validator("url_env")
+    @classmethod
+    def _a_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):  # what stands there may be the address: it is not shown
+            raise ValueError("url_env is the name of an environment variable, such as DATAGEN_WEBHOOK; the address is a secret and stands in there")
+        return value
