@@ -9,7 +9,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
@@ -24,12 +24,15 @@ from datagen.plan.sow import sow
 from datagen.records import NANO, Outcome
 from datagen.running import pilot
 from datagen.running.guard import guarded
+from datagen.running.metrics import Metrics, served
 from datagen.running.money import governing, orphans, rounds_of
 from datagen.running.replay import replay
 from datagen.running.show import Show, Watch, ticking
+from datagen.running.story import Story, telling
 from datagen.running.stretch import Crew, carry_out
-from datagen.runtime.base import Runtime
+from datagen.runtime.base import Export, Runtime
 from datagen.runtime.local import LocalRuntime
+from datagen.runtime.log import event, logging_to
 from datagen.spec.load import Loaded, load_spec
 from datagen.steps.cohort import Season, claim, season
 from datagen.steps.part import PartWorker
@@ -56,6 +59,11 @@ class Options:
     """Wait for paid batches to come back."""
     again: str | None = None
     """`rejected`: ask anew what was rejected in earlier runs."""
+    metrics_port: int | None = None
+    """Serve metrics to Prometheus here; 0: any free port."""
+    metrics_host: str = "127.0.0.1"
+    log: str | None = None
+    """A file to which each event is appended as a line of JSON; `-`: stderr."""
 
 
 @dataclass
@@ -78,9 +86,17 @@ class Summary:
 
 def build(options: Options, watch: Watch, loaded: Loaded | None = None) -> Summary:
     """Make or continue a release, of the spec as `loaded` where it is. Raises a DatagenError whose message says what was saved and how to go on."""
-    loaded = loaded or load_spec(options.spec, options.library)
+    folder = options.ledger or options.out / "ledger"
+    with logging_to(options.log), telling(folder) as story, served(options.metrics_host, options.metrics_port) as exports:
+        loaded = loaded or load_spec(options.spec, options.library)
+        made = _built(options, watch, loaded, folder, story, exports)
+        told = {"release": made.version, "rows": made.rows, "total": made.total, "unanswered": made.unanswered, "asked": made.asked}
+        story.ends(functools.partial(require_answers, made, loaded.spec.release.allow_unanswered), told)
+        return made
+
+
+def _built(options: Options, watch: Watch, loaded: Loaded, folder: Path, story: Story, exports: Sequence[Export]) -> Summary:
     with planned(loaded, options) as (plan, sown):
-        folder = options.ledger or options.out / "ledger"
         _require_keys(plan, sown, folder, options.again is not None)
         this = season(plan, sown, options.out, folder, options.yes)
         _make(options.out)
@@ -88,7 +104,10 @@ def build(options: Options, watch: Watch, loaded: Loaded | None = None) -> Summa
             compact(folder)  # what a killed build left is read once, not by every worker
             claim(plan, this, sown, options.out)
             sown.lines.close()
-            return asyncio.run(_run(plan, this, options, folder, watch))
+            cap, workers = options.budget or plan.spec.release.budget.usd, options.workers if _chosen(options) == "ray" else 1
+            told: dict[str, Any] = {"seeds": this.seeds, "runtime": _chosen(options), "workers": workers, "simulated": plan.simulated}
+            story.begins(build_name(plan, this), this.label, cap, **told)
+            return asyncio.run(_run(plan, this, options, folder, watch, exports))
 
 
 def _require_keys(plan: Plan, sown: Sown, folder: Path, again: bool) -> None:
@@ -132,7 +151,7 @@ def _simulator(loaded: Loaded, everything: bool, run: int) -> Iterator[Rehearsin
             yield Rehearsing(url, label_at(url))
 
 
-async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: Watch) -> Summary:
+async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: Watch, exports: Sequence[Export]) -> Summary:
     """Every stretch in order, every part in the air, then the release."""
     gc.freeze()  # no collection needs to walk through what is loaded while answers wait
     runtime, name = _runtime(options), build_name(plan, this)
@@ -146,8 +165,9 @@ async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: 
     )
     warming = asyncio.ensure_future(_warm_later(runtime))
     show = Show(crew, options.budget or plan.spec.release.budget.usd, watch)
+    metrics = Metrics(crew, this.label, [*exports, *([own] if (own := runtime.exporter()) else [])])
     try:
-        async with _drain_on_signal(crew, show.stopping), ticking(show.draw):
+        async with _drain_on_signal(crew, show.stopping), ticking(show.draw), metrics.watched():
             if rounds:
                 crew.round += await rounds.take_in()
             made, notes = await _carry_out(crew, this, show, together=isinstance(runtime, LocalRuntime))
@@ -166,10 +186,9 @@ async def _run(plan: Plan, this: Season, options: Options, folder: Path, watch: 
         accounts = compact(folder).get(name, {})
         warming.cancel()
         gc.unfreeze()  # a binding that finds its objects alive at the end of the process complains aloud
-    from datagen.publish import is_out, last_release, publish_release  # loaded while answers were on their way
+    from datagen.publish import published  # loaded while answers were on their way
 
-    out_already = not made and is_out(plan, this, options.out)
-    publication = last_release(options.out) if out_already else publish_release(plan, this, options.out, _maybe(accounts))
+    publication = published(plan, this, options.out, made, _maybe(accounts))
     unanswered = sum(sum(step["unanswered"].values()) for step in publication.steps)
     summary = Summary(
         options.out, publication.version, publication.rows, publication.total, unanswered, asked, spent / NANO, plan.simulated, publication.example
@@ -250,12 +269,15 @@ def build_name(plan: Plan, this: Season) -> str:
 
 def _runtime(options: Options) -> Runtime:
     """`ray` when asked for, or when RAY_ADDRESS is set; else this process."""
-    chosen = options.runtime or ("ray" if os.environ.get("RAY_ADDRESS") else "local")
-    if chosen == "ray":
+    if _chosen(options) == "ray":
         from datagen.runtime.ray import RayRuntime
 
         return RayRuntime(options.workers)
     return LocalRuntime()
+
+
+def _chosen(options: Options) -> str:
+    return options.runtime or ("ray" if os.environ.get("RAY_ADDRESS") else "local")
 
 
 def _make(out: Path) -> None:
@@ -290,6 +312,7 @@ async def _drain_on_signal(crew: Crew, stopping: asyncio.Event) -> AsyncIterator
             main.cancel()
         else:
             stopping.set()
+            event("drain_asked")
             draining.append(asyncio.ensure_future(crew.runtime.drain()))
             if crew.rounds:
                 crew.rounds.stop()

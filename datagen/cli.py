@@ -87,6 +87,9 @@ def plan(**given: Any) -> None:
 @click.option("--yes", is_flag=True, help="Agree to a new major release where released rows would change.")
 @click.option("--again", type=click.Choice(["rejected"]), help="Ask anew what the provider rejected (400, 413, 422) in earlier runs.")
 @click.option("--wait/--no-wait", default=True, help="Wait for paid batches to come back, or leave (exit code 13) and be typed again later.")
+@click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve metrics to Prometheus while it runs; 0: any free port.")
+@click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Where to serve them.")
+@click.option("--log", help="Append a line of JSON an event to this file; - writes them to stderr, in place of the progress.")
 def build(push: bool, **given: Any) -> None:
     """Make a data set, or go on making it."""
     from datagen.build import Options, require_answers
@@ -95,7 +98,7 @@ def build(push: bool, **given: Any) -> None:
     from datagen.terminal import Watcher, report
 
     options = Options(**given)
-    summary = run(options, Watcher())
+    summary = run(options, (lambda _: None) if options.log == "-" else Watcher())
     for line in report(summary):
         click.echo(_shown(line))
     require_answers(summary, load_spec(options.spec, options.library).spec.release.allow_unanswered)

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from datagen.errors import DatagenError, SetupError
-from datagen.runtime.base import Hire, Worker
+from datagen.runtime.base import Export, Hire, Worker
 from datagen.runtime.flow import in_the_air
+from datagen.runtime.measures import BUILD, METRICS, Measures
 
 SPARE = 8
 """Parts in the air per worker beyond what fills the limits, so that stragglers do not leave the teacher idle."""
@@ -48,6 +49,9 @@ class _Desk:
 
     async def status(self) -> dict[str, int]:
         return self._worker.status() if self._worker else {}
+
+    async def measures(self) -> dict[str, Measures]:
+        return self._worker.measures() if self._worker else {}
 
     async def close(self) -> None:
         if self._worker is not None:
@@ -113,6 +117,13 @@ class RayRuntime:
                 total.update(status)
         return dict(total)
 
+    async def measures(self) -> dict[str, Measures]:
+        found = await asyncio.gather(*(desk.measures.remote() for desk in self._desks), return_exceptions=True)
+        return {name: measures for each in found if isinstance(each, dict) for name, measures in each.items()}
+
+    def exporter(self) -> Export | None:
+        return metrics_exporter()
+
     async def stop(self) -> None:
         await asyncio.gather(*(desk.close.remote() for desk in self._desks), return_exceptions=True)
         ray = _ray()
@@ -129,3 +140,28 @@ def _ray() -> Any:
     except ImportError as error:
         raise SetupError("--runtime ray needs the package `ray`: pip install 'datagen[ray]'") from error
     return ray
+
+
+def metrics_exporter() -> Export:
+    """Through `ray.util.metrics` to the export port of this node, each name with `ray_` before it. Ray drops a gauge that is not set for a
+    while, so all are set anew each time; a counter takes what it grew by."""
+    from ray.util.metrics import Counter as Growing
+    from ray.util.metrics import Gauge
+
+    kinds = {"counter": Growing, "gauge": Gauge}
+    made: dict[str, Any] = {name: kinds[metric.kind](name, metric.about, (BUILD, *metric.labels)) for name, metric in METRICS.items()}
+    told: dict[tuple[str, ...], float] = {}
+
+    def export(build: str, measures: Measures) -> None:
+        for name, values in measures.items():
+            for labels, value in values.items():
+                tags = dict(zip((BUILD, *METRICS[name].labels), (build, *labels), strict=True))
+                if METRICS[name].kind == "gauge":
+                    made[name].set(value, tags)
+                    continue
+                grown = value - told.get((name, build, *labels), 0.0)
+                told[name, build, *labels] = value
+                if grown > 0:  # it shrinks where whoever counted was made anew
+                    made[name].inc(grown, tags)
+
+    return export

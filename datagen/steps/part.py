@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
 
@@ -21,6 +23,7 @@ from datagen.errors import SetupError
 from datagen.plan.model import Chair, Plan, Stretch
 from datagen.plan.resolve import api_key
 from datagen.records import Outcome, Request, Row, digest
+from datagen.runtime.measures import Measures
 from datagen.runtime.pool import ProcessPool
 from datagen.steps.cohort import SEEDS, part_lines, write_part_seeds
 from datagen.steps.journal import CALL_COLUMNS, Journal
@@ -77,13 +80,15 @@ class PartWorker:
         self.asker = Asker(self.ledger, self.gate, self._seats, self.paying, ranks, self.number, self.again)
         self.pool = ProcessPool()
         self._setting_off = asyncio.Lock()
+        self._name = uuid4().hex
 
     async def run(self, unit: Unit) -> dict[str, Any]:
-        """Returns the part's manifest, made now or found; with what of the ledger turned out to be damaged."""
+        """Returns the part's manifest, made now or found; with the seconds it took, and what of the ledger turned out to be damaged."""
+        began = time.monotonic()
         manifest = await self._run(unit)
         self.gate.tell()
         torn, self._told = self.ledger.torn[self._told :], len(self.ledger.torn)
-        return {**manifest, "torn": [str(each) for each in torn]}
+        return {**manifest, "torn": [str(each) for each in torn], "seconds": time.monotonic() - began}
 
     async def _run(self, unit: Unit) -> dict[str, Any]:
         self._catch_up(unit)
@@ -133,6 +138,9 @@ class PartWorker:
     def status(self) -> dict[str, int]:
         return {"rows": self._finished, "asked": self.asker.asked}
 
+    def measures(self) -> dict[str, Measures]:
+        return {self._name: self.asker.counts.measures()}
+
     async def close(self) -> None:
         self.pool.close()
         await asyncio.gather(*(seat.teacher.close() for seat in self._seats.values()))
@@ -168,7 +176,8 @@ class PartWorker:
         manifest = {"part": unit.part, "fingerprint": fingerprint, "counts": counts, "files": files, "open": failed, "rejected": rejected}
         write_json(manifest_path(root, self.plan, unit), manifest)
         _waiting_path(root, unit.part).unlink(missing_ok=True)
-        return {**manifest, "made": True, "waiting": 0}
+        asked = sum(call["asked"] for call in journal.calls)
+        return {**manifest, "made": True, "waiting": 0, "asked": asked, "replayed": len(journal.calls) - asked}
 
 
 def _suspend(root: Path, part: str, journal: Journal) -> dict[str, Any]:

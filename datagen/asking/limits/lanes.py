@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from datagen.asking.limits.use import Use
 from datagen.asking.prices import Purse
 from datagen.asking.teachers.base import HeaderLimits
 from datagen.errors import FAULTS, FaultKind, TeacherStopped
@@ -129,6 +130,7 @@ class Meter:
         self._claims: dict[str, tuple[int, Amounts]] = {}
         """Teacher -> the rank and the amounts of what waits first at its door; who waits longest stands first."""
         self._scarcest = 0
+        self._use = Use(len(rates), now)
 
     def wait(self, teacher: str, rank: int, amounts: Amounts, now: float) -> float:
         """Seconds until there is room for it and for those who waited before or ask for a later step: no writer starves a judge."""
@@ -161,6 +163,12 @@ class Meter:
         for bucket, amount in zip(self._buckets, amounts, strict=True):
             if bucket is not None:
                 bucket.level -= sign * amount
+        self._use.draw(amounts, sign)
+
+    def use(self, now: float) -> list[tuple[float | None, float | None]]:
+        """Of each limit: how much a minute, and the share taken over the last minute; None where there is none."""
+        rates = [bucket.per_second * 60 if bucket else None for bucket in self._buckets]
+        return list(zip(rates, self._use.shares(rates, now), strict=True))
 
     def pause(self, until: float) -> None:
         self.paused_until = max(self.paused_until, until)
@@ -227,6 +235,8 @@ class Lane:
         self._rest_until = self._room_at = 0.0
         self._scarce = ""
         """The limit per minute that has room again at `_room_at`, in words."""
+        self.outages = self.overloads = 0
+        """How often it went out of service, and how often the window was lowered."""
         self.overs, self.over = 0, Spend()
         """Answers that were billed above the worst case of their requests, and by how much in all."""
         self._period = now
@@ -356,6 +366,7 @@ class Lane:
         if self._failures < SILENT or (self.down and end.need.ticket != self._probing):
             return  # of what was in flight when the teacher went down, each says the same
         self._probe_wait = min(self._probe_wait * 2, PROBE_MOST) if self.down else PROBE_FIRST
+        self.outages += not self.down
         self.down, self._deaf, self._probing, self._probe_at = True, not end.heard, None, now + self._probe_wait
 
     def _adapt(self, end: Ended, now: float) -> None:
@@ -372,8 +383,13 @@ class Lane:
         self._period, self._sent, self._overloaded = now, 0, 0
         if self._streak >= PERIODS:
             self.window = max(1.0, self.window * DECREASE)
+            self.overloads += 1
             self._meter.pause(now + end.retry_after)
             self._streak = 0
+
+    def use(self, now: float) -> list[tuple[float | None, float | None]]:
+        """See Meter.use."""
+        return self._meter.use(now)
 
 
 def _bucket(rate: int | None, now: float) -> Bucket | None:
