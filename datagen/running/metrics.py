@@ -44,7 +44,8 @@ class Metrics:
     async def tick(self) -> None:
         """Fetch, add up, hand on. What cannot be had now is had the next time: no build ends for it."""
         try:
-            measures = await asyncio.wait_for(self._fetched(), PATIENCE)
+            async with asyncio.timeout(PATIENCE):  # not `wait_for`, which in Python 3.11 may swallow the cancellation that ends the ticking
+                measures = await self._fetched()
             for export in self._exports:
                 export(self._build, measures)
         except Exception as error:

@@ -133,8 +133,11 @@ def _opened(target: str | None) -> Iterator[TextIO | None]:
         yield sys.stderr if target else None
         return
     try:
-        Path(target).open("a").close()
+        stream = Path(target).open("a", encoding="utf-8")  # noqa: SIM115 - closed below, where a full disk may be in its way
     except OSError as error:
         raise SetupError(f"cannot write the log {target}: {error.strerror}; --log takes a file, or - for stderr") from error
-    with Path(target).open("a", encoding="utf-8") as stream:
+    try:
         yield stream
+    finally:
+        with contextlib.suppress(OSError):
+            stream.close()
