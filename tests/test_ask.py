@@ -15,10 +15,10 @@ import pytest
 from wire_server import Reply, Seen, WireServer, chat, encoded, error
 
 from datagen.asking import ask as module
-from datagen.asking import lanes
 from datagen.asking.ask import Asker, Deferred, NotAsked, Seat, need_of
 from datagen.asking.ledger.accounts import Account
 from datagen.asking.ledger.book import Ledger
+from datagen.asking.limits import lanes
 from datagen.asking.limits.gate import Gate
 from datagen.asking.limits.governor import Governor
 from datagen.asking.limits.lanes import Limits
