@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -90,12 +91,19 @@ def test_a_log_on_stderr_takes_the_place_of_the_progress(tmp_path: Path) -> None
 
 
 def test_an_outage_is_told_with_its_end(tmp_path: Path) -> None:
-    spec = spec_at(tmp_path, 40, "{outages: [[0, 3, error]]}")
-    log = tmp_path / "log.jsonl"
-    built(spec, tmp_path / "out", "--teacher", "simulator", "--log", str(log))
+    """The first twenty requests fail: more in a row than a teacher in service ever does."""
+    log, seen = tmp_path / "log.jsonl", itertools.count()
+
+    def come_back(prompt: str) -> str | Reply:
+        return Reply(error("openai", "server_error", "down"), 500) if next(seen) < 20 else prompt
+
+    seeds = "{grid: {topic: [" + ", ".join(f"t{number}" for number in range(20)) + "]}}"
+    with teacher(come_back) as taught:
+        spec = project(tmp_path, "  - {name: text, ask: t/say, of: w}", {"say": "about {{ topic }}"}, seeds, url=taught.url)
+        spec.write_text(spec.read_text().replace("label: test,", "label: test, api_key_env: TEST_KEY,").replace("attempts: 2", "attempts: 6"))
+        built(spec, tmp_path / "out", "--log", str(log), TEST_KEY=KEY)
     lines = [line for line in lines_of(log) if line["event"].startswith("teacher_")]
-    assert [line["event"] for line in lines if line["teacher"] == "writer"] == ["teacher_down", "teacher_back"]
-    assert lines[0]["level"] == "warning"
+    assert [(line["event"], line["teacher"], line["level"]) for line in lines] == [("teacher_down", "w", "warning"), ("teacher_back", "w", "info")]
 
 
 def test_a_spent_budget_is_told_with_what_was_spent(tmp_path: Path) -> None:

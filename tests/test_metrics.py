@@ -100,7 +100,7 @@ def check_against_books(last: Scrape, out: Path) -> None:
 def test_a_scrape_says_what_the_books_say(tmp_path: Path) -> None:
     """With faults of the server, a limit that makes requests wait, and a pilot, whose rows are no rows of the data set."""
     faults = "{latency: '0.05', faults: {rate_limited: 0.1, error: 0.05}}"
-    spec, out = spec_at(tmp_path, 80, faults, limits=", requests_per_minute: 900", pilot=20), tmp_path / "out"
+    spec, out = spec_at(tmp_path, 60, faults, limits=", requests_per_minute: 300", pilot=15), tmp_path / "out"
     scrapes = watched(spec, out, teacher="simulator")
     last = scrapes[-1]
     check_against_books(last, out)
@@ -108,8 +108,8 @@ def test_a_scrape_says_what_the_books_say(tmp_path: Path) -> None:
     assert of(last, "datagen_in_flight") == {("writer",): 0, ("grader",): 0}
     assert of(last, "datagen_queue_length") == {("writer", "solution"): 0, ("grader", "grade"): 0}
     limits = of(last, "datagen_limit_per_minute")
-    assert limits["writer", "requests"] == pytest.approx(900), "as the spec says"
-    assert limits["grader", "tokens"] > 900, "as the server's headers say"
+    assert limits["writer", "requests"] == pytest.approx(300), "as the spec says"
+    assert limits["grader", "tokens"] > 300, "as the server's headers say"
     money = of(last, "datagen_budget_dollars")
     assert money["cap",] == 5 and money["reserved",] == 0 and money["spent",] == pytest.approx(sum(dollars_in(out / "ledger").values()))
     assert list(of(last, "datagen_build_info").values()) == [1] and next(iter(of(last, "datagen_build_info")))[0] == "1.0"
