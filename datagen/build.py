@@ -9,7 +9,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,31 +20,31 @@ from datagen.asking.ledger.segments import lock, segments
 from datagen.depot.lease import SECONDS
 from datagen.depot.store import folder_of
 from datagen.errors import (
-    BudgetReached,
     DatagenError,
-    Interrupted,
     LowYield,
     OutputError,
     SetupError,
-    TeacherStopped,
-    TooManyFailures,
     Unanswered,
 )
 from datagen.plan.model import Plan, Sown
 from datagen.plan.resolve import Rehearsing, api_key, resolve
 from datagen.plan.sow import sow
-from datagen.records import NANO, Outcome
+from datagen.records import NANO
 from datagen.running import pilot
+from datagen.running.ending import advising, draining_on_signal
 from datagen.running.guard import guarded
 from datagen.running.hiring import await_workers, hire
+from datagen.running.metrics import Metrics, served
 from datagen.running.money import Terms, build_name, month_of, orphans, rounds_of
 from datagen.running.mooring import Mooring, book_of, moored, require_build
-from datagen.running.record import utc_now
+from datagen.running.record import run_id, utc_now
 from datagen.running.replay import replay
 from datagen.running.show import Show, Watch, ticking
+from datagen.running.story import Story, telling
 from datagen.running.stretch import Crew, carry_out
-from datagen.runtime.base import Runtime
+from datagen.runtime.base import Export, Runtime
 from datagen.runtime.local import LocalRuntime
+from datagen.runtime.log import logging_to
 from datagen.spec.load import Loaded, load_spec
 from datagen.steps.cohort import Season, claim, season
 
@@ -81,6 +81,11 @@ class Options:
     """Names the run in run.json, and enters nothing else. Default: the Ray job's id, or the UTC date."""
     notify: str | None = None
     """Environment variable with the address to tell how the run ended, in place of the spec's."""
+    metrics_port: int | None = None
+    """Serve metrics to Prometheus here; 0: any free port."""
+    metrics_host: str = "127.0.0.1"
+    log: str | None = None
+    """A file to which each event is appended as a line of JSON; `-`: stderr."""
 
     @property
     def root(self) -> Path:
@@ -113,6 +118,16 @@ class Summary:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Job:
+    """One run of one build."""
+
+    options: Options
+    watch: Watch
+    moment: datetime
+    begun: Callable[[Plan, Season], None]
+
+
 def build(
     options: Options,
     watch: Watch,
@@ -125,27 +140,36 @@ def build(
 
     Raises a DatagenError whose message says what was saved and how to go on.
     """
-    moment = moment or utc_now()
-    loaded = loaded or load_spec(options.spec, options.library)
-    say = functools.partial(print, file=sys.stderr, flush=True)
-    with moored(options.out, options.ledger, options.work, options.lease, f"spec {loaded.spec.name}", say) as mooring:
-        return _build(options, watch, loaded, moment, begun, mooring)
+    run = _Job(options, watch, moment or utc_now(), begun)
+    name = run_id(options.run_id, lambda: run.moment)
+    with logging_to(options.log, name), telling(options.book) as story, served(options.metrics_host, options.metrics_port) as exports:
+        loaded = loaded or load_spec(options.spec, options.library)
+        say = functools.partial(print, file=sys.stderr, flush=True)
+        with moored(options.out, options.ledger, options.work, options.lease, f"run {name} of spec {loaded.spec.name}", say) as mooring:
+            made = _built(run, loaded, mooring, story, exports)
+        told = {"release": made.version, "rows": made.rows, "total": made.total, "unanswered": made.unanswered, "asked": made.asked}
+        story.ends(functools.partial(require_answers, made, loaded.spec.release.allow_unanswered), told)
+        return made
 
 
-def _build(options: Options, watch: Watch, loaded: Loaded, moment: datetime, begun: Callable[[Plan, Season], None], mooring: Mooring) -> Summary:
+def _built(run: _Job, loaded: Loaded, mooring: Mooring, story: Story, exports: Sequence[Export]) -> Summary:
+    options = run.options
     with planned(loaded, options) as (plan, sown):
         out, folder = options.root, options.book
         _require_keys(plan, sown, folder, options.again is not None)
         this = season(plan, sown, out, folder, options.yes)
         _make(out)
-        with lock(folder), _advising(folder), guarded(plan, out / "steps", options.again is not None):
+        with lock(folder), advising(folder), guarded(plan, out / "steps", options.again is not None):
             await_workers(folder)
             compact(folder)  # what a killed build left is read once, not by every worker
             claim(plan, this, sown, out)
             sown.lines.close()
-            begun(plan, this)
+            cap, workers = options.budget or plan.spec.release.budget.usd, options.workers if _chosen(options) == "ray" else 1
+            told: dict[str, object] = {"seeds": this.seeds, "runtime": _chosen(options), "workers": workers, "simulated": plan.simulated}
+            story.begins(build_name(plan, this), this.label, cap, **told)
+            run.begun(plan, this)
             mooring.settle()
-            return asyncio.run(_run(plan, this, options, mooring, watch, moment))
+            return asyncio.run(_run(plan, this, run, mooring, exports))
 
 
 def _require_keys(plan: Plan, sown: Sown, folder: Path, again: bool) -> None:
@@ -189,11 +213,12 @@ def _simulator(loaded: Loaded, everything: bool, run: int) -> Iterator[Rehearsin
             yield Rehearsing(url, label_at(url))
 
 
-async def _run(plan: Plan, this: Season, options: Options, mooring: Mooring, watch: Watch, moment: datetime) -> Summary:
+async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: Sequence[Export]) -> Summary:
     """Every stretch in order, every part in the air, then the release."""
     gc.freeze()  # no collection needs to walk through what is loaded while answers wait
-    runtime, name, out, folder = _runtime(options), build_name(plan, this), options.root, options.book
-    driver = Ledger(folder, name, DRIVER, month_of(moment), mooring.offsite)
+    options, out, folder = run.options, run.options.root, run.options.book
+    runtime, name = _runtime(options), build_name(plan, this)
+    driver = Ledger(folder, name, DRIVER, month_of(run.moment), mooring.offsite)
     rounds = rounds_of(plan, driver, runtime)
     fleeting = plan.simulated and not any(chair.simulated and chair.spec.base_url for chair in plan.chairs.values())
     post = None if isinstance(runtime, LocalRuntime) else mooring.post()
@@ -203,9 +228,10 @@ async def _run(plan: Plan, this: Season, options: Options, mooring: Mooring, wat
         Terms(plan, options.budget, driver, mooring),
     )
     warming = asyncio.ensure_future(_warm_later(runtime))
-    show = Show(crew, options.budget or plan.spec.release.budget.usd, watch)
+    show = Show(crew, options.budget or plan.spec.release.budget.usd, run.watch)
+    metrics = Metrics(crew, this.label, [*exports, *([own] if (own := runtime.exporter()) else [])])
     try:
-        async with _drain_on_signal(crew, show.stopping), ticking(show.draw):
+        async with draining_on_signal(crew, show.stopping), ticking(show.draw), metrics.watched():
             if rounds:
                 crew.round += await rounds.take_in()
             made, notes = await _carry_out(crew, this, show, together=isinstance(runtime, LocalRuntime))
@@ -213,8 +239,9 @@ async def _run(plan: Plan, this: Season, options: Options, mooring: Mooring, wat
         spent, _ = await runtime.shared("money")
         notes += [*(await runtime.shared("surprises")), *orphans(plan, driver), *_not_again(plan, this, options)]
     except DatagenError as error:
-        for note in (*(await runtime.shared("surprises")), *orphans(plan, driver), *(rounds.report.notes if rounds else [])):
-            error.add_note(note)
+        with contextlib.suppress(DatagenError):  # of a governor that is gone as well
+            for note in (*(await runtime.shared("surprises")), *orphans(plan, driver), *(rounds.report.notes if rounds else [])):
+                error.add_note(note)
         raise
     finally:
         await runtime.stop()
@@ -225,20 +252,14 @@ async def _run(plan: Plan, this: Season, options: Options, mooring: Mooring, wat
         accounts = compact(folder).get(name, {})
         warming.cancel()
         gc.unfreeze()  # a binding that finds its objects alive at the end of the process complains aloud
-    from datagen.publish import is_out, last_release, publish_release  # loaded while answers were on their way
+    from datagen.publish import published  # loaded while answers were on their way
 
-    out_already = not made and is_out(plan, this, out)
-    publication = last_release(out) if out_already else publish_release(plan, this, out, _maybe(accounts), f"{moment:%Y-%m-%d}")
+    publication = published(plan, this, out, made, _maybe(accounts), f"{run.moment:%Y-%m-%d}")
+    torn = [f"ledger: {each}" for each in dict.fromkeys([*map(str, driver.torn), *crew.torn])]
+    notes = [*plan.warnings, *torn, *notes, *(rounds.report.notes if rounds else [])]
     unanswered = sum(sum(step["unanswered"].values()) for step in publication.steps)
     figures = publication.rows, publication.total, unanswered, asked, spent / NANO, plan.simulated
-    summary = Summary(out, publication.version, *figures, publication.example, str(options.out))
-    summary.notes += [
-        *plan.warnings,
-        *(f"ledger: {torn}" for torn in dict.fromkeys([*map(str, driver.torn), *crew.torn])),
-        *notes,
-        *(rounds.report.notes if rounds else []),
-    ]
-    return summary
+    return Summary(out, publication.version, *figures, publication.example, str(options.out), notes)
 
 
 async def _carry_out(crew: Crew, this: Season, show: Show, together: bool) -> tuple[bool, list[str]]:
@@ -298,12 +319,15 @@ def _maybe(accounts: Mapping[str, Account]) -> int:
 
 def _runtime(options: Options) -> Runtime:
     """`ray` when asked for, or when RAY_ADDRESS is set; else this process."""
-    chosen = options.runtime or ("ray" if os.environ.get("RAY_ADDRESS") else "local")
-    if chosen == "ray":
+    if _chosen(options) == "ray":
         from datagen.runtime.ray import RayRuntime
 
         return RayRuntime(options.workers)
     return LocalRuntime()
+
+
+def _chosen(options: Options) -> str:
+    return options.runtime or ("ray" if os.environ.get("RAY_ADDRESS") else "local")
 
 
 def _make(out: Path) -> None:
@@ -318,68 +342,6 @@ def _make(out: Path) -> None:
     except OSError as error:
         raise SetupError(f"cannot write to {out}: {error.strerror}; choose another folder with --out") from error
     require_build(out, [path.name for path in out.iterdir() if not path.name.startswith(".")])
-
-
-@contextlib.asynccontextmanager
-async def _drain_on_signal(crew: Crew, stopping: asyncio.Event) -> AsyncIterator[None]:
-    """The first Ctrl-C or SIGTERM drains: nothing new is sent, what is in flight lands. The second aborts."""
-    import signal
-
-    loop = asyncio.get_running_loop()
-    main = asyncio.current_task()
-    assert main is not None
-    draining: list[asyncio.Future[None]] = []
-
-    def stop() -> None:
-        if stopping.is_set():
-            main.cancel()
-        else:
-            stopping.set()
-            draining.append(asyncio.ensure_future(crew.runtime.drain()))
-            if crew.rounds:
-                crew.rounds.stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-
-
-@contextlib.contextmanager
-def _advising(folder: Path) -> Iterator[None]:
-    """Whatever stops a build says what was saved and how to go on."""
-    try:
-        yield
-    except (Interrupted, BudgetReached, TeacherStopped, TooManyFailures, LowYield) as error:
-        told = type(error)(f"{error}\n{_saved(folder)} {_next(error)} goes on from here.")
-        for note in getattr(error, "__notes__", ()):
-            told.add_note(note)
-        raise told from error
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        raise Interrupted(f"aborted: what was in flight may be asked again\n{_saved(folder)} The same command goes on from here.") from None
-
-
-def _next(error: DatagenError) -> str:
-    if isinstance(error, BudgetReached):
-        return "With a larger budget the same command"
-    outcome = getattr(error, "outcome", "")
-    if outcome == Outcome.REJECTED:
-        return "With `--again rejected`, once its cause is gone, or a changed spec, the same command"
-    same = isinstance(error, Interrupted | TeacherStopped) or outcome == Outcome.FAILED
-    return "The same command" if same else "A changed spec"
-
-
-def _saved(folder: Path) -> str:
-    ledger = Ledger(folder, "")
-    accounts = [account for teachers in ledger.accounts.values() for account in teachers.values()]
-    waiting = sum(spend.requests for account in accounts for spend in account.open.values())
-    lost = f" {waiting} requests were in flight and count as spent." if waiting else ""
-    answers = len(ledger)
-    ledger.close()
-    return f"{answers:,} answers are in {folder}; none of them is paid again.{lost}"
 
 
 def require_answers(summary: Summary, plan_share: float) -> None:

@@ -118,6 +118,9 @@ def plan(out: Path | str | None, ledger: Path | str | None, work: Path | None, *
 @click.option("--wait/--no-wait", default=True, help="Wait for paid batches to come back, or leave (exit code 13) and be typed again later.")
 @click.option("--run-id", default="", help="Names the run in OUT/run.json. Default: the Ray job's id, or the UTC date.")
 @click.option("--notify", metavar="URL_ENV", help="Environment variable with a webhook's address, which is told how the run ended.")
+@click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve metrics to Prometheus while it runs; 0: any free port.")
+@click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Where to serve them.")
+@click.option("--log", help="Append a line of JSON an event to this file; - writes them to stderr, in place of the progress.")
 def build(push: bool, **given: Any) -> None:
     """Make a data set, or go on making it."""
     from datagen.build import Options, Summary
@@ -130,7 +133,8 @@ def build(push: bool, **given: Any) -> None:
         for line in report(summary):
             click.echo(_shown(line))
 
-    for note in run(options, Watcher(), show, lambda: _push(options.root, None, False) if push else None):
+    watch = (lambda _: None) if options.log == "-" else Watcher()
+    for note in run(options, watch, show, lambda: _push(options.root, None, False) if push else None):
         click.echo(_shown(f"note: {note}"), err=True)
 
 

@@ -19,6 +19,7 @@ from datagen.release.formats import FORMATS
 from datagen.release.pages.render import compiled
 from datagen.release.report import write_report
 from datagen.release.shards import News, publish
+from datagen.runtime.log import event
 from datagen.spec.models import Ask, Vote
 from datagen.steps.closing import closing_manifests
 from datagen.steps.cohort import Cohort, Season, cohort_records, remove_strays, write_seed_counts
@@ -41,6 +42,15 @@ class Published:
     total: int
     example: str
     steps: Sequence[Mapping[str, Any]]
+
+
+def published(plan: Plan, this: Season, out: Path, made: bool, maybe: int = 0, day: str = "") -> Published:
+    """The release that comes of what lies under steps/; the last one where nothing was `made` anew and it is out. See `publish_release`."""
+    if not made and is_out(plan, this, out):
+        return last_release(out)
+    release = publish_release(plan, this, out, maybe, day)
+    event("release_published", release=release.version, rows=release.rows, total=release.total)
+    return release
 
 
 def publish_release(plan: Plan, this: Season, out: Path, maybe: int = 0, day: str = "") -> Published:

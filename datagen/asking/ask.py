@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+from datagen.asking.counts import Counts
 from datagen.asking.ledger.book import Ledger
 from datagen.asking.limits.gate import Gate
 from datagen.asking.limits.lanes import Ended, Need
@@ -71,6 +72,8 @@ class Answer:
     """A teacher answered in this run; else in an earlier one."""
     counts: bool = True
     """It says how the teacher answers now: an answer of this run, or of a paid batch; the first of rows that ask alike."""
+    first: bool = False
+    """It was asked for this very row, just now: whoever reads it says how the request ended (`Counts.ended`)."""
 
 
 class Asker:
@@ -92,6 +95,7 @@ class Asker:
         """Requests that came to an end in this run, answered or not."""
         self.given_up: dict[str, str] = {}
         """Key -> why no batch of this run answered it."""
+        self.counts = Counts()
         self._ledger = ledger
         self._gate = gate
         self._seats = seats
@@ -114,8 +118,10 @@ class Asker:
         """
         recorded = self._ledger.get(request.key)
         if recorded is not None:
-            batch = self._paying and self._seats[teacher].batch
-            return Answer(recorded, self._ledger.is_new(request.key), counts=batch)
+            batch, new = self._paying and self._seats[teacher].batch, self._ledger.is_new(request.key)
+            if not new:
+                self.counts.replayed(teacher, step)
+            return Answer(recorded, new, counts=batch)
         pending = self._pending.get(request.key)
         if pending is not None:
             return Answer(await asyncio.shield(pending), asked=False, counts=False)
@@ -129,10 +135,10 @@ class Asker:
         if seat.batch:
             raise Deferred(request, teacher)
         self._not_in_a_batch(request, teacher)
-        asking = asyncio.ensure_future(self._answered(request, seat, self._ranks.get(step, 0)))
+        asking = asyncio.ensure_future(self._answered(request, seat, step))
         self._pending[request.key] = asking
         asking.add_done_callback(lambda done: self._forget(request.key, done))
-        return Answer(await asyncio.shield(asking), asked=True)
+        return Answer(await asyncio.shield(asking), asked=True, first=True)
 
     def _not_in_a_batch(self, request: Request, teacher: str) -> None:
         """Raises SetupError, for all, where a paid batch that is under way will answer this: it would be paid for twice."""
@@ -153,14 +159,14 @@ class Asker:
         """Tell how an answer that counts ended once it has been parsed: too many bad ones stop the build."""
         self._gate.judged(teacher, str(outcome))
 
-    async def _answered(self, request: Request, seat: Seat, rank: int) -> Response:
+    async def _answered(self, request: Request, seat: Seat, step: str) -> Response:
         """Attempt after attempt until there is an outcome; it is in the ledger when this returns."""
         attempts = waits = probes = 0
         rested, began = 0.0, time.monotonic()
         while True:
-            need, probe = await self._admitted(request, seat, rank, attempts)
+            need, probe = await self._admitted(request, seat, step, attempts)
             self._written(partial(self._ledger.reserve, request, seat.name, need.worst))
-            response, used = await self._attempt(request, seat, need)
+            response, used = await self._attempt(request, seat, step, need)
             if isinstance(response, Response):
                 break
             policy = FAULTS[response.kind]
@@ -177,21 +183,26 @@ class Asker:
                 break
             await self._gate.rest(delay)
         self._written(partial(self._ledger.record, request, seat.name, response, used))
+        self.counts.answered(seat.name, step, response.usage, used.cost)
         self.asked += 1
         return response
 
-    async def _admitted(self, request: Request, seat: Seat, rank: int, attempts: int) -> tuple[Need, bool]:
+    async def _admitted(self, request: Request, seat: Seat, step: str, attempts: int) -> tuple[Need, bool]:
         """What was reserved, and whether the request is a probe. Where a bill came in meanwhile that says that more may be due, the place is
         given back, and more is asked for."""
         while True:
             surcharge = self._surcharge.get(seat.name, 1.0)
-            need = replace(need_of(request, seat.price, surcharge), rank=rank, ticket=next(self._tickets), tried=attempts)
-            probe = await self._gate.admit(seat.name, need)
+            need = replace(need_of(request, seat.price, surcharge), rank=self._ranks.get(step, 0), ticket=next(self._tickets), tried=attempts)
+            self.counts.waits(seat.name, step, need.ticket)
+            try:
+                probe = await self._gate.admit(seat.name, need)
+            finally:
+                self.counts.goes(seat.name, step, need.ticket)
             if self._surcharge.get(seat.name, 1.0) == surcharge:
                 return need, probe
             self._gate.settle(seat.name, Ended(need, Spend()))
 
-    async def _attempt(self, request: Request, seat: Seat, need: Need) -> tuple[Response | TeacherFault, Spend]:
+    async def _attempt(self, request: Request, seat: Seat, step: str, need: Need) -> tuple[Response | TeacherFault, Spend]:
         """Send once; with what it used. A fault is noted with what it may have cost; `stopped` and `exhausted` end the run."""
         ended = Ended(need, need.worst, "transient")  # until something else is known, it may have been billed
         try:
@@ -209,6 +220,7 @@ class Asker:
             used = need.worst if policy.maybe_billed else Spend()
             ended = Ended(need, used, fault.kind, fault.retry_after or 0.0, heard=fault.status is not None)
             self._ledger.fault(request.key, seat.name, fault, used)
+            self.counts.fault(seat.name, step, fault.kind, used.cost)
             stop = _stop(seat, fault)
             if stop is not None:
                 self._gate.close(stop)

@@ -33,6 +33,7 @@ from datagen.asking.batches.works import Works
 from datagen.asking.ledger.book import Ledger
 from datagen.errors import BudgetReached, DatagenError, Interrupted, TeacherFault, Waiting
 from datagen.records import Request
+from datagen.runtime.measures import Measures
 
 
 class Rounds:
@@ -140,6 +141,13 @@ class Rounds:
             yield f"a paid batch with {count:,} requests is under way, for {age}{odd}"
         else:
             yield f"{len(self._works)} paid batches with {count:,} requests are under way, the oldest for {age}{odd}"
+
+    def measures(self) -> Measures:
+        """By the names of runtime.measures.METRICS: what batches brought so far, and what is in them."""
+        waiting: dict[tuple[str, ...], float] = {(name,): 0.0 for name in self._desks}
+        for work in self._works:
+            waiting[work.desk.name,] += work.requests
+        return {**self.report.counts.measures(), "datagen_batch_requests": waiting}
 
     @contextlib.contextmanager
     def _clerks(self) -> Iterator[list[Clerk]]:

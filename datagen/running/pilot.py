@@ -14,6 +14,7 @@ from datagen.errors import LowYield
 from datagen.plan.model import Plan
 from datagen.records import NANO, Outcome, Usage
 from datagen.running.stretch import Crew, Tell, carry_out
+from datagen.runtime.log import event
 from datagen.steps.cohort import Cohort, cohort_of, part_lines, put_part
 from datagen.steps.part import part_folder
 from datagen.storage import read_json, read_rows, read_table, write_json
@@ -81,6 +82,8 @@ async def fly(crew: Crew, cohorts: Sequence[Cohort], tell: Tell) -> Forecast:
         forecast = await _flown(crew, fresh, tell)
         if not forecast.failed:  # else the next run finds out anew
             write_json(path, {"mark": mark, "forecast": asdict(forecast), "words": str(forecast)})
+    told: dict[str, Any] = {"seeds": forecast.seeds, "rows": forecast.rows, "dollars": forecast.spent, "of": forecast.of, "yield": forecast.share}
+    event("pilot_forecast", **told)
     least = crew.plan.spec.guard.min_yield
     if least is not None and forecast.share < least:
         raise LowYield(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,7 @@ from datagen.plan.model import Plan, PlannedStep, Stretch
 from datagen.records import Request
 from datagen.running.mooring import Mooring
 from datagen.runtime.base import Runtime
+from datagen.runtime.log import event
 from datagen.steps.closing import close
 from datagen.steps.cohort import Cohort, add_up
 from datagen.steps.part import Unit, standing, waiting_requests
@@ -46,6 +49,18 @@ class Crew:
     """Where workers share no disk with this process: how their files come and go."""
     torn: dict[str, None] = field(default_factory=dict)
     """What of the ledger workers found damaged, in words; each once."""
+    rows: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
+    """Step, fate, operator, reason -> rows of what this run made, the pilot left out."""
+
+    def made(self, stretch: Stretch, manifest: Mapping[str, Any]) -> None:
+        """Count the rows of a part, or of a cohort, that was made anew."""
+        names = {str(step.number): step.name for step in (*stretch.steps, *([stretch.closing] if stretch.closing else []))}
+        for number, count in manifest["counts"].items():
+            step = names[number]
+            self.rows[step, "kept", "", ""] += count["kept"]
+            for operator, reasons in count["dropped"].items():
+                self.rows.update({(step, "dropped", operator, reason): rows for reason, rows in reasons.items()})
+            self.rows.update({(step, "unanswered", "", outcome): rows for outcome, rows in count["unanswered"].items()})
 
 
 @dataclass
@@ -74,7 +89,8 @@ async def carry_out(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], tel
 
     Raises what stops a build; what was recorded until then is not asked again.
     """
-    progress = Progress(_named(stretch), sum(cohort.seeds for cohort in cohorts))
+    progress, began, pilot = Progress(_named(stretch), sum(cohort.seeds for cohort in cohorts)), time.monotonic(), bool(under)
+    event("stretch_started", step=progress.name, seeds=progress.of, pilot=pilot)
     tell(progress)
     while True:
         try:
@@ -92,9 +108,13 @@ async def carry_out(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], tel
         progress.done, progress.counts = 0, {}
     if stretch.closing is not None:
         for number, cohort in enumerate(cohorts):
-            progress.add(await asyncio.to_thread(close, crew.plan, stretch, cohort, cohorts[:number], crew.root / under))
+            closed = await asyncio.to_thread(close, crew.plan, stretch, cohort, cohorts[:number], crew.root / under)
+            progress.add(closed)
+            if closed["made"] and not pilot:
+                crew.made(stretch, closed)
     for step in (*stretch.steps, *([stretch.closing] if stretch.closing else [])):
         write_json(crew.root / under / step.folder / "manifest.json", {**_head(step), **progress.counts.get(str(step.number), add_up([]))})
+    event("stretch_finished", step=progress.name, **_fates(progress.counts), seconds=round(time.monotonic() - began, 3), pilot=pilot)
     return progress
 
 
@@ -109,6 +129,9 @@ async def _walk(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], progres
         progress.done += 0 if manifest["waiting"] else sizes[manifest["part"]]
         progress.add(manifest)
         crew.torn |= dict.fromkeys(manifest["torn"])
+        _tell_part(progress.name, manifest, bool(under))
+        if manifest["made"] and not under:
+            crew.made(stretch, manifest)
         if manifest["waiting"]:
             waiting.append(manifest["part"])
     if crew.mooring:
@@ -117,6 +140,23 @@ async def _walk(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], progres
     if stop is not None:
         raise stop
     return sorted(waiting)
+
+
+def _tell_part(step: str, manifest: Mapping[str, Any], pilot: bool) -> None:
+    """Log a part; one that was found as it was is no news."""
+    if manifest["waiting"]:
+        event("part_waiting", step=step, part=manifest["part"], requests=manifest["waiting"], pilot=pilot)
+    elif manifest["made"]:
+        told = {name: manifest[name] for name in ("asked", "replayed")} | {"seconds": round(manifest["seconds"], 3)}
+        event("part_finished", step=step, part=manifest["part"], **_fates(manifest["counts"]), **told, pilot=pilot)
+
+
+def _fates(counts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What became of rows: kept at the end of the line that the counts are of, dropped and unanswered anywhere in it."""
+    last = max(counts, key=int, default="")
+    dropped = sum(sum(reasons.values()) for count in counts.values() for reasons in count["dropped"].values())
+    unanswered = sum(sum(count["unanswered"].values()) for count in counts.values())
+    return {"kept": counts[last]["kept"] if last else 0, "dropped": dropped, "unanswered": unanswered}
 
 
 async def _round(crew: Crew, rounds: Rounds, requests: Iterator[tuple[str, Request]]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
+from datagen.runtime.measures import Measures
+
 
 class Worker(Protocol):
     """Does units of work, many at once."""
@@ -33,11 +35,17 @@ class Worker(Protocol):
         """Bring the shared object up to date."""
         ...
 
+    def measures(self) -> dict[str, Measures]:
+        """What it measured since it was made, under a name that no other worker ever has."""
+        ...
+
     async def close(self) -> None: ...
 
 
 Hire = Callable[[Any, int], Worker]
 """Makes a worker from the shared object (or its stand-in) and the worker's number; picklable."""
+Export = Callable[[str, Measures], None]
+"""Hands on what a build (the value of the label `build`) measures; called about once a second with all that is known."""
 
 
 class Share(Protocol):
@@ -85,6 +93,14 @@ class Runtime(Protocol):
 
     async def status(self) -> dict[str, int]:
         """The counters of all workers, added up."""
+        ...
+
+    async def measures(self) -> dict[str, Measures]:
+        """What each worker that can be reached measured, by its name."""
+        ...
+
+    def exporter(self) -> Export | None:
+        """Where a runtime has metrics of its own, the way to them; there after `start`."""
         ...
 
     async def stop(self) -> None: ...

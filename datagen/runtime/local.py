@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from datagen.runtime.base import Hire, Share, Worker
+from datagen.runtime.base import Export, Hire, Share, Worker
 from datagen.runtime.flow import in_the_air
+from datagen.runtime.measures import Measures
 
 
 class LocalRuntime:
@@ -34,6 +35,12 @@ class LocalRuntime:
 
     async def status(self) -> dict[str, int]:
         return self._worker.status() if self._worker else {}
+
+    async def measures(self) -> dict[str, Measures]:
+        return self._worker.measures() if self._worker else {}
+
+    def exporter(self) -> Export | None:
+        return None
 
     async def stop(self) -> None:
         if self._worker is not None:

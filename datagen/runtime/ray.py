@@ -18,8 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from datagen.errors import DatagenError, SetupError
-from datagen.runtime.base import Hire, Share, Worker
+from datagen.runtime.base import Export, Hire, Share, Worker
 from datagen.runtime.flow import in_the_air
+from datagen.runtime.log import event
+from datagen.runtime.measures import BUILD, METRICS, Measures
 
 SPARE = 8
 """Parts in the air per worker beyond what fills the limits, so that stragglers do not leave the teacher idle."""
@@ -86,6 +88,9 @@ class _Desk:
     async def status(self) -> dict[str, int]:
         return self._worker.status() if self._worker else {}
 
+    async def measures(self) -> dict[str, Measures]:
+        return self._worker.measures() if self._worker else {}
+
     async def close(self) -> None:
         if self._worker is not None:
             await self._worker.close()
@@ -149,6 +154,8 @@ class RayRuntime:
         """Workers that are there."""
         self._gone: Counter[str] = Counter()
         """What workers that are dead had counted."""
+        self._measured: dict[str, Measures] = {}
+        """What each worker measured, dead ones too, as they said last."""
         self._numbers = itertools.count()
         self._name = f"datagen-governor-{uuid.uuid4().hex[:12]}"
         self._host: Any = None
@@ -222,6 +229,14 @@ class RayRuntime:
             total.update(seat.told)
         return dict(total)
 
+    async def measures(self) -> dict[str, Measures]:
+        for found in await self._all("measures", SLOW):
+            self._measured |= found or {}
+        return dict(self._measured)
+
+    def exporter(self) -> Export | None:
+        return metrics_exporter()
+
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
@@ -273,6 +288,7 @@ class RayRuntime:
         if seat in self._seats:
             self._seats.remove(seat)
         self._alive.discard(seat.number)
+        event("worker_lost", worker=seat.number, error=type(error).__name__)
         self._gone.update(seat.told)
         _ray().kill(seat.actor)  # it may only be out of reach
         await self._rescue(seat.node)
@@ -284,6 +300,7 @@ class RayRuntime:
             what = str(error).strip().splitlines()[0]
             raise SetupError(f"Ray workers die before they do anything ({what}): is datagen installed on every node, and is there enough memory?")
         self._alive.add(number)
+        event("worker_replaced", worker=number)
         await self.shared("expect", [str(number)])
         self._later(self._seat(number))
 
@@ -356,3 +373,28 @@ def _ray() -> Any:
     except ImportError as error:
         raise SetupError("--runtime ray needs the package `ray`: pip install 'datagen[ray]'") from error
     return ray
+
+
+def metrics_exporter() -> Export:
+    """Through `ray.util.metrics` to the export port of this node, each name with `ray_` before it. Ray drops a gauge that is not set for a
+    while, so all are set anew each time; a counter takes what it grew by."""
+    from ray.util.metrics import Counter as Growing
+    from ray.util.metrics import Gauge
+
+    kinds = {"counter": Growing, "gauge": Gauge}
+    made: dict[str, Any] = {name: kinds[metric.kind](name, metric.about, (BUILD, *metric.labels)) for name, metric in METRICS.items()}
+    told: dict[tuple[str, ...], float] = {}
+
+    def export(build: str, measures: Measures) -> None:
+        for name, values in measures.items():
+            for labels, value in values.items():
+                tags = dict(zip((BUILD, *METRICS[name].labels), (build, *labels), strict=True))
+                if METRICS[name].kind == "gauge":
+                    made[name].set(value, tags)
+                    continue
+                grown = value - told.get((name, build, *labels), 0.0)
+                told[name, build, *labels] = value
+                if grown > 0:  # it shrinks where whoever counted was made anew
+                    made[name].inc(grown, tags)
+
+    return export

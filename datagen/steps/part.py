@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
 
@@ -20,6 +22,7 @@ from datagen.errors import SetupError
 from datagen.plan.model import Chair, Plan, PlannedStep, Stretch
 from datagen.plan.resolve import api_key
 from datagen.records import Outcome, Request, Row, digest
+from datagen.runtime.measures import Measures
 from datagen.runtime.pool import ProcessPool
 from datagen.steps.cohort import SEEDS, part_lines, sown_path, write_part_seeds
 from datagen.steps.courier import Courier
@@ -98,9 +101,11 @@ class PartWorker:
         self.pool = ProcessPool()
         self._sets: dict[int, SetStep] = {}
         self._setting_off = asyncio.Lock()
+        self._name = uuid4().hex
 
     async def run(self, unit: Unit) -> dict[str, Any]:
-        """Returns the part's manifest, made now or found; with what of the ledger turned out to be damaged."""
+        """Returns the part's manifest, made now or found; with the seconds it took, and what of the ledger turned out to be damaged."""
+        began = time.monotonic()
         if self.courier:
             await asyncio.to_thread(self.courier.fetch, self._needs(unit), unit.round > self._round)
         manifest = await self._run(unit)
@@ -109,7 +114,7 @@ class PartWorker:
             await asyncio.to_thread(self.courier.deliver, *makes)
         self.gate.tell()
         torn, self._told = self.ledger.torn[self._told :], len(self.ledger.torn)
-        return {**manifest, "torn": [str(each) for each in torn]}
+        return {**manifest, "torn": [str(each) for each in torn], "seconds": time.monotonic() - began}
 
     async def _run(self, unit: Unit) -> dict[str, Any]:
         self._catch_up(unit)
@@ -182,6 +187,9 @@ class PartWorker:
         self.gate.tell()
         await self.books.report()
 
+    def measures(self) -> dict[str, Measures]:
+        return {self._name: self.asker.counts.measures()}
+
     async def close(self) -> None:
         self.pool.close()
         await self.books.close()
@@ -238,7 +246,8 @@ class PartWorker:
         manifest |= {"open": failed, "rejected": rejected}
         write_json(manifest_path(root, self.plan, unit), manifest)
         _waiting_path(root, unit.part).unlink(missing_ok=True)
-        return {**manifest, "made": True, "waiting": 0}
+        asked = sum(call["asked"] for call in journal.calls)
+        return {**manifest, "made": True, "waiting": 0, "asked": asked, "replayed": len(journal.calls) - asked}
 
 
 def _suspend(root: Path, part: str, journal: Journal) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from datagen.asking.batches.desk import Desk
-from datagen.asking.batches.harvest import GOING, WHOLE, Harvester
+from datagen.asking.batches.harvest import GOING, WHOLE, Harvest, Harvester
 from datagen.asking.batches.pauses import Pauses
 from datagen.asking.batches.queue import Queue
 from datagen.asking.batches.refusals import Refusals
@@ -20,6 +20,7 @@ from datagen.asking.ledger.book import Intent
 from datagen.asking.teachers.base import Job
 from datagen.errors import FAULTS, TeacherFault, TeacherStopped
 from datagen.records import Outcome, Request, Response, Spend
+from datagen.runtime.log import event
 
 PAUSES = 8
 """The longest pause for a full queue is this part of a teacher's patience."""
@@ -115,6 +116,7 @@ class Clerk:
         answer = Response(Outcome.REJECTED, error=str(fault), raw=fault.body, batch=tag)
         self._ledger.record(request, self.desk.name, answer, Spend(), job=tag)
         self._office.report.count(self.desk.name, [Outcome.REJECTED])
+        self._office.report.counts.ended(self.desk.name, "", Outcome.REJECTED)
 
     # -- jobs that stand --
 
@@ -183,7 +185,7 @@ class Clerk:
 
     async def _harvest(self, work: Work, job: Job) -> None:
         office, before, word = self._office, self._works.owed(work), job.word
-        harvester = Harvester(self._ledger, work.desk, work.tag, work.teacher, work.open, office.tries)
+        harvester = Harvester(self._ledger, work.desk, work.tag, work.teacher, work.open, office.tries, office.report.counts)
         with Spool(spool_path(self._ledger.folder, work.tag)) as spool:
             try:
                 await harvester.take_in(spool, job)
@@ -199,10 +201,14 @@ class Clerk:
                 await self._works.settle(work, before, harvester.crop.used)
                 office.report.took(work.desk.name, work.tag, harvester.crop)
         self.queue.back(await self._works.close(work, word))
+        self._back(work, harvester.crop)
         self.queue.full, self.queue.held = False, 0
         await office.weigh(work.desk.name)
         if harvester.crop.stop is not None:
             raise harvester.crop.stop
+
+    def _back(self, work: Work, crop: Harvest) -> None:
+        event("batch_back", teacher=self.desk.name, batch=work.tag, outcomes=dict(crop.outcomes), again=crop.again, missing=crop.missing)
 
     def _soon(self, work: Work) -> bool:
         """Whether results that are not there may still come: a provider's servers do not all know at once that a job has ended."""
@@ -218,6 +224,7 @@ class Clerk:
         bad = self._reject_lines(work, job) if job.bad and not limited and not spent else 0
         keys = set(work.open)
         entries = await self._works.close(work, f"failed: {job.error}"[:500])
+        event("batch_failed", teacher=self.desk.name, batch=work.tag, requests=len(entries))
         queue.full |= limited
         alone = not self._works.of(queue.desk)
         if limited and alone:
@@ -364,6 +371,7 @@ class Clerk:
         self._judge(last=False)
         self._office.report.jobs += 1
         self._office.report.requests += work.requests
+        event("batch_submitted", teacher=self.desk.name, batch=work.tag, requests=work.requests, round=self._office.number)
 
 
 async def every(calls: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datagen.asking.ask import ENDS, beyond, need_of, spent
 from datagen.asking.batches.desk import Desk
 from datagen.asking.batches.spool import Spool
+from datagen.asking.counts import Counts
 from datagen.asking.ledger.book import Ledger
 from datagen.asking.teachers.base import Job, Result, key_of
 from datagen.errors import FAULTS, TeacherFault
@@ -72,9 +73,11 @@ class Harvest:
 class Harvester:
     """Takes in the results of one job."""
 
-    def __init__(self, ledger: Ledger, desk: Desk, tag: str, teacher: str, open_: set[str], tries: Counter[str]) -> None:
+    def __init__(
+        self, ledger: Ledger, desk: Desk, tag: str, teacher: str, open_: set[str], tries: Counter[str], counts: Counts | None = None
+    ) -> None:
         """`teacher`: under whose name the job was submitted; `open_`: keys without a result, which are taken out as they get one; `tries`:
-        key -> attempts of this process that brought nothing."""
+        key -> attempts of this process that brought nothing; `counts`: where all is added up."""
         self.crop = Harvest()
         self._ledger = ledger
         self._desk = desk
@@ -82,6 +85,7 @@ class Harvester:
         self._teacher = teacher
         self._open = open_
         self._tries = tries
+        self._counts = counts or Counts()
         self._seen: set[str] = set()
         self._served = False
         """A result shows that the teacher serves this account."""
@@ -149,6 +153,7 @@ class Harvester:
         """An answer to we no longer know what: it cannot be kept, and it was paid for."""
         fault = TeacherFault("transient", "its request is gone with the file of the batch's requests, so its answer cannot be recorded")
         self._ledger.fault(key, self._teacher, fault, used, job=self._tag)
+        self._counts.fault(self._desk.name, "", fault.kind, used.cost)
         self.crop.used += used
         self.crop.unrecorded += 1
 
@@ -170,6 +175,7 @@ class Harvester:
             return
         used = self._worst(key) if billed else Spend()
         self._ledger.fault(key, self._teacher, fault, used, job=self._tag)
+        self._counts.fault(self._desk.name, "", fault.kind, used.cost)
         self.crop.used += used
         if not FAULTS[fault.kind].again:
             self.crop.stop = fault
@@ -181,8 +187,11 @@ class Harvester:
         self._ledger.record(request, self._teacher, Response(Outcome.FAILED, error=str(fault), raw=fault.body), Spend())
         self.crop.failed[key] = str(fault)
         self.crop.outcomes[Outcome.FAILED] += 1
+        self._counts.ended(self._desk.name, "", Outcome.FAILED)
 
     def _record(self, request: Request, response: Response, used: Spend) -> None:
         self._ledger.record(request, self._teacher, response, used, job=self._tag)
         self.crop.outcomes[response.outcome] += 1
+        self._counts.answered(self._desk.name, "", response.usage, used.cost)
+        self._counts.ended(self._desk.name, "", response.outcome)
         self.crop.used += used

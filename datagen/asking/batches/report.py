@@ -12,6 +12,7 @@ from datagen.asking.batches.harvest import Harvest
 from datagen.asking.batches.queue import Till
 from datagen.asking.batches.refusals import Refusals
 from datagen.asking.batches.works import Works
+from datagen.asking.counts import Counts
 from datagen.asking.ledger.book import Ledger
 from datagen.errors import DatagenError
 
@@ -29,6 +30,8 @@ class RoundReport:
     """Submissions that the provider never accepted."""
     outcomes: dict[str, Counter[str]] = field(default_factory=dict)
     """Teacher -> outcome -> requests."""
+    counts: Counts = field(default_factory=Counts)
+    """The same with tokens, dollars and faults. By teacher alone: a job is made of what many steps ask."""
     failed: dict[str, str] = field(default_factory=dict)
     """Key -> why it was given up. Not asked again by this process, and no answer for the ledger to replay."""
     notes: list[str] = field(default_factory=list)

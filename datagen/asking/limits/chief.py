@@ -80,6 +80,8 @@ class Chief(Governor):
         member = self._members.setdefault(report.worker, _Member(now, True))
         member.heard, member.known, member.reports = now, True, member.reports + 1
         member.shares, member.wants = dict(report.shares), dict(report.wants)
+        for account, amounts in report.drawn.items():
+            self._meters[account].note(amounts)
         for teacher, used in report.used.items():
             self._heard(teacher, report.worker, member, used, now)
         for teacher, used in report.used.items():

@@ -186,15 +186,21 @@ class Deputy(Governor):
                 notes.probed = None
             notes.sent, notes.faults, notes.ended, notes.judged = 0, 0, [], []
             notes.short.clear()
-        shares, wants = {name: flow.share for name, flow in self._flows.items()}, {name: self._wanted(name, now) for name in self._flows}
+        drawn = {name: self._drew(name) for name in self._flows}
+        shares, wants = {name: flow.share for name, flow in self._flows.items()}, {name: self._wanted(name, drawn[name], now) for name in drawn}
         self._reported = now
-        return Report(self._worker, used, shares, wants)
+        return Report(self._worker, used, shares, wants, drawn)
 
-    def _wanted(self, account: str, now: float) -> float:
+    def _drew(self, account: str) -> tuple[float, ...]:
+        """What was taken of each limit since the last report."""
+        drawn = self._meters[account].drawn
+        before, self._drawn[account] = self._drawn.get(account, (0.0,) * len(drawn)), drawn
+        return tuple(late - early for late, early in zip(drawn, before, strict=True))
+
+    def _wanted(self, account: str, drawn: Sequence[float], now: float) -> float:
         """The share of an account's limits that this worker could make use of."""
         meter, flow = self._meters[account], self._flows[account]
         starved, meter.starved = meter.starved, False
-        before, self._drawn[account] = self._drawn.get(account, (0.0,) * len(meter.drawn)), tuple(meter.drawn)
         lanes = [lane for lane in self._lanes.values() if lane.meter is meter]
         waits = any(self._waiting(lane.name) for lane in lanes)
         if starved and waits:
@@ -202,8 +208,7 @@ class Deputy(Governor):
         if not waits and not any(lane.in_flight for lane in lanes):
             return 0.0
         seconds = max(now - self._reported, GAP)
-        used = [(late - early) / seconds for late, early in zip(meter.drawn, before, strict=True)]
-        return MORE * max([0.0, *(amount / rate for amount, rate in zip(used, flow.rates, strict=True) if rate)])
+        return MORE * max([0.0, *(amount / seconds / rate for amount, rate in zip(drawn, flow.rates, strict=True) if rate)])
 
     def _take(self, lease: Lease, asked: float) -> None:
         self._stop = self._stop or lease.stop

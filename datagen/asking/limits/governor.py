@@ -17,6 +17,7 @@ from datagen.asking.limits.lanes import Ended, Lane, Limits, Need, meters
 from datagen.asking.prices import Purse
 from datagen.errors import OUTCOMES, DatagenError, TooManyFailures
 from datagen.records import NANO, Spend
+from datagen.runtime.measures import LIMITS, Measures
 
 LOOK = 10
 """The share is that of so many windows: of a long build with 12 % truncated answers, some 50 in a row hold 20 %, but no 500."""
@@ -208,3 +209,24 @@ class Governor:
     def _hopeless(self, lane: Lane, worst: Spend) -> bool:
         waits = any(other.in_flight for other in self._lanes.values())
         return not (lane.in_flight or (waits and lane.purse.fits(worst)))
+
+    def measures(self) -> Measures:
+        """By the names of runtime.measures.METRICS: who is in the air, how much of each limit is taken, trouble so far, and money."""
+        (spent, reserved), now = self.money(), self._clock()
+        money = {"spent": spent, "reserved": reserved, "cap": self._purse.cost}
+        found: Measures = {"datagen_budget_dollars": {(kind,): cost / NANO for kind, cost in money.items() if cost is not None}}
+        for name, lane in self._lanes.items():
+            seen = {
+                "in_flight": lane.in_flight,
+                "in_flight_limit": int(lane.window),
+                "teacher_up": not lane.down,
+                "outages_total": lane.outages,
+                "overloads_total": lane.overloads,
+            }
+            for what, value in seen.items():
+                found.setdefault(f"datagen_{what}", {})[name,] = float(value)
+            for limit, (rate, share) in zip(LIMITS, lane.meter.use(now), strict=True):
+                if rate is not None and share is not None:
+                    found.setdefault("datagen_limit_per_minute", {})[name, limit] = rate
+                    found.setdefault("datagen_limit_use_ratio", {})[name, limit] = share
+        return found

@@ -148,6 +148,8 @@ class Lane:
         """The limit per minute that has room again at `_room_at`, in words."""
         self.sent = 0
         """Requests of this period."""
+        self.outages = self.overloads = 0
+        """How often it went out of service, and how often the window was lowered."""
         self.overs, self.over = 0, Spend()
         """Answers that were billed above the worst case of their requests, and by how much in all."""
         self._period = now
@@ -286,6 +288,7 @@ class Lane:
         if self._failures < SILENT or (self.down and end.need.ticket != self.probing):
             return  # of what was in flight when the teacher went down, each says the same
         self._probe_wait = min(self._probe_wait * 2, PROBE_MOST) if self.down else PROBE_FIRST
+        self.outages += not self.down
         self.down, self.deaf, self.probing, self.probe_at = True, not end.heard, None, now + self._probe_wait
 
     def _adapt(self, end: Ended, now: float) -> None:
@@ -302,5 +305,6 @@ class Lane:
         self._period, self.sent, self._overloaded = now, 0, 0
         if self._streak >= PERIODS:
             self.window = max(1.0, self.window * DECREASE)
+            self.overloads += 1
             self.meter.pause(now + end.retry_after)
             self._streak = 0

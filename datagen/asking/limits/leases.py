@@ -62,6 +62,8 @@ class Report:
     """Account -> the share of its limits per minute that the worker holds."""
     wants: Mapping[str, float]
     """Account -> the share that it could make use of; infinite where something waits for a limit."""
+    drawn: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Account -> what was taken of each of its limits since the last report."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from datagen.asking.limits.use import Use
 from datagen.asking.teachers.base import HeaderLimits
 
 RATES = ("request", "input token", "output token", "token")
@@ -48,8 +49,7 @@ class Meter:
         self._scarcest = 0
         self.share = 1.0
         """Of the account's limits, which its buckets hold: less than all where several workers ask."""
-        self.drawn = [0.0] * len(rates)
-        """In all, of each: what a share of the limits is measured by."""
+        self._use = Use(len(rates), now)
         self.starved = False
         """Something had to wait for a limit, since whoever looks at this set it back."""
 
@@ -82,10 +82,24 @@ class Meter:
                 yield claimed
 
     def draw(self, amounts: Amounts, sign: float = 1.0) -> None:
-        for place, (bucket, amount) in enumerate(zip(self._buckets, amounts, strict=True)):
+        for bucket, amount in zip(self._buckets, amounts, strict=True):
             if bucket is not None:
                 bucket.level -= sign * amount
-                self.drawn[place] += sign * amount
+        self.note(amounts, sign)
+
+    def note(self, amounts: Sequence[float], sign: float = 1.0) -> None:
+        """Count what was taken, here or by a worker elsewhere."""
+        self._use.draw(amounts, sign)
+
+    @property
+    def drawn(self) -> tuple[float, ...]:
+        """In all, of each."""
+        return tuple(self._use.drawn)
+
+    def use(self, now: float) -> list[tuple[float | None, float | None]]:
+        """Of each limit: how much a minute, and the share taken over the last minute; None where there is none."""
+        rates = [bucket.per_second * 60 if bucket else None for bucket in self._buckets]
+        return list(zip(rates, self._use.shares(rates, now), strict=True))
 
     @property
     def rates(self) -> tuple[float | None, ...]:

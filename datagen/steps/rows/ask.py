@@ -51,6 +51,8 @@ async def run(step: PlannedStep, row: Row, work: Work, round_: int = 0) -> Row |
         answer = await work.asker.ask(request, spec.of, step.name)
         read = _read(step, answer.response)
         work.journal.call(step, row, chair, request, read.response, answer.asked, read.parsed.repaired)
+        if answer.first:
+            work.asker.counts.ended(spec.of, step.name, read.response.outcome)
         counts |= answer.counts and answer.response.error != FORGOTTEN.error
         ending = OUTCOMES[read.response.outcome]
         way = WAYS.get(ending.asks_again)
