@@ -18,7 +18,14 @@ OUT = click.option("--out", "-o", required=True, type=FOLDER, help="Folder of th
 LIBRARY = click.option("--library", type=FOLDER, help="A folder with prompts/, filters/, pipelines/ of your own.")
 LEDGER = click.option("--ledger", type=FOLDER, help="Where paid answers are kept. Default: OUT/ledger.")
 LIMIT = click.option("--limit", type=click.IntRange(1), help="Take only so many seeds.")
+ADDRESS = click.option("--address", required=True, help="The Ray cluster's dashboard: http://head:8265. RAY_AUTH_MODE must be set as it is there.")
 TEACHER = click.option("--teacher", type=click.Choice(["simulator"]), help="Rehearse: the simulated teacher answers, for nothing.")
+BUDGET = click.option(
+    "--budget", type=click.FloatRange(0, 1e9, min_open=True, max_open=True), help="Cap in US dollars over all runs of this release."
+)
+PUSH = click.option("--push", is_flag=True, help="Push the release to the Hub when it is out.")
+YES = click.option("--yes", is_flag=True, help="Agree to a new major release where released rows would change.")
+AGAIN = click.option("--again", type=click.Choice(["rejected"]), help="Ask anew what the provider rejected (400, 413, 422) in earlier runs.")
 
 
 class _Group(click.Group):
@@ -77,15 +84,15 @@ def plan(**given: Any) -> None:
 @SPEC
 @OUT
 @LIMIT
-@click.option("--budget", type=click.FloatRange(0, 1e9, min_open=True, max_open=True), help="Cap in US dollars over all runs of this release.")
+@BUDGET
 @TEACHER
 @click.option("--runtime", type=click.Choice(["local", "ray"]), help="Default: ray when RAY_ADDRESS is set, else local.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Workers on Ray.")
 @LIBRARY
 @LEDGER
-@click.option("--push", is_flag=True, help="Push the release to the Hub when it is out.")
-@click.option("--yes", is_flag=True, help="Agree to a new major release where released rows would change.")
-@click.option("--again", type=click.Choice(["rejected"]), help="Ask anew what the provider rejected (400, 413, 422) in earlier runs.")
+@PUSH
+@YES
+@AGAIN
 @click.option("--wait/--no-wait", default=True, help="Wait for paid batches to come back, or leave (exit code 13) and be typed again later.")
 def build(push: bool, **given: Any) -> None:
     """Make a data set, or go on making it."""
@@ -104,14 +111,125 @@ def build(push: bool, **given: Any) -> None:
 
 
 @cli.command()
-@click.argument("out", type=FOLDER)
-@LEDGER
-def status(out: Path, ledger: Path | None) -> None:
-    """Say what a folder holds and what it cost."""
-    from datagen.inspect import status as run
+@SPEC
+@click.option("--out", "-o", required=True, help="s3://..., or an absolute path that every node sees.")
+@ADDRESS
+@click.option("--run-id", help="Names the run: one plan and one run are one job, however often it is submitted. Default: the date, UTC.")
+@click.option("--wait", is_flag=True, help="Follow what it says, and end with the build's own exit code; Ctrl-C leaves the job running.")
+@LIMIT
+@BUDGET
+@TEACHER
+@click.option("--workers", type=click.IntRange(1), help="Workers on the cluster.")
+@LIBRARY
+@click.option("--ledger", help="Where paid answers are kept, as --out. Default: OUT/ledger.")
+@PUSH
+@YES
+@AGAIN
+def submit(address: str, wait: bool, **given: Any) -> None:
+    """Hand a build to a Ray cluster.
 
-    for line in run(out, ledger):
+    It is planned and checked here first; API keys stay in the environment of the cluster's nodes. A run that failed or was stopped goes
+    on where it ended, as job -2, -3, ...
+    """
+    from datagen.service.submission import Order, prepare
+    from datagen.service.submission import submit as run
+    from datagen.service.watch import follow
+
+    prepared = prepare(Order(**given))
+    jobs = _jobs(address)
+    job, lines = run(prepared, jobs)
+    for line in lines:
         click.echo(_shown(line))
+    if wait:
+        sys.exit(follow(jobs, job, _say))
+
+
+@cli.command()
+@click.argument("what", metavar="OUT | [JOB]", required=False)
+@LEDGER
+@click.option("--address", help="A Ray cluster's dashboard, http://head:8265: JOB is one submitted there; without JOB all of them are listed.")
+def status(what: str | None, ledger: Path | None, address: str | None) -> None:
+    """Say what a folder holds and what it cost; with --address, how submitted jobs stand."""
+    if address is not None:
+        from datagen.service.watch import described, listed
+
+        lines = described(_jobs(address), what) if what else listed(_jobs(address))
+    elif what is not None:
+        from datagen.inspect import status as run
+
+        lines = run(Path(what), ledger)
+    else:
+        raise click.UsageError("give OUT, a folder of a build, or --address, a Ray cluster's dashboard")
+    for line in lines:
+        click.echo(_shown(line))
+
+
+@cli.command()
+@click.argument("job")
+@ADDRESS
+@click.option("--follow", is_flag=True, help="Until it is over; ends with the build's own exit code, and Ctrl-C leaves the job running.")
+def logs(job: str, address: str, follow: bool) -> None:
+    """Print what a submitted job has said."""
+    from datagen.service.watch import follow as run
+    from datagen.service.watch import said
+
+    if follow:
+        sys.exit(run(_jobs(address), job, _say))
+    _say(said(_jobs(address), job))
+
+
+@cli.command()
+@click.argument("job")
+@ADDRESS
+@click.option("--wait/--no-wait", default=True, help="See it through to its end, or only ask.")
+def stop(job: str, address: str, wait: bool) -> None:
+    """Stop a submitted job: nothing new is sent, what is in flight lands; the same `submit` goes on from there."""
+    from datagen.service.watch import stop as run
+
+    for line in run(_jobs(address), job, wait):
+        click.echo(_shown(line))
+
+
+@cli.command()
+@SPEC
+@click.option("--out", "-o", required=True, help="Where the data set grows: s3://bucket/path.")
+@click.option("--cron", help='When, five fields as Kubernetes reads them: "0 3 * * *" is every night at 3.')
+@click.option("--timezone", default="Etc/UTC", show_default=True, help="Of --cron: Europe/Berlin.")
+@click.option(
+    "--kind",
+    type=click.Choice(["cronjob", "raycronjob", "rayjob", "raycluster"]),
+    default="cronjob",
+    show_default=True,
+    help="cronjob: works everywhere; raycronjob: KubeRay's own, alpha; rayjob: one run; raycluster: one to try things on.",
+)
+@click.option("--image", help="The image of infra/Dockerfile, where your cluster pulls it from. Default: datagen:VERSION.")
+@click.option("--secret", help="The Secret whose entries become the environment of every node. Default: NAME-keys.")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Worker pods.")
+@click.option("--hours", default=12, show_default=True, type=click.IntRange(1, 8760), help="So long may a run take; the next one goes on.")
+@BUDGET
+@TEACHER
+@PUSH
+@LIBRARY
+@click.option("--to", type=FOLDER, help="Write KIND.yaml into this folder. Default: to the terminal.")
+def schedule(to: Path | None, **given: Any) -> None:
+    """Render the manifests that run a spec on Kubernetes with KubeRay, every night or once. Nothing is applied."""
+    from datagen.service.schedule import Wanted, render, written
+
+    if to is None:
+        click.echo(render(Wanted(**given)), nl=False)
+        return
+    for line in written(Wanted(**given), to):
+        click.echo(_shown(line))
+
+
+def _jobs(address: str) -> Any:
+    from datagen.runtime.jobs import Jobs
+
+    return Jobs(address)
+
+
+def _say(text: str) -> None:
+    click.echo(_shown(text), nl=False)
 
 
 @cli.command()

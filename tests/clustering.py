@@ -1,0 +1,99 @@
+"""A real Ray head on loopback for a test file: its own process group, free ports, token authentication, and the checkout's datagen."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+TOKEN = "0123456789abcdef0123456789abcdef-loopback"
+PORTS = (
+    "--port",
+    "--dashboard-port",
+    "--ray-client-server-port",
+    "--dashboard-agent-listen-port",
+    "--dashboard-agent-grpc-port",
+    "--runtime-env-agent-port",
+    "--metrics-export-port",
+)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where its dashboard is."""
+
+    address: str
+
+    def api(self, path: str) -> Any:
+        """A GET of the dashboard's HTTP API, as JSON."""
+        request = urllib.request.Request(f"{self.address}{path}", headers={"Authorization": f"Bearer {TOKEN}"})
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            return json.load(reply)
+
+    def environment(self) -> dict[str, str]:
+        """What a client has set."""
+        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+@contextmanager
+def ray_head(seconds: float = 120, **environment: str) -> Iterator[Cluster]:
+    """`ray start --head --block` as a process group that ends with this block. Ray's sockets need a short path."""
+    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2", "--object-store-memory=100000000"]
+        command += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", "--include-dashboard=true", "--disable-usage-stats"]
+        command += [f"{name}={port}" for name, port in ports.items()]
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        told = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_TMPDIR": folder, "PYTHONPATH": str(ROOT), "PATH": path}
+        with (Path(folder) / "head.log").open("w") as log:
+            process = subprocess.Popen(
+                command, cwd=folder, env={**os.environ, **told, **environment}, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+            try:
+                cluster = Cluster(f"http://127.0.0.1:{ports['--dashboard-port']}")
+                _wait(cluster, process, Path(log.name), seconds)
+                yield cluster
+            finally:
+                _end(process)
+
+
+def _wait(cluster: Cluster, process: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            cluster.api("/api/jobs/")
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.5)
+    raise AssertionError(f"no Ray head within {seconds} s:\n{log.read_text()[-3000:]}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Gently first, so that every process of the head goes; then whatever is left of its group."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=30)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,186 @@
+"""Builds as jobs of a real Ray cluster: one run is one job, its exit code comes back, a stop drains, and no key travels."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from clustering import Cluster, ray_head
+from killing import recorded_keys, standing_simulator, statement
+
+pytestmark = pytest.mark.ray
+KEY = "sk-secret-of-this-test-0123456789"
+SPEC = """\
+name: sums
+seeds: {{table: data/seeds.jsonl}}
+teachers: {{w: {{model: {model}, {where}api_key_env: JOBS_TEST_KEY, max_tokens: 2000, max_in_flight: 2, timeout: 20, unpriced: true}}}}
+steps:
+  - {{name: answer, ask: say, of: w}}
+  - {{name: good, filter: [{{length: {{on: answer, min_words: {words}}}}}]}}
+release: {{format: instruction, columns: {{instruction: question, output: answer}}}}
+guard: {{pilot: 0}}
+rehearsal: {{latency: '{latency}'}}
+"""
+
+
+def write_spec(folder: Path, url: str = "", latency: str = "0", words: int = 1, seeds: int = 12) -> Path:
+    """A spec with a prompt and seeds beside it; `url` is where its simulated teacher stands."""
+    (folder / "prompts").mkdir(parents=True)
+    (folder / "data").mkdir()
+    (folder / "prompts" / "say.md.j2").write_text("Question: {{ question }}")
+    (folder / "data" / "seeds.jsonl").write_text("".join(json.dumps({"question": f"What is {n} plus {n}?"}) + "\n" for n in range(seeds)))
+    (folder / "data" / "other.jsonl").write_text("{}\n")
+    path = folder / "sums.yaml"
+    where = f"base_url: '{url}', " if url else ""
+    path.write_text(SPEC.format(model="simulator/any" if url else "openai/gpt-5-mini", where=where, latency=latency, words=words))
+    return path
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with ray_head() as head:
+        yield head
+
+
+class Client:
+    """`datagen` typed beside a cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.environment = {**os.environ, **cluster.environment(), "JOBS_TEST_KEY": KEY}
+
+    def command(self, *words: str | Path) -> list[str]:
+        return [sys.executable, "-m", "datagen.cli", *map(str, words), "--address", self.cluster.address]
+
+    def __call__(self, *words: str | Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        told = {**self.environment, **environment}
+        done = subprocess.run(self.command(*words), env=told, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+
+@pytest.fixture(scope="module")
+def client(cluster: Cluster) -> Client:
+    return Client(cluster)
+
+
+@pytest.fixture(scope="module")
+def done(client: Client, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str, str]:
+    """(spec, OUT, submission id, what was said) of a rehearsal that was followed to its end."""
+    folder = tmp_path_factory.mktemp("job")
+    spec, out = write_spec(folder / "given"), folder / "out"
+    said = client("submit", "--spec", spec, "--out", out, "--teacher", "simulator", "--run-id", "one", "--wait").stdout
+    return spec, out, submitted(said), said
+
+
+def submitted(said: str) -> str:
+    found = re.search(r"^submitted ([^:]+):", said, re.MULTILINE)
+    assert found, said
+    return found[1]
+
+
+def ids(cluster: Cluster) -> set[str]:
+    return {job["submission_id"] for job in cluster.api("/api/jobs/") if job["submission_id"]}
+
+
+def rows(out: Path) -> int:
+    return int(json.loads((out / "manifest.json").read_text())["releases"][-1]["rows"])
+
+
+def test_a_job_builds_what_a_build_builds(done: tuple[Path, Path, str, str], client: Client) -> None:
+    _, out, job, said = done
+    assert rows(out) == 12
+    assert "release 1.0: 12 rows (SIMULATED)" in said and said.rstrip().endswith(f"{job}: SUCCEEDED (exit code 0)")
+    assert "release 1.0: 12 rows (SIMULATED)" in client("logs", job).stdout
+    looked = client("status", job).stdout
+    assert "SUCCEEDED (exit code 0)" in looked and str(out) in looked
+    assert job in client("status").stdout
+
+
+def test_submitting_one_run_twice_is_one_job_and_another_run_is_another(done: tuple[Path, Path, str, str], client: Client) -> None:
+    spec, out, job, _ = done
+    before = ids(client.cluster)
+    words = ("submit", "--spec", spec, "--out", out, "--teacher", "simulator", "--run-id")
+    again = client(*words, "one", "--wait").stdout
+    assert ids(client.cluster) == before and f"{job} is done" in again
+    assert again.rstrip().endswith("SUCCEEDED (exit code 0)"), "the second to submit follows the same job"
+    tomorrow = submitted(client(*words, "two", "--wait").stdout)
+    assert ids(client.cluster) == before | {tomorrow}
+    assert tomorrow == job.removesuffix("one") + "two"
+    assert rows(out) == 12, "nothing was missing, so nothing was made"
+
+
+def test_no_key_and_no_other_file_travels(done: tuple[Path, Path, str, str], client: Client) -> None:
+    _, _, job, said = done
+    told = json.dumps(client.cluster.api("/api/jobs/"))
+    assert job in told and KEY not in told
+    runtime_env = client.cluster.api(f"/api/jobs/{job}")["runtime_env"]
+    assert set(runtime_env["env_vars"]) == {"RAY_JOB_STOP_WAIT_TIME_S"}
+    assert "3 files" in said, "the spec, its prompt and its seeds; data/other.jsonl stays"
+
+
+def test_a_failing_build_ends_the_wait_with_its_own_exit_code(client: Client, tmp_path: Path) -> None:
+    spec = write_spec(tmp_path / "given", words=100_000)
+    said = client("submit", "--spec", spec, "--out", tmp_path / "out", "--teacher", "simulator", "--run-id", "bad", "--wait", code=12).stdout
+    job = submitted(said)
+    assert "no row was kept" in said and f"{job}: FAILED (exit code 12)" in said
+    assert "FAILED (exit code 12)" in client("status", job).stdout
+    assert client("logs", job, "--follow", code=12).stdout.rstrip().endswith("FAILED (exit code 12)")
+
+
+def test_a_stop_lands_what_is_in_flight_and_the_same_command_goes_on(client: Client, tmp_path: Path) -> None:
+    """Ctrl-C looks away, `stop` drains, `submit` resumes: no question is put twice."""
+    plain = write_spec(tmp_path / "simulator", latency="1.0")
+    with standing_simulator(plain) as url:
+        spec, out = write_spec(tmp_path / "given", url, seeds=40), tmp_path / "out"
+        words = ("submit", "--spec", spec, "--out", out, "--run-id", "long", "--wait")
+        watching = subprocess.Popen(client.command(*words), env=client.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert watching.stdout
+        job = submitted(watching.stdout.readline())
+        while watching.poll() is None and len(statement(url)) < 4:
+            time.sleep(0.2)
+        watching.send_signal(signal.SIGINT)
+        _, complaint = watching.communicate()
+        assert watching.returncode == 130 and "goes on without us" in complaint, complaint
+        assert client.cluster.api(f"/api/jobs/{job}")["status"] == "RUNNING"
+        assert f"{job} is RUNNING already" in client(*words[:-1]).stdout
+
+        stopped = client("stop", job).stdout
+        assert "what is in flight lands" in stopped and f"{job}: STOPPED (exit code 130)" in stopped
+        recorded = recorded_keys(out / "ledger")
+        assert 4 <= len(recorded) < 40
+        assert {entry["key"] for entry in statement(url)} == recorded, "an answer that was sent is in the ledger"
+        assert "is over" in client("stop", job).stdout
+
+        said = client(*words).stdout
+        assert submitted(said) == f"{job}-2" and "was stopped, this goes on where it ended" in said
+        assert rows(out) == 40
+        assert [entry["count"] for entry in statement(url)] == [1] * 40
+
+
+def test_an_unknown_job_is_named_with_its_nearest(done: tuple[Path, Path, str, str], client: Client) -> None:
+    _, _, job, _ = done
+    for word in ("status", "logs", "stop"):
+        complaint = client(word, job + "x", code=4).stderr
+        assert f"no job '{job}x'" in complaint and f"did you mean '{job}'" in complaint
+
+
+def test_a_cluster_that_lets_nobody_in_says_what_to_set(client: Client) -> None:
+    missing = client("status", code=4, RAY_AUTH_MODE="disabled").stderr
+    assert "does not let us in" in missing and "RAY_AUTH_MODE=token" in missing and "RAY_AUTH_MODE is disabled here" in missing
+    wrong = client("status", code=4, RAY_AUTH_TOKEN="f" * 40).stderr
+    assert "does not let us in" in wrong and "RAY_AUTH_TOKEN" in wrong
+
+
+def test_the_address_that_was_typed_counts(client: Client) -> None:
+    """Ray's own client would go where the environment says."""
+    client("status", RAY_ADDRESS="http://127.0.0.1:9", RAY_API_SERVER_ADDRESS="http://127.0.0.1:9")
