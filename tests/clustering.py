@@ -63,6 +63,7 @@ def ray_head(seconds: float = 120, **environment: str) -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as folder:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2", "--object-store-memory=100000000"]
         command += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", "--include-dashboard=true", "--disable-usage-stats"]
+        command += ["--min-worker-port=0", "--max-worker-port=0"]
         command += [f"{name}={port}" for name, port in ports.items()]
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         told = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_TMPDIR": folder, "PYTHONPATH": str(ROOT), "PATH": path}

@@ -10,18 +10,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from clustering import Cluster, ray_head
-from killing import recorded_keys, standing_simulator, statement
+from killing import recorded_keys, statement
+
+from datagen.errors import SetupError
+from datagen.runtime.jobs import Jobs
+from datagen.service.watch import described, said, stop
 
 pytestmark = pytest.mark.ray
 KEY = "sk-secret-of-this-test-0123456789"
 SPEC = """\
 name: sums
 seeds: {{table: data/seeds.jsonl}}
-teachers: {{w: {{model: {model}, {where}api_key_env: JOBS_TEST_KEY, max_tokens: 2000, max_in_flight: 2, timeout: 20, unpriced: true}}}}
+teachers: {{w: {{model: {model}, {where}api_key_env: JOBS_TEST_KEY, max_tokens: 2000, max_in_flight: 2, timeout: 300, unpriced: true}}}}
 steps:
   - {{name: answer, ask: say, of: w}}
   - {{name: good, filter: [{{length: {{on: answer, min_words: {words}}}}}]}}
@@ -59,6 +65,12 @@ class Client:
 
     def command(self, *words: str | Path) -> list[str]:
         return [sys.executable, "-m", "datagen.cli", *map(str, words), "--address", self.cluster.address]
+
+    def start(self, *words: str | Path) -> subprocess.Popen[str]:
+        """Typed at a terminal, where Ctrl-C is heard: a shell's background job, which this may be one of, would not hear it."""
+        hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        told = {"env": self.environment, "text": True, "preexec_fn": hear}
+        return subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, **told)
 
     def __call__(self, *words: str | Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
         told = {**self.environment, **environment}
@@ -133,33 +145,48 @@ def test_a_failing_build_ends_the_wait_with_its_own_exit_code(client: Client, tm
     said = client("submit", "--spec", spec, "--out", tmp_path / "out", "--teacher", "simulator", "--run-id", "bad", "--wait", code=12).stdout
     job = submitted(said)
     assert "no row was kept" in said and f"{job}: FAILED (exit code 12)" in said
-    assert "FAILED (exit code 12)" in client("status", job).stdout
     assert client("logs", job, "--follow", code=12).stdout.rstrip().endswith("FAILED (exit code 12)")
 
 
+@contextmanager
+def simulator(spec: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A standing simulated teacher and its process, to be held (SIGSTOP) and let go: meanwhile what was sent is in flight."""
+    command = [sys.executable, "-m", "datagen.cli", "simulator", "--port", "0", "--spec", str(spec)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        yield next(word for word in process.stdout.readline().split() if word.startswith("http://")), process
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        process.communicate()
+
+
 def test_a_stop_lands_what_is_in_flight_and_the_same_command_goes_on(client: Client, tmp_path: Path) -> None:
-    """Ctrl-C looks away, `stop` drains, `submit` resumes: no question is put twice."""
-    plain = write_spec(tmp_path / "simulator", latency="1.0")
-    with standing_simulator(plain) as url:
+    """Ctrl-C looks away, a second `submit` joins, `stop` drains, the next `submit` resumes: no question is put twice."""
+    with simulator(write_spec(tmp_path / "simulator", latency="0.3")) as (url, teacher):
         spec, out = write_spec(tmp_path / "given", url, seeds=40), tmp_path / "out"
         words = ("submit", "--spec", spec, "--out", out, "--run-id", "long", "--wait")
-        watching = subprocess.Popen(client.command(*words), env=client.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        watching = client.start(*words)
         assert watching.stdout
         job = submitted(watching.stdout.readline())
         while watching.poll() is None and len(statement(url)) < 4:
-            time.sleep(0.2)
+            time.sleep(0.1)
+        teacher.send_signal(signal.SIGSTOP)
         watching.send_signal(signal.SIGINT)
         _, complaint = watching.communicate()
         assert watching.returncode == 130 and "goes on without us" in complaint, complaint
-        assert client.cluster.api(f"/api/jobs/{job}")["status"] == "RUNNING"
-        assert f"{job} is RUNNING already" in client(*words[:-1]).stdout
+        assert f"{job} is RUNNING already" in client("submit", "--spec", spec, "--out", out, "--run-id", "long").stdout
 
-        stopped = client("stop", job).stdout
-        assert "what is in flight lands" in stopped and f"{job}: STOPPED (exit code 130)" in stopped
+        stopping = client.start("stop", job)
+        assert stopping.stdout
+        assert "what is in flight lands, in 360 s at most" in stopping.stdout.readline()
+        teacher.send_signal(signal.SIGCONT)
+        said, _ = stopping.communicate()
+        assert stopping.returncode == 0 and f"{job}: STOPPED (exit code 130)" in said
         recorded = recorded_keys(out / "ledger")
         assert 4 <= len(recorded) < 40
         assert {entry["key"] for entry in statement(url)} == recorded, "an answer that was sent is in the ledger"
-        assert "is over" in client("stop", job).stdout
 
         said = client(*words).stdout
         assert submitted(said) == f"{job}-2" and "was stopped, this goes on where it ended" in said
@@ -167,11 +194,16 @@ def test_a_stop_lands_what_is_in_flight_and_the_same_command_goes_on(client: Cli
         assert [entry["count"] for entry in statement(url)] == [1] * 40
 
 
-def test_an_unknown_job_is_named_with_its_nearest(done: tuple[Path, Path, str, str], client: Client) -> None:
+def test_an_unknown_job_is_named_with_its_nearest(done: tuple[Path, Path, str, str], client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, job, _ = done
-    for word in ("status", "logs", "stop"):
-        complaint = client(word, job + "x", code=4).stderr
-        assert f"no job '{job}x'" in complaint and f"did you mean '{job}'" in complaint
+    for name, value in client.cluster.environment().items():
+        monkeypatch.setenv(name, value)
+    jobs = Jobs(client.cluster.address)
+    for look in (described, stop, lambda jobs, id: [said(jobs, id)]):
+        with pytest.raises(SetupError, match=f"no job '{job}x' at .*; did you mean '{job}'"):
+            list(look(jobs, job + "x"))
+    assert f"no job '{job}x'" in client("logs", job + "x", "--follow", code=4).stderr
+    assert "is over: SUCCEEDED" in "".join(stop(jobs, job))
 
 
 def test_a_cluster_that_lets_nobody_in_says_what_to_set(client: Client) -> None:

@@ -17,7 +17,7 @@ from manifest_schemas import KINDS as SCHEMAS
 
 from datagen.errors import OutputError, SpecError
 from datagen.service.cron import checked
-from datagen.service.schedule import KINDS, LONGEST_NAME, RAY_VERSION, Wanted, block, label_of, render
+from datagen.service.schedule import KINDS, LONGEST_NAME, RAY_VERSION, Wanted, block, in_image, label_of, render
 from datagen.start import start
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -160,6 +160,11 @@ def test_the_files_of_a_spec_come_back_as_they_are(own: Path, tmp_path: Path) ->
 def test_what_ships_is_in_the_image_and_travels_not() -> None:
     text = rendered("rayjob")
     assert "ConfigMap" not in text and "--spec textbook.yaml" in text
+
+
+def test_only_content_that_ships_is_taken_to_be_in_the_image() -> None:
+    assert in_image(ROOT / "pipelines" / "textbook.yaml") and in_image(ROOT / "prompts" / "textbook" / "chapter.md.j2")
+    assert not in_image(ROOT / "tests" / "real" / "openstax.yaml"), "a checkout holds more than the wheel"
 
 
 @pytest.mark.parametrize(("status", "code"), [("Complete/SUCCEEDED", 0), ("Complete/STOPPED", 1), ("Failed/FAILED", 1), ("ValidationFailed/", 1)])

@@ -66,7 +66,7 @@ def render(wanted: Wanted) -> str:
     if "://" not in wanted.out:
         raise OutputError(f"--out {wanted.out}: the pods of a run share no disk; give an address such as s3://bucket/path")
     bundle, name = _planned(wanted)
-    shipped = all(path.resolve().is_relative_to(SHIPPED.resolve()) for path in bundle.files.values())
+    shipped = all(in_image(path) for path in bundle.files.values())
     label = label_of(name)
     order = Order(wanted.spec, wanted.out, budget=wanted.budget, teacher=wanted.teacher, workers=wanted.workers, push=wanted.push)
     values = {
@@ -117,8 +117,8 @@ def _schedule(wanted: Wanted) -> str | None:
 
 
 def _zone(given: str, zones: set[str]) -> str:
-    guess = nearest(given, zones).partition("; known")[0].lstrip("; ")
-    return f"{guess if guess.startswith('did') else ''} names are those of the IANA list: Europe/Berlin, America/New_York, Etc/UTC".strip()
+    guess = nearest(given, zones).partition(" known: ")[0].lstrip("; ")  # all six hundred of them would bury it
+    return f"{guess} names are those of the IANA list: Europe/Berlin, America/New_York, Etc/UTC".strip()
 
 
 def _planned(wanted: Wanted) -> tuple[Bundle, str]:
@@ -129,6 +129,11 @@ def _planned(wanted: Wanted) -> tuple[Bundle, str]:
     bundle.require_small(LARGEST, "a ConfigMap holds")
     bundle.require_no_secret(secrets(loaded))
     return bundle, loaded.spec.name
+
+
+def in_image(path: Path) -> bool:
+    """Whether a file is of the content that every installation brings."""
+    return any(path.resolve().is_relative_to((SHIPPED / kind).resolve()) for kind in ("prompts", "filters", "pipelines"))
 
 
 def _keyed(bundle: Bundle) -> dict[str, dict[str, str]]:
