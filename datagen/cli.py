@@ -145,7 +145,7 @@ def submit(address: str, wait: bool, **given: Any) -> None:
 
 
 @cli.command()
-@click.argument("what", metavar="OUT | [JOB]", required=False)
+@click.argument("what", metavar="[OUT | JOB]", required=False)
 @LEDGER
 @click.option("--address", help="A Ray cluster's dashboard, http://head:8265: JOB is one submitted there; without JOB all of them are listed.")
 def status(what: str | None, ledger: Path | None, address: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -49,11 +50,16 @@ class Cluster:
 
 
 def free_ports(count: int) -> list[int]:
+    """Below those that the system gives to outgoing connections: Ray takes some of them seconds later."""
+    chance = random.SystemRandom()
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        found: list[int] = []
+        while len(found) < count:
+            each = held.enter_context(socket.socket())
+            with suppress(OSError):
+                each.bind(("127.0.0.1", chance.randrange(20_000, 32_000)))
+                found.append(int(each.getsockname()[1]))
+        return found
 
 
 @contextmanager
@@ -94,7 +100,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     """Gently first, so that every process of the head goes; then whatever is left of its group."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=30)
+        process.wait(timeout=15)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -20,6 +20,7 @@ from killing import recorded_keys, statement
 
 from datagen.errors import SetupError
 from datagen.runtime.jobs import Jobs
+from datagen.service.submission import Order, prepare, submit
 from datagen.service.watch import described, said, stop
 
 pytestmark = pytest.mark.ray
@@ -30,14 +31,14 @@ seeds: {{table: data/seeds.jsonl}}
 teachers: {{w: {{model: {model}, {where}api_key_env: JOBS_TEST_KEY, max_tokens: 2000, max_in_flight: 2, timeout: 300, unpriced: true}}}}
 steps:
   - {{name: answer, ask: say, of: w}}
-  - {{name: good, filter: [{{length: {{on: answer, min_words: {words}}}}}]}}
+  - {{name: good, filter: [{{length: {{on: answer, min_words: 1}}}}]}}
 release: {{format: instruction, columns: {{instruction: question, output: answer}}}}
 guard: {{pilot: 0}}
 rehearsal: {{latency: '{latency}'}}
 """
 
 
-def write_spec(folder: Path, url: str = "", latency: str = "0", words: int = 1, seeds: int = 12) -> Path:
+def write_spec(folder: Path, url: str = "", latency: str = "0", seeds: int = 12) -> Path:
     """A spec with a prompt and seeds beside it; `url` is where its simulated teacher stands."""
     (folder / "prompts").mkdir(parents=True)
     (folder / "data").mkdir()
@@ -46,7 +47,7 @@ def write_spec(folder: Path, url: str = "", latency: str = "0", words: int = 1, 
     (folder / "data" / "other.jsonl").write_text("{}\n")
     path = folder / "sums.yaml"
     where = f"base_url: '{url}', " if url else ""
-    path.write_text(SPEC.format(model="simulator/any" if url else "openai/gpt-5-mini", where=where, latency=latency, words=words))
+    path.write_text(SPEC.format(model="simulator/any" if url else "openai/gpt-5-mini", where=where, latency=latency))
     return path
 
 
@@ -83,6 +84,13 @@ class Client:
 @pytest.fixture(scope="module")
 def client(cluster: Cluster) -> Client:
     return Client(cluster)
+
+
+@pytest.fixture
+def jobs(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+    for name, value in cluster.environment().items():
+        monkeypatch.setenv(name, value)
+    return Jobs(cluster.address)
 
 
 @pytest.fixture(scope="module")
@@ -141,11 +149,11 @@ def test_no_key_and_no_other_file_travels(done: tuple[Path, Path, str, str], cli
 
 
 def test_a_failing_build_ends_the_wait_with_its_own_exit_code(client: Client, tmp_path: Path) -> None:
-    spec = write_spec(tmp_path / "given", words=100_000)
-    said = client("submit", "--spec", spec, "--out", tmp_path / "out", "--teacher", "simulator", "--run-id", "bad", "--wait", code=12).stdout
-    job = submitted(said)
-    assert "no row was kept" in said and f"{job}: FAILED (exit code 12)" in said
-    assert client("logs", job, "--follow", code=12).stdout.rstrip().endswith("FAILED (exit code 12)")
+    """The key is set here and not on the nodes: planned here, refused there, and the key did not come along."""
+    spec = write_spec(tmp_path / "given")
+    said = client("submit", "--spec", spec, "--out", tmp_path / "out", "--run-id", "bad", "--wait", code=SetupError.exit_code).stdout
+    assert "needs an API key: set JOBS_TEST_KEY" in said and said.rstrip().endswith(f"{submitted(said)}: FAILED (exit code 4)")
+    assert client("logs", submitted(said), "--follow", code=4).stdout.rstrip().endswith("FAILED (exit code 4)")
 
 
 @contextmanager
@@ -162,11 +170,12 @@ def simulator(spec: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         process.communicate()
 
 
-def test_a_stop_lands_what_is_in_flight_and_the_same_command_goes_on(client: Client, tmp_path: Path) -> None:
+def test_a_stop_lands_what_is_in_flight_and_the_same_command_goes_on(client: Client, jobs: Jobs, tmp_path: Path) -> None:
     """Ctrl-C looks away, a second `submit` joins, `stop` drains, the next `submit` resumes: no question is put twice."""
     with simulator(write_spec(tmp_path / "simulator", latency="0.3")) as (url, teacher):
         spec, out = write_spec(tmp_path / "given", url, seeds=40), tmp_path / "out"
         words = ("submit", "--spec", spec, "--out", out, "--run-id", "long", "--wait")
+        prepared = prepare(Order(str(spec), str(out), run_id="long"))
         watching = client.start(*words)
         assert watching.stdout
         job = submitted(watching.stdout.readline())
@@ -176,7 +185,8 @@ def test_a_stop_lands_what_is_in_flight_and_the_same_command_goes_on(client: Cli
         watching.send_signal(signal.SIGINT)
         _, complaint = watching.communicate()
         assert watching.returncode == 130 and "goes on without us" in complaint, complaint
-        assert f"{job} is RUNNING already" in client("submit", "--spec", spec, "--out", out, "--run-id", "long").stdout
+        assert (prepared.id, f"{job} is RUNNING already") == (job, next(submit(prepared, jobs)[1]).partition(":")[0])
+        assert job in ids(client.cluster) and f"{job}-2" not in ids(client.cluster)
 
         stopping = client.start("stop", job)
         assert stopping.stdout
@@ -194,11 +204,8 @@ def test_a_stop_lands_what_is_in_flight_and_the_same_command_goes_on(client: Cli
         assert [entry["count"] for entry in statement(url)] == [1] * 40
 
 
-def test_an_unknown_job_is_named_with_its_nearest(done: tuple[Path, Path, str, str], client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_job_is_named_with_its_nearest(done: tuple[Path, Path, str, str], client: Client, jobs: Jobs) -> None:
     _, _, job, _ = done
-    for name, value in client.cluster.environment().items():
-        monkeypatch.setenv(name, value)
-    jobs = Jobs(client.cluster.address)
     for look in (described, stop, lambda jobs, id: [said(jobs, id)]):
         with pytest.raises(SetupError, match=f"no job '{job}x' at .*; did you mean '{job}'"):
             list(look(jobs, job + "x"))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ TALKATIVE = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.s
 BETWEEN_TRIES = 1.0
 TRIES = 60
 """Seconds between two tries to reach a cluster again while a job is followed, and how many in a row may fail."""
+STARTING = "No available agent"
+"""Of the answer of a head that is up before its nodes are."""
 SETTLING = 30.0
 """Seconds that a job may take to reach its last state after the last line of its log."""
 
@@ -78,12 +81,16 @@ class Jobs:
         """Upload `folder` as the working directory and start `entrypoint` in it. False where a job of that id is there already."""
         runtime_env = {"working_dir": str(folder), "env_vars": dict(environment)}
         with self._told():
-            try:
-                self._client.submit_job(entrypoint=entrypoint, submission_id=id, runtime_env=runtime_env, metadata=dict(metadata))
-            except RuntimeError:  # also an id that is taken: somebody submitted the same run at the same moment
-                if self.find(id) is None:
-                    raise
-                return False
+            for tries in range(TRIES, 0, -1):
+                try:
+                    self._client.submit_job(entrypoint=entrypoint, submission_id=id, runtime_env=runtime_env, metadata=dict(metadata))
+                    return True
+                except RuntimeError as error:
+                    if self.find(id) is not None:  # the id is taken: somebody submitted the same run at the same moment
+                        return False
+                    if STARTING not in str(error) or tries == 1:
+                        raise
+                time.sleep(BETWEEN_TRIES)
         return True
 
     def stop(self, id: str) -> bool:
