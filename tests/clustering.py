@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -63,37 +62,48 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def ray_head(seconds: float = 120, **environment: str) -> Iterator[Cluster]:
-    """`ray start --head --block` as a process group that ends with this block. Ray's sockets need a short path."""
-    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2", "--object-store-memory=100000000"]
-        command += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", "--include-dashboard=true", "--disable-usage-stats"]
-        command += ["--min-worker-port=0", "--max-worker-port=0"]
-        command += [f"{name}={port}" for name, port in ports.items()]
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        told = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_TMPDIR": folder, "PYTHONPATH": str(ROOT), "PATH": path}
-        with (Path(folder) / "head.log").open("w") as log:
-            process = subprocess.Popen(
-                command, cwd=folder, env={**os.environ, **told, **environment}, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
+def ray_head(tries: int = 5, **environment: str) -> Iterator[Cluster]:
+    """`ray start --head --block` as a process group that ends with this block. Ray's sockets need a short path.
+
+    Ray gives its agent 15 s and its node 30 s, and gives up for good after: on a machine with too much to do it is tried again.
+    """
+    for _ in range(tries):
+        with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as folder:
+            ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+            process = _started(Path(folder), ports, environment)
             try:
                 cluster = Cluster(f"http://127.0.0.1:{ports['--dashboard-port']}")
-                _wait(cluster, process, Path(log.name), seconds)
-                yield cluster
+                if _ready(cluster, process, Path(folder)):
+                    yield cluster
+                    return
+                log = (Path(folder) / "head.log").read_text()[-3000:]
             finally:
                 _end(process)
+    raise AssertionError(f"no Ray head after {tries} tries:\n{log}")
 
 
-def _wait(cluster: Cluster, process: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
+def _started(folder: Path, ports: dict[str, int], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2", "--object-store-memory=100000000"]
+    command += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", "--include-dashboard=true", "--disable-usage-stats"]
+    command += ["--min-worker-port=0", "--max-worker-port=0", *(f"{name}={port}" for name, port in ports.items())]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    told = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_TMPDIR": str(folder), "PYTHONPATH": str(ROOT), "PATH": path}
+    with (folder / "head.log").open("w") as log:
+        return subprocess.Popen(
+            command, cwd=folder, env={**os.environ, **told, **environment}, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+
+def _ready(cluster: Cluster, process: subprocess.Popen[bytes], folder: Path, seconds: float = 300) -> bool:
+    """The head says that its node is up, which comes after the agent that starts jobs, and the dashboard answers."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
-        try:
-            cluster.api("/api/jobs/")
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-    raise AssertionError(f"no Ray head within {seconds} s:\n{log.read_text()[-3000:]}")
+        if "Ray runtime started" in (folder / "head.log").read_text():
+            with suppress(OSError):
+                cluster.api("/api/jobs/")
+                return True
+        time.sleep(0.5)
+    return False
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -81,17 +81,18 @@ class Jobs:
         """Upload `folder` as the working directory and start `entrypoint` in it. False where a job of that id is there already."""
         runtime_env = {"working_dir": str(folder), "env_vars": dict(environment)}
         with self._told():
-            for tries in range(TRIES, 0, -1):
+            tries = 0
+            while True:
+                tries += 1
                 try:
                     self._client.submit_job(entrypoint=entrypoint, submission_id=id, runtime_env=runtime_env, metadata=dict(metadata))
                     return True
                 except RuntimeError as error:
                     if self.find(id) is not None:  # the id is taken: somebody submitted the same run at the same moment
                         return False
-                    if STARTING not in str(error) or tries == 1:
+                    if STARTING not in str(error) or tries == TRIES:
                         raise
                 time.sleep(BETWEEN_TRIES)
-        return True
 
     def stop(self, id: str) -> bool:
         """Ask a job to stop; returns at once. False where it was over."""
