@@ -11,39 +11,8 @@ import click
 
 from datagen import __version__
 from datagen.errors import DatagenError
-
-
-class _Folder(click.Path):
-    """A folder of this disk."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if "://" in str(value):
-            self.fail(f"{value} lies on an object store; this needs a folder of this disk", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-FOLDER = _Folder(path_type=Path, file_okay=False)
-
-
-class _Place(click.ParamType[Path | str]):
-    """A folder, or the url of one on an object store."""
-
-    name = "directory"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if "://" in str(value) else FOLDER.convert(value, param, ctx)
-
-
-PLACE = _Place()
-SPEC = click.option("--spec", "-s", required=True, help="A spec by path, or a pipeline by name: textbook.yaml")
-OUT = click.option("--out", "-o", required=True, type=PLACE, help="Folder of the data set, or s3://BUCKET/FOLDER; the same command again resumes.")
-LIBRARY = click.option("--library", type=FOLDER, help="A folder with prompts/, filters/, pipelines/ of your own.")
-LEASE = 120.0  # datagen.depot.lease.SECONDS, which is not loaded to show help
-ROOM = click.argument("out", type=PLACE)
-LEDGER = click.option("--ledger", type=PLACE, help="Where paid answers are kept. Default: OUT/ledger.")
-WORK = click.option("--work", type=FOLDER, help="Where object stores are mirrored on this disk. Default: $DATAGEN_WORK, or the user's cache.")
-LIMIT = click.option("--limit", type=click.IntRange(1), help="Take only so many seeds.")
-TEACHER = click.option("--teacher", type=click.Choice(["simulator"]), help="Rehearse: the simulated teacher answers, for nothing.")
+from datagen.options import AGAIN, BUDGET, FOLDER, LEASE, LEDGER, LIBRARY, LIMIT, OUT, PLACE, PUSH, ROOM, SPEC, TEACHER, WORK, YES, shown
+from datagen.service import commands
 
 
 class _Group(click.Group):
@@ -66,7 +35,7 @@ def init(folder: Path) -> None:
     from datagen.start import start
 
     for line in start(folder):
-        click.echo(_shown(line))
+        click.echo(shown(line))
 
 
 @cli.command()
@@ -80,7 +49,7 @@ def preview(**given: Any) -> None:
     from datagen.preview import preview as run
 
     for line in run(**given):
-        click.echo(_shown(line))
+        click.echo(shown(line))
 
 
 @cli.command()
@@ -97,14 +66,14 @@ def plan(out: Path | str | None, ledger: Path | str | None, work: Path | None, *
 
     here, book = _visited(out or "", ledger, work)
     for line in plan_lines(out=here if out else None, ledger=book if ledger else None, **given):
-        click.echo(_shown(line))
+        click.echo(shown(line))
 
 
 @cli.command()
 @SPEC
 @OUT
 @LIMIT
-@click.option("--budget", type=click.FloatRange(0, 1e9, min_open=True, max_open=True), help="Cap in US dollars over all runs of this release.")
+@BUDGET
 @TEACHER
 @click.option("--runtime", type=click.Choice(["local", "ray"]), help="Default: ray when RAY_ADDRESS is set, else local.")
 @click.option("--workers", type=click.IntRange(1), help="Workers on Ray. Default: one per node.")
@@ -112,9 +81,9 @@ def plan(out: Path | str | None, ledger: Path | str | None, work: Path | None, *
 @LEDGER
 @WORK
 @click.option("--lease", default=LEASE, show_default=True, type=click.FloatRange(5), help="Seconds an object store may be out of reach, see README.")
-@click.option("--push", is_flag=True, help="Push the release to the Hub when it is out.")
-@click.option("--yes", is_flag=True, help="Agree to a new major release where released rows would change.")
-@click.option("--again", type=click.Choice(["rejected"]), help="Ask anew what the provider rejected (400, 413, 422) in earlier runs.")
+@PUSH
+@YES
+@AGAIN
 @click.option("--wait/--no-wait", default=True, help="Wait for paid batches to come back, or leave (exit code 13) and be typed again later.")
 @click.option("--run-id", default="", help="Names the run in OUT/run.json. Default: the Ray job's id, or the UTC date.")
 @click.option("--notify", metavar="URL_ENV", help="Environment variable with a webhook's address, which is told how the run ended.")
@@ -131,23 +100,38 @@ def build(push: bool, **given: Any) -> None:
 
     def show(summary: Summary) -> None:
         for line in report(summary):
-            click.echo(_shown(line))
+            click.echo(shown(line))
 
     watch = (lambda _: None) if options.log == "-" else Watcher()
     for note in run(options, watch, show, lambda: _push(options.root, None, False) if push else None):
-        click.echo(_shown(f"note: {note}"), err=True)
+        click.echo(shown(f"note: {note}"), err=True)
 
 
 @cli.command()
-@ROOM
+@click.argument("what", metavar="[OUT | JOB]", required=False)
 @LEDGER
 @WORK
-def status(out: Path | str, ledger: Path | str | None, work: Path | None) -> None:
-    """Say what a folder holds and what it cost."""
-    from datagen.inspect import status as run
+@click.option("--address", help="A Ray cluster's dashboard, http://head:8265: JOB is one submitted there; without JOB all of them are listed.")
+def status(what: str | None, ledger: Path | str | None, work: Path | None, address: str | None) -> None:
+    """Say what a folder holds and what it cost; with --address, how submitted jobs stand."""
+    if address is not None:
+        from datagen.service.watch import described, listed
 
-    for line in run(*_visited(out, ledger, work, lambda name: name.endswith(".json") and "/parts/" not in name)):
-        click.echo(_shown(line))
+        jobs = commands.jobs_at(address)
+        lines = described(jobs, what) if what else listed(jobs)
+    elif what is not None:
+        from datagen.inspect import status as run
+
+        place = PLACE.convert(what, None, None)
+        lines = run(*_visited(place, ledger, work, lambda name: name.endswith(".json") and "/parts/" not in name))
+    else:
+        raise click.UsageError("give OUT, a folder of a build, or --address, a Ray cluster's dashboard")
+    for line in lines:
+        click.echo(shown(line))
+
+
+for command in (commands.submit, commands.logs, commands.stop, commands.schedule):
+    cli.add_command(command)
 
 
 @cli.command()
@@ -175,7 +159,7 @@ def sql(out: Path | str, query: str, work: Path | None) -> None:
     here, _ = _visited(out, None, work, book=False)
     require_release(here)
     for line in table(*run(here, query)):
-        click.echo(_shown(line))
+        click.echo(shown(line))
 
 
 @cli.command()
@@ -189,7 +173,7 @@ def explain(out: Path | str, row_id: str, ledger: Path | str | None, work: Path 
 
     here, book = _visited(out, ledger, work)
     for line in run(here, row_id, book):
-        click.echo(_shown(line))
+        click.echo(shown(line))
 
 
 def _visited(out: Path | str, ledger: Path | str | None, work: Path | None, wants: Any = None, book: bool = True) -> tuple[Path, Path]:
@@ -197,11 +181,6 @@ def _visited(out: Path | str, ledger: Path | str | None, work: Path | None, want
     from datagen.running.mooring import visited
 
     return visited(out, ledger, work, wants or (lambda name: True), book)
-
-
-def _shown(line: str) -> str:
-    """What teachers said, without the signs by which a terminal is told what to do."""
-    return "".join(sign if sign.isprintable() or sign in "\n\t" else repr(sign)[1:-1] for sign in line)
 
 
 @cli.command()
@@ -237,7 +216,7 @@ def verify(folder: Path | str, work: Path | None) -> None:
 
     here, book = _visited(_out_of(folder), None, work, lambda name: name == "plan.json")
     for line in run(here if here == folder else book):
-        click.echo(_shown(line))
+        click.echo(shown(line))
 
 
 def _out_of(place: Path | str) -> Path | str:
@@ -258,7 +237,7 @@ def import_(folder: Path, files: tuple[Path, ...], **given: Any) -> None:
     from datagen.preview import import_lines
 
     for line in import_lines(folder, files, **given):
-        click.echo(_shown(line))
+        click.echo(shown(line))
 
 
 @ledger.command()
@@ -271,7 +250,7 @@ def forget(out: Path, row_id: str, ledger: Path | None, yes: bool) -> None:
     from datagen.steps.takedown import takedown
 
     for line in takedown(out, row_id, ledger or out / "ledger", yes):
-        click.echo(_shown(line))
+        click.echo(shown(line))
 
 
 @ledger.command()
@@ -287,7 +266,7 @@ def release(folder: Path | str, tag: str, work: Path | None) -> None:
     from datagen.running.mooring import moored
 
     with moored(_out_of(folder), None, work, LEASE, "datagen ledger release", lambda line: click.echo(line, err=True)) as mooring:
-        click.echo(_shown(run(mooring.root, tag)))
+        click.echo(shown(run(mooring.root, tag)))
 
 
 @cli.command()
@@ -315,7 +294,7 @@ def main() -> None:
         cli(standalone_mode=False)
     except DatagenError as error:
         for line in (f"error: {error}", *(f"note: {note}" for note in getattr(error, "__notes__", ()))):
-            click.echo(_shown(line), err=True)
+            click.echo(shown(line), err=True)
         sys.exit(error.exit_code)
     except click.exceptions.Exit as leaving:
         sys.exit(leaving.exit_code)

@@ -45,6 +45,9 @@ class Documents(BaseModel):
             for position, (title, passage) in enumerate(passages(text, self.words, self.at_least)):
                 yield {"passage": passage, "title": title or file.stem, "source": file.name, "position": position}
 
+    def beside(self, base: Path) -> list[Path]:
+        return [] if Path(self.path).expanduser().is_absolute() else self._files(base)
+
     def _files(self, base: Path) -> list[Path]:
         root = base / Path(self.path).expanduser()
         if root.is_file():

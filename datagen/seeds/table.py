@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import glob
 import io
 import json
 from collections.abc import Iterator
@@ -53,6 +54,11 @@ class Table(BaseModel):
                     raise SeedError(f"table {self.path or self.hub}, row {number}: no column {missing[0]!r}{nearest(missing[0], row)}")
                 row = {name: row[name] for name in self.columns}
             yield row
+
+    def beside(self, base: Path) -> list[Path]:
+        if self.path is None or "://" in self.path or Path(self.path).expanduser().is_absolute():
+            return []
+        return [path for name in sorted(glob.glob(str(base / self.path), recursive=True)) if (path := Path(name)).is_file()]  # noqa: PTH207, as fsspec reads it
 
     def _file_rows(self, base: Path) -> Iterator[dict[str, Any]]:
         import fsspec

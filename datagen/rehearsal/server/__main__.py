@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -21,6 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", type=int, default=0, help="which run this is: a later one meets new luck and gets the same answers")
     parser.add_argument("--parent-pipe", action="store_true", help="exit when stdin closes")
     given = parser.parse_args(arguments)
+    if given.parent_pipe:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a job is stopped with all its processes at once, and what is in flight must land
     try:
         settings = Settings.model_validate(json.loads(given.settings))
         serve(settings, given.host, given.port, lambda port: print("PORT", port, flush=True), given.run, given.parent_pipe)
