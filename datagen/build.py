@@ -34,14 +34,14 @@ from datagen.running import pilot
 from datagen.running.ending import advising, draining_on_signal
 from datagen.running.guard import guarded
 from datagen.running.hiring import await_workers, hire
-from datagen.running.metrics import Metrics, served
 from datagen.running.money import Terms, build_name, month_of, orphans, rounds_of
 from datagen.running.mooring import Mooring, book_of, moored, require_build
-from datagen.running.record import run_id, utc_now
 from datagen.running.replay import replay
-from datagen.running.show import Show, Watch, ticking
-from datagen.running.story import Story, telling
 from datagen.running.stretch import Crew, carry_out
+from datagen.running.telling.metrics import Metrics, served
+from datagen.running.telling.record import run_id, utc_now
+from datagen.running.telling.show import Show, Watch, ticking
+from datagen.running.telling.story import Story, telling
 from datagen.runtime.base import Export, Runtime
 from datagen.runtime.local import LocalRuntime
 from datagen.runtime.log import logging_to

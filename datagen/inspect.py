@@ -17,7 +17,7 @@ from datagen.errors import LedgerError, OutputError, nearest
 from datagen.records import NANO, Spend
 from datagen.release.catalogue import query
 from datagen.running.money import left_of, month_of
-from datagen.running.record import FILE, last_run, utc_now
+from datagen.running.telling.record import FILE, last_run, utc_now
 from datagen.storage import read_json, read_table
 
 ROW_WIDTH = 200

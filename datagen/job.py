@@ -8,9 +8,9 @@ from datagen.build import Options, Summary, build, require_answers
 from datagen.depot.store import Depot, is_url
 from datagen.errors import DatagenError
 from datagen.running.mooring import send_record
-from datagen.running.notify import named, tell
-from datagen.running.record import FILE, HISTORY, Clock, Recorder, recorded, run_id, utc_now
-from datagen.running.show import Watch
+from datagen.running.telling.notify import named, tell
+from datagen.running.telling.record import FILE, HISTORY, Clock, Recorder, recorded, run_id, utc_now
+from datagen.running.telling.show import Watch
 from datagen.spec.load import load_spec
 from datagen.spec.terms import Notify
 

@@ -21,8 +21,8 @@ from datagen.plan.estimate import Line, Rounds, expected_later, line_of, rounds_
 from datagen.plan.model import Plan, PlannedStep, Sown
 from datagen.records import Row, Spend, digest
 from datagen.running.money import left_of, month_of
-from datagen.running.record import utc_now
 from datagen.running.replay import replay
+from datagen.running.telling.record import utc_now
 from datagen.spec.load import Loaded, load_spec
 from datagen.spec.models import Ask, Teacher
 from datagen.spec.terms import Budget, Price

@@ -10,7 +10,7 @@ from shlex import quote
 from typing import TextIO
 
 from datagen.build import Summary
-from datagen.running.show import Snapshot
+from datagen.running.telling.show import Snapshot
 
 PLAIN_SECONDS = 5.0
 """Between two lines where there is no terminal."""

@@ -17,7 +17,7 @@ from datagen.build import Options, Summary, build, require_answers
 from datagen.cli import cli
 from datagen.errors import BudgetReached, LowYield, OutputError, SetupError, SpecError, TeacherPaused, TooManyFailures
 from datagen.records import NANO
-from datagen.running.show import Snapshot
+from datagen.running.telling.show import Snapshot
 from datagen.storage import read_json, read_table
 
 SEEDS = "{grid: {topic: [" + ", ".join(str(number) for number in range(240)) + "]}}"

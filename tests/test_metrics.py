@@ -29,7 +29,7 @@ from datagen.asking.prices import Purse
 from datagen.build import Options, build
 from datagen.errors import SetupError
 from datagen.records import Spend, Usage
-from datagen.running.metrics import Metrics, served
+from datagen.running.telling.metrics import Metrics, served
 from datagen.runtime.measures import METRICS, PREFIX, Measures, add_up
 
 SPEC = """\

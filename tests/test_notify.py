@@ -17,8 +17,8 @@ from wire_server import Reply, error
 from datagen.build import Options
 from datagen.errors import SetupError, SpecError, TeacherStopped
 from datagen.job import run
-from datagen.running.notify import event_of, tell, text_of
-from datagen.running.record import Run
+from datagen.running.telling.notify import event_of, tell, text_of
+from datagen.running.telling.record import Run
 from datagen.spec.terms import Notify
 
 VARIABLE = "TEST_HOOK"

@@ -26,8 +26,8 @@ from datagen.errors import DatagenError
 from datagen.inspect import status
 from datagen.job import run
 from datagen.records import NANO, Spend
-from datagen.running.notify import event_of
-from datagen.running.record import Recorder, Run, exit_code, run_id
+from datagen.running.telling.notify import event_of
+from datagen.running.telling.record import Recorder, Run, exit_code, run_id
 from datagen.storage import read_json
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,7 +15,7 @@ from typing import Any
 
 from datagen import __version__
 from datagen.errors import SetupError
-from datagen.running.record import Run
+from datagen.running.telling.record import Run
 from datagen.spec.terms import Event, Notify
 
 SECONDS, TRIES, PAUSE = 10.0, 3, 1.0

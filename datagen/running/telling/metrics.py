@@ -10,8 +10,8 @@ from typing import Any
 from datagen import __version__
 from datagen.errors import SetupError
 from datagen.plan.model import Plan
-from datagen.running.show import ticking
 from datagen.running.stretch import Crew
+from datagen.running.telling.show import ticking
 from datagen.runtime.base import Export
 from datagen.runtime.log import event
 from datagen.runtime.measures import BUILD, METRICS, Measures, add_up, lasting
