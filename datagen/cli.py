@@ -80,7 +80,9 @@ def plan(out: Path | str | None, ledger: Path | str | None, work: Path | None, *
 @LIBRARY
 @LEDGER
 @WORK
-@click.option("--lease", default=LEASE, show_default=True, type=click.FloatRange(5), help="Seconds an object store may be out of reach, see README.")
+@click.option(
+    "--lease", default=LEASE, show_default=True, type=click.FloatRange(5), help="Seconds an object store may be out of reach, see docs/operating.md."
+)
 @PUSH
 @YES
 @AGAIN

@@ -1,4 +1,4 @@
-"""run.json: every way in which a run can end, held to one schema; a dead process; the ids of runs; and the tables of the README."""
+"""run.json: every way in which a run can end, held to one schema; a dead process; the ids of runs; and the tables of docs/operating.md."""
 
 from __future__ import annotations
 
@@ -389,12 +389,12 @@ def test_the_id_of_a_run_is_given_or_the_ray_jobs_or_the_day(monkeypatch: pytest
     assert run_id("", now) == "2026-11-30"
 
 
-# --- the README ---
+# --- the tables of docs/operating.md ---
 
 
 def table(head: str) -> list[list[str]]:
-    """The rows of a table of the README, by how its head begins."""
-    _, _, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition(f"\n{head}")
+    """The rows of a table of docs/operating.md, by how its head begins."""
+    _, _, rest = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8").partition(f"\n{head}")
     lines = rest.split("\n\n")[0].splitlines()[2:]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
