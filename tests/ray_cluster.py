@@ -119,21 +119,26 @@ class Struck:
     """Key -> how often the teacher had been paid for it by then."""
 
 
-def start(cluster: RayCluster, spec: Path, out: Path, workers: int) -> subprocess.Popen[bytes]:
-    command = [*DATAGEN, "build", "--spec", str(spec), "--out", str(out), "--runtime", "ray", "--workers", str(workers)]
+def start(cluster: RayCluster, spec: Path, out: Path | str, workers: int, *more: str) -> subprocess.Popen[bytes]:
+    command = [*DATAGEN, "build", "--spec", str(spec), "--out", str(out), "--runtime", "ray", "--workers", str(workers), *more]
     environment = {**os.environ, **ENVIRONMENT, "RAY_ADDRESS": cluster.address}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, start_new_session=True)
 
 
-def strike(cluster: RayCluster, spec: Path, out: Path, url: str, after: int, blow: Callable[[int], None], workers: int = 3) -> Struck:
-    """A build to which `blow(its process id)` happens once `after` more answers have been paid."""
-    before, process = _answers(url), start(cluster, spec, out, workers)
+def strike(
+    cluster: RayCluster, spec: Path, out: Path | str, url: str, after: int, blow: Callable[[int], None], workers: int = 3, work: Path | None = None
+) -> Struck:
+    """A build to which `blow(its process id)` happens once `after` more answers have been paid. `work`: where an OUT that is a url is mirrored."""
+    more = ["--work", str(work)] if work else []
+    before, process = _answers(url), start(cluster, spec, out, workers, *more)
     while process.poll() is None and _answers(url) < before + after:
         time.sleep(0.02)
     assert process.poll() is None, process.communicate()[1].decode()[-2000:]
     blow(process.pid)
     # what the dead one was sent and could not record is in flight: the simulator counts it as paid a moment later
-    recorded, paid = recorded_keys(out / "ledger"), {entry["key"]: entry["count"] for entry in statement(url)}
+    ledgers = [path.parent for path in work.rglob("*.jsonl")] if work else [Path(out) / "ledger"]
+    recorded = frozenset().union(*map(recorded_keys, set(ledgers)))
+    paid = {entry["key"]: entry["count"] for entry in statement(url)}
     _, said = process.communicate(timeout=300)
     return Struck(process.returncode, said.decode(), recorded, paid)
 
