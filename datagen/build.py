@@ -218,7 +218,7 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
     gc.freeze()  # no collection needs to walk through what is loaded while answers wait
     options, out, folder = run.options, run.options.root, run.options.book
     runtime, name = _runtime(options), build_name(plan, this)
-    driver = Ledger(folder, name, DRIVER, month_of(run.moment), mooring.offsite)
+    driver = Ledger(folder, name, DRIVER, month=month_of(run.moment), offsite=mooring.offsite)
     rounds = rounds_of(plan, driver, runtime)
     fleeting = plan.simulated and not any(chair.simulated and chair.spec.base_url for chair in plan.chairs.values())
     post = None if isinstance(runtime, LocalRuntime) else mooring.post()

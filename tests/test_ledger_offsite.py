@@ -60,7 +60,7 @@ def until(there: Callable[[], bool], seconds: float = 30.0) -> None:
 
 def test_records_follow_while_a_segment_is_written_and_it_becomes_one_object(depot: Depot, tmp_path: Path) -> None:
     away = Offsite(depot, tmp_path / "a")
-    ledger = Ledger(tmp_path / "a", "b/1", 3, away)
+    ledger = Ledger(tmp_path / "a", "b/1", 3, offsite=away)
     answer(ledger, "one", "two")
     until(lambda: any(name.startswith("tails/000001-003.jsonl/000000000000-") for name in depot.listed()))
     answer(ledger, "three")
@@ -95,7 +95,7 @@ def test_two_machines_that_wrote_one_segment_lose_nothing(depot: Depot, tmp_path
     answer(lost, "one", "two")
     lost.close()
     compact(tmp_path / "a")
-    second = Ledger(tmp_path / "b", "b/1", 0, Offsite(depot, tmp_path / "b"))
+    second = Ledger(tmp_path / "b", "b/1", 0, offsite=Offsite(depot, tmp_path / "b"))
     answer(second, "one", "three")
     second.close()
     away = Offsite(depot, tmp_path / "a")
@@ -110,7 +110,7 @@ def test_two_machines_that_wrote_one_segment_lose_nothing(depot: Depot, tmp_path
 def test_a_rescue_sends_what_is_missing_and_nothing_else(depot: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead worker's folder holds a segment of its own, and an older mirror of one that another worker is still writing."""
     monkeypatch.setattr(offsites, "MANY", 2)
-    live = Ledger(tmp_path / "live", "b/1", 1, Offsite(depot, tmp_path / "live"))
+    live = Ledger(tmp_path / "live", "b/1", 1, offsite=Offsite(depot, tmp_path / "live"))
     answer(live, "one")
     until(lambda: bool(depot.listed()))
     Offsite(depot, tmp_path / "dead").gather()
@@ -130,10 +130,10 @@ def test_a_rescue_sends_what_is_missing_and_nothing_else(depot: Depot, tmp_path:
 
 
 def test_a_growing_segment_is_seen_by_those_who_gather(depot: Depot, tmp_path: Path) -> None:
-    writer = Ledger(tmp_path / "a", "b/1", 1, Offsite(depot, tmp_path / "a"))
+    writer = Ledger(tmp_path / "a", "b/1", 1, offsite=Offsite(depot, tmp_path / "a"))
     away = Offsite(depot, tmp_path / "b")
     away.gather()
-    reader = Ledger(tmp_path / "b", "b/1", 2, away)
+    reader = Ledger(tmp_path / "b", "b/1", 2, offsite=away)
     answer(writer, "one")
     until(lambda: bool(depot.listed()))
     away.gather(beside=False)
@@ -152,7 +152,7 @@ def test_a_growing_segment_is_seen_by_those_who_gather(depot: Depot, tmp_path: P
 def test_many_tails_become_the_beginning(depot: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offsites, "SECONDS", 0.01)
     monkeypatch.setattr(offsites, "MANY", 3)
-    ledger = Ledger(tmp_path / "a", "b/1", 0, Offsite(depot, tmp_path / "a"))
+    ledger = Ledger(tmp_path / "a", "b/1", 0, offsite=Offsite(depot, tmp_path / "a"))
     words = [f"w{number}" for number in range(12)]
     for number, word in enumerate(words):
         answer(ledger, word)
@@ -172,7 +172,7 @@ def test_an_outage_is_caught_up_with(bucket: Bucket, depot: Depot, tmp_path: Pat
     with breakable(bucket) as (behind, line):
         monkeypatch.setenv("AWS_ENDPOINT_URL", behind.endpoint)
         away = Offsite(fresh(depot.url, 60), tmp_path / "a")
-        ledger = Ledger(tmp_path / "a", "b/1", 0, away)
+        ledger = Ledger(tmp_path / "a", "b/1", 0, offsite=away)
         answer(ledger, "one")
         until(lambda: bool(bucket.names(depot.url.rpartition("/")[2])))
         line.cut()
@@ -190,7 +190,7 @@ def test_an_outage_is_caught_up_with(bucket: Bucket, depot: Depot, tmp_path: Pat
 def test_nothing_more_is_paid_when_the_copy_is_too_far_behind(bucket: Bucket, depot: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with breakable(bucket) as (behind, line):
         monkeypatch.setenv("AWS_ENDPOINT_URL", behind.endpoint)
-        ledger = Ledger(tmp_path, "b/1", 0, Offsite(fresh(depot.url, 2), tmp_path))
+        ledger = Ledger(tmp_path, "b/1", 0, offsite=Offsite(fresh(depot.url, 2), tmp_path))
         answer(ledger, "one")
         until(lambda: bool(bucket.names(depot.url.rpartition("/")[2])))
         line.cut()
@@ -209,7 +209,7 @@ def test_nothing_more_is_paid_when_the_copy_is_too_far_behind(bucket: Bucket, de
 def test_spools_of_paid_batches_go_with_the_records(depot: Depot, tmp_path: Path) -> None:
     (tmp_path / "a" / "batches").mkdir(parents=True)
     (tmp_path / "a" / "batches" / "tag.jsonl").write_text("head\n")
-    ledger = Ledger(tmp_path / "a", "b/1", 0, Offsite(depot, tmp_path / "a"))
+    ledger = Ledger(tmp_path / "a", "b/1", 0, offsite=Offsite(depot, tmp_path / "a"))
     answer(ledger, "one")
     until(lambda: "batches/tag.jsonl" in depot.listed())
     with (tmp_path / "a" / "batches" / "tag.jsonl").open("a") as file:
@@ -228,7 +228,7 @@ def test_who_lost_the_lock_pays_for_nothing(depot: Depot, tmp_path: Path) -> Non
     def lost() -> None:
         raise LedgerError("lost")
 
-    ledger = Ledger(tmp_path, "b/1", 0, Offsite(depot, tmp_path, lost))
+    ledger = Ledger(tmp_path, "b/1", 0, offsite=Offsite(depot, tmp_path, lost))
     with pytest.raises(LedgerError, match="lost"):
         ledger.reserve(request("one"), "t", Spend(5, 5, 1))
     ledger.close()

@@ -25,7 +25,7 @@ from datagen.inspect import release, status
 from datagen.job import run
 from datagen.preview import plan_lines
 from datagen.records import NANO, Outcome, Request, Response, Spend
-from datagen.running.money import governing
+from datagen.running.money import Terms
 from datagen.spec.load import load_spec
 from datagen.storage import read_json
 
@@ -226,7 +226,7 @@ def test_money_that_batches_of_last_month_give_back_is_none_of_this_months(tmp_p
     november.close()
     december = Ledger(tmp_path / "ledger", "tiny/1.0", month="2026-12")
     with planned(load_spec(str(spec), None), Options(str(spec), tmp_path / "out")) as (plan, _):
-        governor = governing(plan, None, december)()
+        governor = Terms(plan, None, december).alone()
     december.close()
     worst = Spend(CENT, 50, 1)
     assert [governor.take("w", worst) for _ in range(3)] == [True, True, False], "2 cents beside the 3 that may still come back"

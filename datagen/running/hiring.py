@@ -25,9 +25,10 @@ def hire(
     books, writer = books_of(plan, shared, number), number % WRITERS
     if isinstance(away, Post):
         courier = Courier(away)
-        ledger = Ledger(courier.book, name, writer, month, courier.offsite)
+        ledger = Ledger(courier.book, name, writer, month=month, offsite=courier.offsite)
         return PartWorker(plan, courier.root, ledger, books, number, again=again, courier=courier)
-    return PartWorker(plan, root, Ledger(folder, name, writer, month, away), books, number, again=again)
+    ledger = Ledger(folder, name, writer, month=month, offsite=away)
+    return PartWorker(plan, root, ledger, books, number, again=again)
 
 
 def books_of(plan: Plan, shared: Any, worker: int) -> Books:

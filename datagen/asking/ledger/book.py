@@ -58,6 +58,7 @@ class Ledger:
         folder: Path,
         build: str,
         writer: int = 0,
+        *,
         month: str = "",
         offsite: Offsite | None = None,
         skip: Callable[[int], bool] | None = None,
