@@ -234,7 +234,7 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
         async with draining_on_signal(crew, show.stopping), ticking(show.draw), metrics.watched():
             if rounds:
                 crew.round += await rounds.take_in()
-            made, notes = await _carry_out(crew, this, show, together=isinstance(runtime, LocalRuntime))
+            made, notes = await _carry_out(crew, this, show, one_worker=isinstance(runtime, LocalRuntime))
         asked = (await runtime.status()).get("asked", 0) + (rounds.report.results if rounds else 0)
         spent, _ = await runtime.shared("money")
         notes += [*(await runtime.shared("surprises")), *orphans(plan, driver), *_not_again(plan, this, options)]
@@ -262,13 +262,15 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
     return Summary(out, publication.version, *figures, publication.example, str(options.out), notes)
 
 
-async def _carry_out(crew: Crew, this: Season, show: Show, together: bool) -> tuple[bool, list[str]]:
-    """The pilot, then the whole; side by side where its answers reach both and nothing hangs on it. Returns (made anew, what to tell)."""
+async def _carry_out(crew: Crew, this: Season, show: Show, one_worker: bool) -> tuple[bool, list[str]]:
+    """The pilot, then the whole; side by side where nothing hangs on it. Returns (made anew, what to tell)."""
     flying = None
     if pilot.wanted(crew.plan, this.cohorts):
-        alone = pilot.decides(crew.plan) or not together
+        alone = pilot.decides(crew.plan) or crew.mooring is not None  # the steps on an object store are one hand's at a time
         flying = asyncio.ensure_future(pilot.fly(crew, this.cohorts, show.tell if alone else lambda _: None))
         flying.add_done_callback(show.news)
+        if not one_worker:
+            crew.ahead = pilot.ahead(crew, this.cohorts, flying)
         if alone:
             await flying
     try:
@@ -320,7 +322,7 @@ def _maybe(accounts: Mapping[str, Account]) -> int:
 def _runtime(options: Options) -> Runtime:
     """`ray` when asked for, or when RAY_ADDRESS is set; else this process."""
     if _chosen(options) == "ray":
-        from datagen.runtime.ray import RayRuntime
+        from datagen.runtime.onray.runtime import RayRuntime
 
         return RayRuntime(options.workers)
     return LocalRuntime()

@@ -30,7 +30,7 @@ DOORS = {
     "openai": {"asking/teachers/openai.py"},
     "anthropic": {"asking/teachers/anthropic.py"},
     "httpx2": {"asking/teachers/wire.py"},
-    "ray": {"runtime/ray.py", "runtime/jobs.py"},
+    "ray": {"runtime/onray/actors.py", "runtime/onray/metrics.py", "runtime/onray/jobs.py"},
     "duckdb": {"release/catalogue.py"},
     "huggingface_hub": {"release/hub.py"},
     "datatrove": {"operators/datatrove.py"},

@@ -19,7 +19,7 @@ from clustering import Cluster, ray_head
 from killing import recorded_keys, statement
 
 from datagen.errors import SetupError
-from datagen.runtime.jobs import Jobs
+from datagen.runtime.onray.jobs import Jobs
 from datagen.service.submission import Order, prepare, submit
 from datagen.service.watch import described, said, stop
 

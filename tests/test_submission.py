@@ -13,7 +13,7 @@ import pytest
 
 from datagen.build import Options, planned
 from datagen.errors import OutputError, SetupError, SpecError
-from datagen.runtime.jobs import Job, Jobs
+from datagen.runtime.onray.jobs import Job, Jobs
 from datagen.service.submission import Order, prepare, run_name, runs_of
 from datagen.spec.load import load_spec
 

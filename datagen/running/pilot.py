@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from datagen.asking.prices import cost
 from datagen.errors import LowYield
 from datagen.plan.model import Plan
 from datagen.records import NANO, Outcome, Usage
-from datagen.running.stretch import Crew, Tell, carry_out
+from datagen.running.stretch import Ahead, Crew, Tell, carry_out
 from datagen.runtime.log import event
 from datagen.steps.cohort import Cohort, cohort_of, part_lines, put_part
 from datagen.steps.part import part_folder
@@ -90,6 +91,24 @@ async def fly(crew: Crew, cohorts: Sequence[Cohort], tell: Tell) -> Forecast:
             f"{forecast}. That is below min_yield {least:.0%}, so nothing more is asked: see why rows were dropped with `datagen preview --ask`"
         )
     return forecast
+
+
+def ahead(crew: Crew, cohorts: Sequence[Cohort], flying: asyncio.Future[Forecast]) -> Ahead:
+    """The parts from which the pilot takes its seeds: no other worker is to ask for these, until it can see the answers."""
+    fresh = next(cohort for cohort in cohorts if not cohort.released)
+    parts, seeds = set(), 0
+    for part, size in fresh.parts.items():
+        if seeds < crew.plan.spec.guard.pilot:
+            parts.add(part)
+            seeds += size
+
+    async def landed() -> None:
+        await asyncio.shield(flying)
+        crew.runtime.spread()
+
+    over = asyncio.ensure_future(landed())
+    over.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever awaits the pilot hears of it
+    return Ahead(frozenset(parts), over)
 
 
 async def _flown(crew: Crew, fresh: Cohort, tell: Tell) -> Forecast:

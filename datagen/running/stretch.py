@@ -31,6 +31,18 @@ LOOKED_AT = 64
 """Parts that are looked through between two turns of the event loop."""
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """Parts whose first seeds somebody else is asking for: they wait, or these would be paid for twice."""
+
+    parts: frozenset[str]
+    over: asyncio.Future[None]
+
+    async def await_for(self, unit: Unit) -> None:
+        if not unit.under and unit.part in self.parts:
+            await asyncio.shield(self.over)
+
+
 @dataclass
 class Crew:
     """Who carries out a plan, and where."""
@@ -47,6 +59,8 @@ class Crew:
     """Rounds of paid batches so far."""
     mooring: Mooring | None = None
     """Where workers share no disk with this process: how their files come and go."""
+    ahead: Ahead | None = None
+    """The pilot, where it flies beside the whole and its answers do not reach all workers at once."""
     torn: dict[str, None] = field(default_factory=dict)
     """What of the ledger workers found damaged, in words; each once."""
     rows: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
@@ -184,7 +198,8 @@ async def _parts(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], under:
                 yield {**manifest, "torn": []}
     most = sum(chair.spec.max_in_flight for chair in crew.plan.chairs.values())
     seeds = sum(cohort.seeds for cohort in cohorts)
-    async for manifest in crew.runtime.map(left, max(2, -(-AIR * most * len(units) // max(seeds, 1)) + 1)):
+    first = crew.ahead.await_for if crew.ahead else None
+    async for manifest in crew.runtime.map(left, max(2, -(-AIR * most * len(units) // max(seeds, 1)) + 1), first):
         yield manifest
 
 

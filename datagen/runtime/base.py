@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from datagen.runtime.measures import Measures
@@ -32,7 +32,7 @@ class Worker(Protocol):
         ...
 
     async def report(self) -> None:
-        """Bring the shared object up to date."""
+        """Bring the shared object up to date, and what other workers can see."""
         ...
 
     def measures(self) -> dict[str, Measures]:
@@ -46,6 +46,10 @@ Hire = Callable[[Any, int], Worker]
 """Makes a worker from the shared object (or its stand-in) and the worker's number; picklable."""
 Export = Callable[[str, Measures], None]
 """Hands on what a build (the value of the label `build`) measures; called about once a second with all that is known."""
+
+
+First = Callable[[Any], Awaitable[None]]
+"""What a unit has to wait for."""
 
 
 class Share(Protocol):
@@ -78,8 +82,8 @@ class Runtime(Protocol):
         """Host the shared object, and hire the workers."""
         ...
 
-    def map(self, units: Sequence[Any], in_air: int) -> AsyncIterator[Any]:
-        """Results as they come, about `in_air` units at once over all workers, more behind stragglers.
+    def map(self, units: Sequence[Any], in_air: int, first: First | None = None) -> AsyncIterator[Any]:
+        """Results as they come, about `in_air` units at once over all workers, more behind stragglers. `first` is awaited before a unit is run.
 
         The first failure is raised when the rest has landed. A unit whose worker died is run by another one.
         """
@@ -87,6 +91,10 @@ class Runtime(Protocol):
 
     async def shared(self, method: str, *arguments: Any) -> Any:
         """Call a method of the shared object."""
+        ...
+
+    def spread(self) -> None:
+        """Have every worker see, before its next unit, what the others have recorded."""
         ...
 
     async def drain(self) -> None: ...

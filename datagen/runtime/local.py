@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from datagen.runtime.base import Export, Hire, Share, Worker
+from datagen.runtime.base import Export, First, Hire, Share, Worker
 from datagen.runtime.flow import in_the_air
 from datagen.runtime.measures import Measures
 
@@ -21,13 +21,16 @@ class LocalRuntime:
         self._shared = share.alone()
         self._worker = hire(self._shared, 0)
 
-    async def map(self, units: Sequence[Any], in_air: int) -> AsyncIterator[Any]:
-        assert self._worker is not None
+    async def map(self, units: Sequence[Any], in_air: int, first: First | None = None) -> AsyncIterator[Any]:
+        assert self._worker is not None and first is None
         async for result in in_the_air(self._worker.run, units, in_air, self._worker.hungry):
             yield result
 
     async def shared(self, method: str, *arguments: Any) -> Any:
         return getattr(self._shared, method)(*arguments)
+
+    def spread(self) -> None:
+        """There is one worker."""
 
     async def drain(self) -> None:
         if self._worker is not None:

@@ -104,7 +104,7 @@ def schedule(to: Path | None, **given: Any) -> None:
 
 
 def jobs_at(address: str) -> Any:
-    from datagen.runtime.jobs import Jobs
+    from datagen.runtime.onray.jobs import Jobs
 
     return Jobs(address)
 

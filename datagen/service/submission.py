@@ -17,7 +17,7 @@ from datagen.build import Options, planned
 from datagen.errors import OutputError, SpecError
 from datagen.plan.model import Plan, Sown
 from datagen.records import digest
-from datagen.runtime.jobs import Job, Jobs
+from datagen.runtime.onray.jobs import Job, Jobs
 from datagen.service.bundle import Bundle, bundled, recording, secrets
 from datagen.spec.load import load_spec
 

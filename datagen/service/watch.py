@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from datagen.errors import Interrupted, SetupError, nearest
-from datagen.runtime.jobs import Job, Jobs
+from datagen.runtime.onray.jobs import Job, Jobs
 from datagen.service.submission import DRAIN_SPARE, hints
 
 LOOK = 1.0

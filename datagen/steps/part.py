@@ -183,9 +183,11 @@ class PartWorker:
         return {"rows": self._finished, "asked": self.asker.asked}
 
     async def report(self) -> None:
-        """Tell the governor all there is to tell."""
+        """Tell the governor all there is to tell, and let other workers see what this one has recorded."""
         self.gate.tell()
         await self.books.report()
+        if self.courier:
+            await asyncio.to_thread(self.courier.offsite.flush)
 
     def measures(self) -> dict[str, Measures]:
         return {self._name: self.asker.counts.measures()}

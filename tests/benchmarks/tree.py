@@ -18,6 +18,8 @@ class Tree:
         self.environment = {**os.environ, "DATAGEN_BENCH_MARK": self._mark}
         self.peak = 0
         """Bytes: the sum of the proportional set sizes (PSS) of all processes, at its largest."""
+        self.names: dict[int, str] = {}
+        """Process id -> its title, as it was last."""
         self._cpu: dict[int, float] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -55,6 +57,7 @@ class Tree:
     def _look(self, pid: int) -> int:
         try:
             words = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            self.names[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:120]
             self._cpu[pid] = (int(words[11]) + int(words[12])) / TICKS
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024

@@ -53,6 +53,11 @@ class Offsite:
         for uplink in self._uplinks.values():
             uplink.require()
 
+    def flush(self) -> None:
+        """Send what this process has recorded until now."""
+        for uplink in list(self._uplinks.values()):
+            uplink.flush()
+
     def end(self, path: Path) -> None:
         """A segment is closed: it becomes one object."""
         self._uplinks.pop(path.name).close()
@@ -156,6 +161,7 @@ class Uplink:
         self._level = time.monotonic()
         """When the copy was last known to lack nothing."""
         self._why = ""
+        self._sending = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
         self._thread.start()
@@ -181,12 +187,18 @@ class Uplink:
                 depot.send(self._path.name, self._path)
             depot.remove(_tail(self._path.name, *tail) for tail in self._tails)
 
+    def flush(self) -> None:
+        """Send what there is now, if the store can be reached: somebody else is about to look for it."""
+        with contextlib.suppress(DatagenError, OSError), self._sending:
+            self._send()
+
     def _run(self) -> None:
         due = time.monotonic()
         while not self._ended.wait(max(0.0, due - time.monotonic())):
             due = time.monotonic() + SECONDS
             try:
-                self._send()
+                with self._sending:
+                    self._send()
             except (DatagenError, OSError) as error:  # a spool may go while it is looked at
                 self._why = str(error)
 

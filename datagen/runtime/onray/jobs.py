@@ -1,4 +1,4 @@
-"""Builds as jobs of a Ray cluster, over its Jobs API: submit, look, follow, stop. With `runtime/ray.py` the whole door to Ray."""
+"""Builds as jobs of a Ray cluster, over its Jobs API: submit, look, follow, stop. With `runtime/onray/` the whole door to Ray."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On Ray: the local runtime inside actors, and the shared object as one named actor. The whole door to Ray is this file.
+"""The local runtime inside actors, and the shared object as one named actor.
 
 A worker that dies, hangs or is pre-empted loses nothing: its units go to the others, which first read what it left on record, and another
 worker takes its place. The shared object may die, too: it is made anew, and workers find it by its name.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
+import functools
 import itertools
 import os
 import uuid
@@ -18,14 +18,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from datagen.errors import DatagenError, SetupError
-from datagen.runtime.base import Export, Hire, Share, Worker
+from datagen.runtime.base import Export, First, Hire, Share
 from datagen.runtime.flow import in_the_air
 from datagen.runtime.log import event
-from datagen.runtime.measures import BUILD, METRICS, Measures
+from datagen.runtime.measures import Measures
+from datagen.runtime.onray.actors import NAMESPACE, PATIENCE, Desk, Host, named, the_ray
+from datagen.runtime.onray.metrics import metrics_exporter
 
 SPARE = 8
 """Parts in the air per worker beyond what fills the limits, so that stragglers do not leave the teacher idle."""
-NAMESPACE = "datagen"
 LOOK = 1.0
 """Seconds between two looks at whether workers report."""
 HANGS = 30
@@ -34,98 +35,8 @@ SLOW = 5.0
 """Seconds that a worker has to answer how far it is."""
 CLOSING = 30.0
 """Seconds that workers have to close."""
-PATIENCE = 300.0
-"""Seconds without any worker, or without the shared object, after which the build ends: a cluster may have to grow again."""
 DEATHS = 5
 """Workers that may die with the same unit in their hands; it may be what kills them."""
-
-
-class _Host:
-    """An actor's inside: any plain object, its methods called by name."""
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._object = make()
-
-    def call(self, method: str, *arguments: Any) -> Any:
-        return getattr(self._object, method)(*arguments)
-
-
-class _Desk:
-    """An actor's inside: one worker on its own event loop."""
-
-    def __init__(self, hire: Hire, host: str, number: int) -> None:
-        gc.set_threshold(50_000, 20, 50)  # as at the door of the local runtime: what is loaded stays
-        self._hire, self._host, self._number = hire, host, number
-        self._worker: Worker | None = None
-        self._deaths = 0
-
-    async def ready(self) -> DatagenError | str:
-        """Be there, or say why not. Returns the node."""
-        try:
-            self._worker = self._hire(_Remote(self._host), self._number)  # made on the loop it will live on
-        except DatagenError as error:
-            return error
-        return str(_ray().get_runtime_context().get_node_id())
-
-    async def run(self, unit: Any, deaths: int) -> Any:
-        assert self._worker is not None
-        if deaths > self._deaths:
-            self._deaths = deaths
-            await self._worker.catch_up()
-        try:
-            return await self._worker.run(unit)
-        except DatagenError as error:
-            return error  # as data: Ray would wrap it in a task error of its own
-
-    async def drain(self) -> None:
-        if self._worker is not None:
-            self._worker.drain()
-
-    async def report(self) -> None:
-        if self._worker is not None:
-            await self._worker.report()
-
-    async def status(self) -> dict[str, int]:
-        return self._worker.status() if self._worker else {}
-
-    async def measures(self) -> dict[str, Measures]:
-        return self._worker.measures() if self._worker else {}
-
-    async def close(self) -> None:
-        if self._worker is not None:
-            await self._worker.close()
-
-
-class _Remote:
-    """The shared object as a worker sees it: every method gives an awaitable. Where it has died, its successor is asked."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._life = 0
-        self._actor: Any = None
-
-    def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
-        return lambda *arguments: self._call(method, *arguments)
-
-    async def _call(self, method: str, *arguments: Any) -> Any:
-        late = asyncio.get_running_loop().time() + PATIENCE
-        later = 0
-        while True:
-            try:
-                if self._actor is None:
-                    self._actor = _ray().get_actor(_named(self._name, self._life + later), namespace=NAMESPACE)
-                    self._life += later
-                return await self._actor.call.remote(method, *arguments)
-            except (_ray().exceptions.RayActorError, ValueError):  # it is dead, or there is none of that name yet
-                self._actor, later = None, 1 - later  # the one that was known, or the one after it
-                if asyncio.get_running_loop().time() > late:
-                    raise
-                await asyncio.sleep(0.05)
-
-
-def _named(name: str, life: int) -> str:
-    """Ray does not give away the name of an actor that died, as long as somebody knows it."""
-    return f"{name}-{life}"
 
 
 @dataclass(eq=False)
@@ -159,10 +70,15 @@ class RayRuntime:
         self._numbers = itertools.count()
         self._name = f"datagen-governor-{uuid.uuid4().hex[:12]}"
         self._host: Any = None
+        self._alone: Any = None
+        """The shared object, as long as there is nobody to share it with."""
+        self._each = 1
+        """Units that a worker has in its hands at most."""
         self._life = 0
         """How many hosts have died."""
-        self._reviving = asyncio.Lock()
-        self._deaths = 0
+        self._beginning, self._reviving = asyncio.Lock(), asyncio.Lock()
+        self._news = 0
+        """How often workers had to read what others have recorded."""
         self._somebody = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
@@ -171,36 +87,49 @@ class RayRuntime:
         self._failure: BaseException | None = None
 
     async def start(self, hire: Hire, share: Share) -> None:
-        ray = _ray()
+        """Ready to begin: Ray itself is joined, or started, when there is a unit to run."""
+        self._hire, self._share = hire, share
+        self._alone = share.alone()
+
+    async def _begin(self) -> None:
+        ray = the_ray()
         if not ray.is_initialized():
             # The code is installed on every node: nothing of this folder is shipped, and no worker looks for it.
             address = os.environ.get("RAY_ADDRESS")
-            ray.init(address=address, log_to_driver=False, configure_logging=False, **({} if address else {"include_dashboard": False}))
-        self._hire, self._share = hire, share
+            quietly = {"log_to_driver": False, "configure_logging": False}
+            await asyncio.to_thread(ray.init, address=address, **quietly, **({} if address else {"include_dashboard": False}))
         count = self._count or max(1, sum(node["Alive"] for node in ray.nodes()))
         numbers = [next(self._numbers) for _ in range(count)]
         self._alive.update(numbers)
-        self._host = self._hosted(numbers, reborn=False)
+        self._host, self._alone = self._hosted(numbers, reborn=False), None
         for number in numbers:
             self._later(self._seat(number))
         self._later(self._watch())
 
-    async def map(self, units: Sequence[Any], in_air: int) -> AsyncIterator[Any]:
-        async for result in in_the_air(self._run, units, in_air + SPARE * len(self._alive)):
+    async def map(self, units: Sequence[Any], in_air: int, first: First | None = None) -> AsyncIterator[Any]:
+        async with self._beginning:
+            if units and self._host is None:
+                await self._begin()
+        most = in_air + SPARE * len(self._alive)
+        self._each = -(-most // max(1, len(self._alive)))
+        async for result in in_the_air(functools.partial(self._run, first), units, most):
             yield result
         await self._all("report", CLOSING)
 
-    async def _run(self, unit: Any) -> Any:
+    async def _run(self, first: First | None, unit: Any) -> Any:
+        if first is not None:
+            await first(unit)
         for _ in range(DEATHS):
             seat = await self._free()
             seat.units += 1
             try:
-                result = await seat.actor.run.remote(unit, self._deaths)
-            except _ray().exceptions.RayActorError as error:
+                result = await seat.actor.run.remote(unit, self._news)
+            except the_ray().exceptions.RayActorError as error:
                 await self._bury(seat, error)
                 continue
             finally:
                 seat.units -= 1
+                self._somebody.set()
             if isinstance(result, DatagenError):
                 raise result
             return result
@@ -211,10 +140,15 @@ class RayRuntime:
     async def shared(self, method: str, *arguments: Any) -> Any:
         while True:
             host = self._host
+            if host is None:
+                return getattr(self._alone, method)(*arguments)
             try:
                 return await host.call.remote(method, *arguments)
-            except _ray().exceptions.RayActorError:
+            except the_ray().exceptions.RayActorError:
                 await self._revive(host)
+
+    def spread(self) -> None:
+        self._news += 1
 
     async def drain(self) -> None:
         self._draining = True
@@ -235,16 +169,25 @@ class RayRuntime:
         return dict(self._measured)
 
     def exporter(self) -> Export | None:
-        return metrics_exporter()
+        made: list[Export] = []
+
+        def export(build: str, measures: Measures) -> None:
+            if self._host is not None:  # else there is no Ray to tell
+                if not made:
+                    made.append(metrics_exporter())
+                made[0](build, measures)
+
+        return export
 
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await self._all("close", CLOSING)
-        ray = _ray()
-        for actor in [*(seat.actor for seat in self._seats), self._host]:
-            ray.kill(actor)
-        ray.shutdown()
+        if self._host is not None:
+            ray = the_ray()
+            for actor in [*(seat.actor for seat in self._seats), self._host]:
+                ray.kill(actor)
+            ray.shutdown()
 
     # --- workers ---
 
@@ -252,10 +195,10 @@ class RayRuntime:
         """Hire a worker; it gets units when it is there, which may be after the cluster has grown."""
         # A fraction of a CPU: workers wait for teachers, and whole CPUs deadlock a small machine.
         options = {"num_cpus": 0.1, "max_concurrency": 4096, "scheduling_strategy": "SPREAD"}
-        seat = _Seat(number, _ray().remote(_Desk).options(**options).remote(self._hire, self._name, number))
+        seat = _Seat(number, the_ray().remote(Desk).options(**options).remote(self._hire, self._name, number))
         try:
             found = await seat.actor.ready.remote()
-        except _ray().exceptions.RayActorError as error:
+        except the_ray().exceptions.RayActorError as error:
             await self._bury(seat, error)
             return
         if isinstance(found, DatagenError):
@@ -267,16 +210,20 @@ class RayRuntime:
         self._somebody.set()
 
     async def _free(self) -> _Seat:
-        """The worker with the fewest units. Raises SetupError when there is none for PATIENCE seconds."""
-        while not self._seats or self._failure:
+        """The worker with the fewest units, of which none has more than its share: those that are not there yet are to have some left.
+
+        Raises SetupError when there is no worker for PATIENCE seconds.
+        """
+        while True:
             if self._failure:
                 raise self._failure
+            if self._seats and (seat := min(self._seats, key=lambda seat: (seat.units, seat.number))).units < self._each:
+                return seat
             self._somebody.clear()
             try:
-                await asyncio.wait_for(self._somebody.wait(), PATIENCE)
+                await asyncio.wait_for(self._somebody.wait(), None if self._seats else PATIENCE)
             except TimeoutError:
                 raise SetupError(f"Ray could start no worker for {PATIENCE:.0f} s; what was answered is in the ledger") from None
-        return min(self._seats, key=lambda seat: (seat.units, seat.number))
 
     async def _bury(self, seat: _Seat, error: Exception) -> None:
         """Once a worker: give what it held to the others, and hire another in its place."""
@@ -290,10 +237,10 @@ class RayRuntime:
         self._alive.discard(seat.number)
         event("worker_lost", worker=seat.number, error=type(error).__name__)
         self._gone.update(seat.told)
-        _ray().kill(seat.actor)  # it may only be out of reach
+        the_ray().kill(seat.actor)  # it may only be out of reach
         await self._rescue(seat.node)
         spent = await asyncio.to_thread(self._share.spent, seat.number)
-        self._deaths += 1
+        self.spread()
         await self.shared("bury", str(seat.number), spent)
         number = next(self._numbers)
         if number >= DEATHS * (self._count or 1) and not self._seats and seat.reports == 0:
@@ -307,7 +254,7 @@ class RayRuntime:
     async def _rescue(self, node: str) -> None:
         """Where a dead worker's machine is still there, what it could not send is sent."""
         work = self._share.rescue()
-        ray = _ray()
+        ray = the_ray()
         if work is None or not any(each["NodeID"] == node and each["Alive"] for each in ray.nodes()):
             return
         there = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
@@ -323,7 +270,7 @@ class RayRuntime:
                 seat.silent = 0 if heard != seat.reports else seat.silent + 1
                 seat.reports = heard
                 if seat.silent >= HANGS and seat.burial is None:
-                    _ray().kill(seat.actor)  # its units come back as those of a dead one
+                    the_ray().kill(seat.actor)  # its units come back as those of a dead one
                     seat.silent = 0
 
     async def _all(self, method: str, seconds: float) -> list[Any]:
@@ -334,7 +281,7 @@ class RayRuntime:
 
     def _hosted(self, workers: Sequence[int], reborn: bool) -> Any:
         make = self._share.among(workers, reborn)
-        return _ray().remote(_Host).options(num_cpus=0, name=_named(self._name, self._life), namespace=NAMESPACE).remote(make)
+        return the_ray().remote(Host).options(num_cpus=0, name=named(self._name, self._life), namespace=NAMESPACE).remote(make)
 
     async def _revive(self, dead: Any) -> None:
         """Another host in the place of one that died."""
@@ -360,41 +307,6 @@ def _do(work: Callable[[], None]) -> None:
 
 
 async def _answer(call: Awaitable[Any], seconds: float) -> Any:
-    with contextlib.suppress(TimeoutError, _ray().exceptions.RayError):
+    with contextlib.suppress(TimeoutError, the_ray().exceptions.RayError):
         return await asyncio.wait_for(asyncio.wrap_future(call.future()), seconds)  # type: ignore[attr-defined]
     return None
-
-
-def _ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise SetupError("--runtime ray needs the package `ray`: pip install 'datagen[ray]'") from error
-    return ray
-
-
-def metrics_exporter() -> Export:
-    """Through `ray.util.metrics` to the export port of this node, each name with `ray_` before it. Ray drops a gauge that is not set for a
-    while, so all are set anew each time; a counter takes what it grew by."""
-    from ray.util.metrics import Counter as Growing
-    from ray.util.metrics import Gauge
-
-    kinds = {"counter": Growing, "gauge": Gauge}
-    made: dict[str, Any] = {name: kinds[metric.kind](name, metric.about, (BUILD, *metric.labels)) for name, metric in METRICS.items()}
-    told: dict[tuple[str, ...], float] = {}
-
-    def export(build: str, measures: Measures) -> None:
-        for name, values in measures.items():
-            for labels, value in values.items():
-                tags = dict(zip((BUILD, *METRICS[name].labels), (build, *labels), strict=True))
-                if METRICS[name].kind == "gauge":
-                    made[name].set(value, tags)
-                    continue
-                grown = value - told.get((name, build, *labels), 0.0)
-                told[name, build, *labels] = value
-                if grown > 0:  # it shrinks where whoever counted was made anew
-                    made[name].inc(grown, tags)
-
-    return export
