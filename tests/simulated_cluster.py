@@ -147,7 +147,7 @@ def cluster(count: int, limits: Mapping[str, Limits], teacher: Teacher, purse: P
     clock = asyncio.get_running_loop().time
     purse = purse or Purse()
     names = [str(number) for number in range(count)]
-    chief = Chief(limits, purse, {}, clock=clock, workers=names)
+    chief = Chief(limits, purse, {}, clock=clock, count=count)
     wire = Wire(chief, delay)
     workers = []
     for number, name in enumerate(names):

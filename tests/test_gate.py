@@ -191,7 +191,7 @@ def test_workers_that_share_a_governor_elsewhere_all_get_their_turn() -> None:
 
     async def go() -> None:
         limits = {"t": Limits(2)}
-        chief = Chief(limits, Purse(), {}, workers="abc")
+        chief = Chief(limits, Purse(), {})
         deputies = [Deputy(limits, Wire(chief), name) for name in "abc"]
         gates = [Gate(deputy) for deputy in deputies]
 
@@ -212,7 +212,7 @@ def test_workers_that_share_a_governor_elsewhere_all_get_their_turn() -> None:
 def test_nothing_is_admitted_by_a_lease_that_comes_after_the_gate_was_closed() -> None:
     async def go() -> None:
         limits = {"t": Limits(1000)}
-        chief = Chief(limits, Purse(100), {}, workers="a")
+        chief = Chief(limits, Purse(100), {})
         deputy = Deputy(limits, Wire(chief), "a")
         gate = Gate(deputy)
         late = asyncio.ensure_future(gate.admit("t", need(10)))

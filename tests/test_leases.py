@@ -177,9 +177,7 @@ def test_a_cap_holds_over_the_death_of_a_worker_and_of_the_governor(workers: int
         await asyncio.sleep(moment / 2)
         committed = {"writer": in_ledger} if known else {}
         alive = [worker.name for worker in there.workers[1:]]
-        there.wire.chief = Chief(
-            limits, Purse(cost=cap), committed, clock=asyncio.get_running_loop().time, workers=alive if known else [*alive, "0"], reborn=True
-        )
+        there.wire.chief = Chief(limits, Purse(cost=cap), committed, clock=asyncio.get_running_loop().time, holders=alive if known else [*alive, "0"])
         if not known:
             there.wire.chief._lend(there.wire.chief._lanes["writer"], there.wire.chief._members["0"], dead.deputy._notes["writer"].ceiling)
             there.wire.chief.bury("0", None)
@@ -203,7 +201,7 @@ def test_limits_hold_over_the_death_of_the_governor() -> None:
         await asyncio.sleep(20)
         there.wire.chief = None
         await asyncio.sleep(1)
-        there.wire.chief = Chief(limits, Purse(), {}, clock=asyncio.get_running_loop().time, workers=map(str, range(8)), reborn=True)
+        there.wire.chief = Chief(limits, Purse(), {}, clock=asyncio.get_running_loop().time, holders=map(str, range(8)))
         answered = teacher.answered
         await asyncio.sleep(20)
         assert teacher.most <= 80
@@ -252,7 +250,7 @@ def test_a_teacher_that_stays_away_stops_every_worker() -> None:
 
 
 def test_a_lost_report_is_no_harm() -> None:
-    chief = Chief({"writer": Limits(10, cost=10_000)}, Purse(), {}, clock=lambda: 0.0, workers=["a", "b"])
+    chief = Chief({"writer": Limits(10, cost=10_000)}, Purse(), {}, clock=lambda: 0.0)
     used = Used(in_flight=2, reserved=Spend(200, 2, 2), ceiling=Spend(1000, 10, 10), slots=5, waiting=3, dearest=Spend(100, 1, 1), sent=2)
     first = chief.exchange(Report("a", {"writer": used}, {}, {}))
     again = chief.exchange(Report("a", {"writer": used}, {}, {}))

@@ -23,7 +23,7 @@ def test_a_worker_dies_whose_ledger_lies_on_a_disk_of_its_own(tmp_path: Path, mo
     with standing_bucket(monkeypatch) as bucket, standing_simulator(spec) as url, ray_cluster(nodes=1) as cluster:
         spec.write_text(SPEC.format(url=url, seeds=SEEDS))
         chance = random.Random(7)
-        blow = lambda _: os.kill(chance.choice(cluster.actors("_Desk")), signal.SIGKILL)  # noqa: E731
+        blow = lambda _: os.kill(chance.choice(cluster.actors("Desk")), signal.SIGKILL)  # noqa: E731
         struck = strike(cluster, spec, f"{bucket.url}/clustered", url, 120, blow, workers=2, work=tmp_path / "work")
         assert struck.code == 0, struck.said[-3000:]
         assert struck.recorded

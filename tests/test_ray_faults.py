@@ -42,10 +42,10 @@ def calm(spec: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> tu
 
 def blows(cluster: RayCluster, chance: random.Random) -> dict[str, Callable[[int], None]]:
     def kill_worker(_: int) -> None:
-        os.kill(chance.choice(cluster.actors("_Desk")), signal.SIGKILL)
+        os.kill(chance.choice(cluster.actors("Desk")), signal.SIGKILL)
 
     def kill_governor(_: int) -> None:
-        for pid in cluster.actors("_Host"):
+        for pid in cluster.actors("Host"):
             os.kill(pid, signal.SIGKILL)
 
     def kill_raylet(_: int) -> None:
@@ -55,7 +55,7 @@ def blows(cluster: RayCluster, chance: random.Random) -> dict[str, Callable[[int
         os.killpg(pid, signal.SIGKILL)
 
     def preempt(_: int) -> None:
-        workers = cluster.actors("_Desk")
+        workers = cluster.actors("Desk")
         for pid in chance.sample(workers, (len(workers) + 1) // 2):
             os.kill(pid, signal.SIGKILL)
 

@@ -108,7 +108,7 @@ class Terms:
             ledger = Ledger(ledger.folder, ledger.build, month=ledger.month, skip=skip)
             ledger.close()
         terms = self._terms(ledger)
-        return functools.partial(Chief, *terms, workers=tuple(map(str, workers)), reborn=reborn)
+        return functools.partial(Chief, *terms, count=len(workers), holders=tuple(map(str, workers)) if reborn else ())
 
     def spent(self, worker: int) -> dict[str, Spend] | None:
         """By teacher, once its writer is gone; None where it does not go."""

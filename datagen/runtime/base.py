@@ -62,7 +62,7 @@ class Share(Protocol):
     def among(self, workers: Sequence[int], reborn: bool) -> Callable[[], Any]:
         """Makes it, for workers elsewhere; picklable. `reborn`: in the place of one that died, whose workers are still at it.
 
-        It then has the methods `expect(names)`, `bury(name, spent)` and `reports() -> name -> how often it was heard`.
+        It then has the methods `bury(name, spent)` and `reports() -> name -> how often it was heard`.
         """
         ...
 

@@ -19,7 +19,7 @@ TIMES = int(os.environ.get("DATAGEN_RAY_KILLS", "10"))
 
 def hang(cluster: RayCluster, chance: random.Random) -> Callable[[int], None]:
     """Stopped, and never continued: it must be ended, and its parts done by others."""
-    return lambda _: os.kill(chance.choice(cluster.actors("_Desk")), signal.SIGSTOP)
+    return lambda _: os.kill(chance.choice(cluster.actors("Desk")), signal.SIGSTOP)
 
 
 @pytest.mark.parametrize("name", ["worker", "governor", "raylet", "driver", "half", "hang"])

@@ -21,6 +21,11 @@ from datagen.records import Spend
 
 BLOCK = 256
 """Worst cases lent ahead at most: what a dead worker's ceiling may hold back until the ledger has been asked."""
+NEW = 2
+"""Reports after which it is known what a worker needs. Until then it reports often, and with the first it is lent no more than its part of what
+all that are expected share: they may all be there in a moment."""
+GRACE = 0.1
+"""Seconds by which a report may be late without anybody being told to come back for what its worker holds."""
 HANDFUL = 4
 """Worst cases lent ahead at least while there is money."""
 
@@ -30,7 +35,7 @@ class _Member:
     """One worker, as it said last, and what it holds."""
 
     heard: float
-    known: bool
+    known: bool = True
     """False until it has said what it holds: only a governor that was made anew meets such a worker."""
     used: dict[str, Used] = field(default_factory=dict)
     slots: dict[str, int] = field(default_factory=dict)
@@ -53,10 +58,11 @@ _NOTHING = Used()
 class Chief(Governor):
     """A governor that is hosted for many workers; each reaches it through a Deputy."""
 
-    def __init__(self, *terms: Any, workers: Iterable[str] = (), reborn: bool = False, **more: Any) -> None:
-        """`terms`: as of a Governor. `workers`: who is about to report; `reborn`: they hold leases of a governor that died."""
+    def __init__(self, *terms: Any, count: int = 1, holders: Iterable[str] = (), **more: Any) -> None:
+        """`terms`: as of a Governor. `count`: workers that are about to report; `holders`: those that hold leases of a governor that died."""
         super().__init__(*terms, **more)
         self._members: dict[str, _Member] = {}
+        self._expected = count
         self._buried: set[str] = set()
         self._probers: dict[str, str] = {}
         """Teacher -> the worker that may find out whether it is back."""
@@ -65,19 +71,15 @@ class Chief(Governor):
         """All ceilings; part of what the purse has reserved."""
         self._accounts = {name: limit.account or f"of {name}" for name, limit in self._limits.items()}
         self._meters: dict[str, Meter] = {self._accounts[name]: lane.meter for name, lane in self._lanes.items()}
-        self.expect(workers, reborn)
-
-    def expect(self, workers: Iterable[str], reborn: bool = False) -> None:
-        """These workers are about to report: something is kept for them."""
-        for worker in workers:
-            self._members[worker] = _Member(self._clock(), not reborn)
+        for worker in holders:
+            self._members[worker] = _Member(self._clock(), known=False)
 
     def exchange(self, report: Report) -> Lease:
         """Take in what a worker says, and lend it what it may use next."""
         if report.worker in self._buried:
             return Lease(stop=Interrupted("this worker was taken for dead, and others do its work"))
         now = self._clock()
-        member = self._members.setdefault(report.worker, _Member(now, True))
+        member = self._members.setdefault(report.worker, _Member(now))
         member.heard, member.known, member.reports = now, True, member.reports + 1
         member.shares, member.wants = dict(report.shares), dict(report.wants)
         for account, amounts in report.drawn.items():
@@ -89,13 +91,15 @@ class Chief(Governor):
                 break
         if self._stop:
             return Lease(stop=self._stop)
-        places, pauses = {}, [BEAT]
+        places, pauses = {}, [BEAT if member.reports > NEW else SOON]
         for teacher in report.used:
             places[teacher], pause = self._place(self._lanes[teacher], report.worker, member, now)
             pauses.append(pause)
         flows = {account: self._flow(account, report.worker, member) for account, meter in self._meters.items() if meter.limited}
         if any(flow.share == 0 for flow in flows.values()):
             pauses.append(SOON)
+        silent = [now - other.heard for other in self._members.values()]
+        pauses += [LASTS - seconds + GRACE for seconds in silent if BEAT + GRACE < seconds <= LASTS]  # its share will be free then
         return Lease(places, flows, self._tight, min(pauses))
 
     def bury(self, worker: str, spent: Mapping[str, Spend] | None) -> None:
@@ -188,7 +192,8 @@ class Chief(Governor):
         wants = {name: _wants(member, teacher, total / len(there)) for name, member in there.items()}
         target = whole(shared_out(total, wants), total, {name: member.ends for name, member in there.items()})[worker]
         others = sum(member.occupied(teacher) for name, member in there.items() if name != worker)
-        return max(0, min(target, total - others)), target
+        most = total if self._members[worker].reports > 1 else -(-total // max(self._expected, len(there)))
+        return max(0, min(target, total - others, most)), target
 
     def _flow(self, account: str, worker: str, member: _Member) -> Flow:
         """A worker's share of the limits of an account."""
@@ -196,7 +201,8 @@ class Chief(Governor):
         there = {name: other for name, other in self._members.items() if now - other.heard <= LASTS}
         target = shared_out(1.0, {name: other.wants.get(account, math.inf) for name, other in there.items()})[worker]
         others = sum(other.shares.get(account, 0.0) for name, other in there.items() if name != worker)
-        member.shares[account] = max(0.0, min(target, 1.0 - others))
+        most = 1.0 if member.reports > 1 else 1.0 / max(self._expected, len(there))
+        member.shares[account] = max(0.0, min(target, 1.0 - others, most))
         return Flow(meter.rates, member.shares[account], meter.charge)
 
     # --- money ---

@@ -248,7 +248,6 @@ class RayRuntime:
             raise SetupError(f"Ray workers die before they do anything ({what}): is datagen installed on every node, and is there enough memory?")
         self._alive.add(number)
         event("worker_replaced", worker=number)
-        await self.shared("expect", [str(number)])
         self._later(self._seat(number))
 
     async def _rescue(self, node: str) -> None:
