@@ -11,7 +11,7 @@ quickstart: .venv/ready
 	$(BIN)/datagen build --spec rationale.yaml --out out/quickstart --teacher simulator
 
 test: .venv/ready .venv/duckdb14/ready
-	DATAGEN_DUCKDB14=$(abspath .venv/duckdb14/bin/python) $(BIN)/python -m pytest tests -m "not soak" -n 2 --dist loadfile
+	DATAGEN_DUCKDB14=$(abspath .venv/duckdb14/bin/python) $(BIN)/python -m pytest tests -m "not soak" -n 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/ready
 	$(BIN)/ruff format --check datagen tests
@@ -20,7 +20,7 @@ check: .venv/ready
 	$(BIN)/python -m pytest tests/test_house.py
 
 soak: .venv/ready
-	$(BIN)/python -m pytest tests/soak -m soak -s
+	$(BIN)/python -m pytest tests -m soak -s
 
 bench: .venv/ready
 	$(BIN)/python tests/benchmarks/run.py

@@ -38,6 +38,28 @@ def shared() -> Path:
     return folder
 
 
+LONG = (
+    "depot_builds",
+    "batch_builds",
+    "jobs",
+    "ray_faults",
+    "process_faults",
+    "rounds",
+    "kill",
+    "ray_depot",
+    "budget",
+    "real_runs",
+    "overlap",
+    "nightly",
+)
+"""Files that take longest: begun first, so that at the end nobody waits for one of them alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {f"test_{name}.py": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """End with what was not tried on this machine, and why."""
     reasons: dict[str, int] = {}

@@ -55,7 +55,7 @@ def jobs(url: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in reply.read().splitlines()]
 
 
-@pytest.mark.parametrize("provider", ["openai", "responses", "anthropic"])
+@pytest.mark.parametrize("provider", ["openai", pytest.param("responses", marks=pytest.mark.soak), "anthropic"])
 def test_a_batch_build_gives_the_rows_of_an_online_build(tmp_path: Path, provider: str) -> None:
     for mode in ("batch", "online"):
         spec = project(tmp_path, mode, writer=f"{provider}/w")
@@ -104,7 +104,7 @@ def test_no_wait_leaves_and_the_same_command_goes_on(tmp_path: Path) -> None:
         assert all(entry["count"] == 1 for entry in statement(url))
 
 
-@pytest.mark.parametrize("writer", ["openai", "anthropic"])
+@pytest.mark.parametrize("writer", ["openai", pytest.param("anthropic", marks=pytest.mark.soak)])
 def test_killed_at_random_moments_no_batch_is_submitted_twice(tmp_path: Path, writer: str) -> None:
     """Expiry, errors, lost replies, late listing, garbled results; killed in between. The simulator's books are the judge."""
     again(tmp_path, kills=3, seed=7, writer=writer)

@@ -156,6 +156,7 @@ def test_a_killed_build_whose_disk_is_lost_goes_on_from_the_bucket(bucket: Bucke
     assert data_of(bucket, out) == {path.name: path.read_bytes() for path in (tmp_path / "calm" / "data").iterdir()}
 
 
+@pytest.mark.soak
 def test_a_killed_build_on_the_same_disk_pays_for_nothing_again(bucket: Bucket, out: str, tmp_path: Path) -> None:
     """What the last second brought was not in the bucket, and it is on this disk."""
     with standing_simulator(spec_at(tmp_path, "http://127.0.0.1:1", latency=0.2, most=8)) as url:
@@ -199,6 +200,7 @@ def test_a_bucket_of_others_is_left_alone(bucket: Bucket, out: str, tmp_path: Pa
     assert bucket.names() == before and not (tmp_path / "work").exists()
 
 
+@pytest.mark.soak
 def test_a_ledger_on_a_bucket_serves_folders_of_any_disk(bucket: Bucket, out: str, tmp_path: Path) -> None:
     with standing_simulator(spec_at(tmp_path, "http://127.0.0.1:1")) as url:
         spec = spec_at(tmp_path, url, seeds="{problems: {families: all, count: 12, seed: 3}}")
@@ -211,6 +213,7 @@ def test_a_ledger_on_a_bucket_serves_folders_of_any_disk(bucket: Bucket, out: st
     assert not (tmp_path / "one" / "ledger").exists() and not (tmp_path / "work").exists()
 
 
+@pytest.mark.soak
 def test_seeds_come_from_a_bucket(bucket: Bucket, out: str, tmp_path: Path) -> None:
     rows = b"".join(b'{"question": "What is %d + 1?", "answer": "%d"}\n' % (number, number + 1) for number in range(6))
     bucket.client().put_object(Bucket=BUCKET, Key="seeds/questions.jsonl", Body=rows)

@@ -126,6 +126,7 @@ def test_a_job_builds_what_a_build_builds(done: tuple[Path, Path, str, str], cli
     assert job in client("status").stdout
 
 
+@pytest.mark.soak
 def test_submitting_one_run_twice_is_one_job_and_another_run_is_another(done: tuple[Path, Path, str, str], client: Client) -> None:
     spec, out, job, _ = done
     before = ids(client.cluster)

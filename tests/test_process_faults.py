@@ -111,7 +111,10 @@ def stopped(folder: Path, seconds: float) -> None:
         assert digest_of(folder / "out") == digest_of(folder / "calm")
 
 
-@pytest.mark.parametrize(("away", "after"), [(-400_000_000, 0), (-86_400, 1.0)], ids=["years before the first run", "a day in mid-build"])
+@pytest.mark.parametrize(
+    ("away", "after"),
+    [pytest.param(-400_000_000, 0, marks=pytest.mark.soak, id="years before the first run"), pytest.param(-86_400, 1.0, id="a day in mid-build")],
+)
 def test_a_clock_that_jumps_back_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: int, after: float) -> None:
     (tmp_path / "clock").mkdir()
     (tmp_path / "clock" / "sitecustomize.py").write_text(CLOCK)

@@ -14,7 +14,7 @@ from killing import build, digest_of, standing_simulator
 from ray_cluster import SPEC, RayCluster, paid_again, ray_cluster, strike
 
 pytestmark = pytest.mark.ray
-SEEDS = 90
+SEEDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def blows(cluster: RayCluster, chance: random.Random) -> dict[str, Callable[[int
     return {"worker": kill_worker, "governor": kill_governor, "raylet": kill_raylet, "driver": kill_driver, "half": preempt}
 
 
-@pytest.mark.parametrize("name", ["worker", "governor", "raylet", "driver", "half"])
+@pytest.mark.parametrize("name", ["worker", "governor", "raylet", "driver"])
 def test_what_dies_costs_nothing_that_was_recorded(
     name: str, cluster: RayCluster, spec: tuple[Path, str], calm: tuple[str, dict[str, str]], tmp_path: Path
 ) -> None:
@@ -72,7 +72,7 @@ def test_what_dies_costs_nothing_that_was_recorded(
     text = path.read_text()
     mine = tmp_path / "clustered.yaml"
     mine.write_text(text)
-    struck = strike(cluster, mine, out, url, chance.randint(20, 250), blows(cluster, chance)[name])
+    struck = strike(cluster, mine, out, url, chance.randint(20, 150), blows(cluster, chance)[name])
     if name == "driver":
         assert struck.code == -signal.SIGKILL
         build(mine, out, "--runtime", "local")
@@ -85,7 +85,7 @@ def test_what_dies_costs_nothing_that_was_recorded(
 
 @pytest.mark.real
 @pytest.mark.skipif("DATAGEN_SHARED" not in os.environ, reason="needs the independent fake teachers ($DATAGEN_SHARED)")
-@pytest.mark.parametrize("seed", [3, 8])
+@pytest.mark.parametrize("seed", [3, pytest.param(8, marks=pytest.mark.soak)])
 def test_a_random_budget_holds_over_three_workers(seed: int, cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     tried = trial(tmp_path, seed, more=("--runtime", "ray", "--workers", "3"))

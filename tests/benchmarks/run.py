@@ -253,6 +253,8 @@ def scenario_ray(bench: Bench, repeat: int, rows: int = 5120, in_flight: int = 2
     ideal = rows / in_flight
     for number in range(repeat):
         out = there.work / f"ray{number}"
+        bare = run(there, there.bare(in_flight))
+        print(f"ray bare post (no Ray) steady {ideal / bare.span:.3f}, CPU {bare.cpu / rows * 1000:.2f} s per 1,000", flush=True)
         with Tree() as tree:
             ours = run(there, [*there.ours(out), "--workers", "2"], out, environment=tree.environment)
         print(

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from killing import build, digest_of, standing_simulator
 from ray_cluster import SPEC, RayCluster, paid_again, ray_cluster, strike
-from test_ray_faults import SEEDS, blows
+from test_ray_faults import blows
 
 pytestmark = [pytest.mark.soak, pytest.mark.ray]
+SEEDS = 90
 TIMES = int(os.environ.get("DATAGEN_RAY_KILLS", "10"))
 
 

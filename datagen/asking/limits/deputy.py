@@ -106,10 +106,10 @@ class Deputy(Governor):
             notes.ended.append(end)
         probe = any(end.need.ticket == notes.probed for end in ended)
         storm = notes.faults >= STORM and notes.faults >= STORM_SHARE * len(notes.ended)
-        idle = not lane.in_flight and not self._waiting(teacher)
+        done = not self._waiting(teacher) and (not lane.in_flight or lane.meter.starved)  # others may have what it held
         if probe:
             self._hurry(0.0)
-        elif storm or idle:
+        elif storm or done:
             self._hurry(SOON)
 
     def judged(self, teacher: str, outcomes: Sequence[str]) -> None:
