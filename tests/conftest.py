@@ -42,17 +42,18 @@ LONG = (
     "depot_builds",
     "batch_builds",
     "jobs",
-    "ray_faults",
     "process_faults",
     "rounds",
     "kill",
-    "ray_depot",
     "budget",
+    "ray_faults",
     "real_runs",
     "overlap",
+    "ray_depot",
     "nightly",
 )
-"""Files that take longest: begun first, so that at the end nobody waits for one of them alone."""
+"""Files that take longest: begun first, so that at the end nobody waits for one of them alone. Those that start a Ray stand apart: it gives up
+where it starts too slowly."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
