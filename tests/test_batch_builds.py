@@ -55,7 +55,7 @@ def jobs(url: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in reply.read().splitlines()]
 
 
-@pytest.mark.parametrize("provider", ["openai", pytest.param("responses", marks=pytest.mark.soak), "anthropic"])
+@pytest.mark.parametrize("provider", ["openai", *(pytest.param(name, marks=pytest.mark.soak) for name in ("responses", "anthropic"))])
 def test_a_batch_build_gives_the_rows_of_an_online_build(tmp_path: Path, provider: str) -> None:
     for mode in ("batch", "online"):
         spec = project(tmp_path, mode, writer=f"{provider}/w")

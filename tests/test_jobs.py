@@ -171,6 +171,7 @@ def simulator(spec: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         process.communicate()
 
 
+@pytest.mark.soak
 def test_a_stop_lands_what_is_in_flight_and_the_same_command_goes_on(client: Client, jobs: Jobs, tmp_path: Path) -> None:
     """Ctrl-C looks away, a second `submit` joins, `stop` drains, the next `submit` resumes: no question is put twice."""
     with simulator(write_spec(tmp_path / "simulator", latency="0.3")) as (url, teacher):

@@ -62,7 +62,7 @@ def blows(cluster: RayCluster, chance: random.Random) -> dict[str, Callable[[int
     return {"worker": kill_worker, "governor": kill_governor, "raylet": kill_raylet, "driver": kill_driver, "half": preempt}
 
 
-@pytest.mark.parametrize("name", ["worker", "governor", "raylet", "driver"])
+@pytest.mark.parametrize("name", ["worker", "governor", pytest.param("raylet", marks=pytest.mark.soak), "driver"])
 def test_what_dies_costs_nothing_that_was_recorded(
     name: str, cluster: RayCluster, spec: tuple[Path, str], calm: tuple[str, dict[str, str]], tmp_path: Path
 ) -> None:

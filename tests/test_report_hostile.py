@@ -140,5 +140,5 @@ def test_the_card_says_what_it_says_and_nothing_more(out: Path) -> None:
     assert set(parsed.tags) <= plain
     headings = re.findall(r"^#{1,6} .*$", re.sub(r"^(`{3,})[^`].*?^\1$", "", body, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
     assert [heading.lstrip("# ") for heading in headings] == [
-        "maths-demo", "How to load it", "How it was made", "Columns", "Limits", "Licence and terms", "How to rebuild it",
+        "maths-demo", "How to load it", "How it was made", "Releases", "Columns", "Limits", "Licence and terms", "How to rebuild it",
     ]  # fmt: skip
