@@ -97,7 +97,8 @@ class RayRuntime:
             # The code is installed on every node: nothing of this folder is shipped, and no worker looks for it.
             address = os.environ.get("RAY_ADDRESS")
             quietly = {"log_to_driver": False, "configure_logging": False}
-            await asyncio.to_thread(ray.init, address=address, **quietly, **({} if address else {"include_dashboard": False}))
+            # "local": or it would look for a cluster that somebody has started here, and wait for one that is dead
+            await asyncio.to_thread(ray.init, address=address or "local", **quietly, **({} if address else {"include_dashboard": False}))
         count = self._count or max(1, sum(node["Alive"] for node in ray.nodes()))
         numbers = [next(self._numbers) for _ in range(count)]
         self._alive.update(numbers)
