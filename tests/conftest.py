@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +38,15 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"needs the shared real data: {folder}/data is not there; set DATAGEN_SHARED")
     return folder
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[Any]:
+    """A bucket of a real S3 on loopback, for one file of tests."""
+    from buckets import standing_bucket
+
+    with standing_bucket() as there:
+        yield there
 
 
 LONG = (

@@ -19,6 +19,38 @@ from pathlib import Path
 from typing import Any
 
 DATAGEN = [sys.executable, "-m", "datagen.cli"]
+NOWHERE = "http://127.0.0.1:1"
+_SPEC = """\
+name: {name}
+seeds: {seeds}
+vary:
+  style: [short, long]
+teachers:
+  writer: {{model: simulator/teacher, base_url: '{url}', max_tokens: 1200, max_in_flight: {most}}}
+steps:
+  - {{name: solution, ask: rationale/solve, of: writer, samples: {samples}}}
+  - {{name: right, check: {{math: {{on: solution, gold: answer}}}}, gate: false}}
+  - {{name: agreement, vote: {{on: final_answer}}}}
+  - {{name: best, select: {{where: correct, best: [agreement], fold: others}}}}
+  - {{name: unique, dedup: {{on: [question, solution]}}}}
+{then}release:
+  format: rationale
+  columns: {{rationale: solution}}
+  budget: {{usd: 1000}}
+{more}rehearsal:
+  latency: lognormal:{latency}
+  defects: {{wrong_answer: 0.1, refusal: 0.03}}
+"""
+
+
+def problems(count: int) -> str:
+    """Seeds of a spec."""
+    return f"{{problems: {{families: all, count: {count}, seed: 3}}}}"
+
+
+def spec_of(name: str, url: str, seeds: str, most: int, latency: str, samples: int = 4, then: str = "", more: str = "") -> str:
+    """A line that asks, checks, votes, selects and dedups, of a simulator at `url`. `then`: further steps, `more`: sections; whole lines."""
+    return _SPEC.format(name=name, url=url, seeds=seeds, most=most, latency=latency, samples=samples, then=then, more=more)
 
 
 @dataclass(frozen=True)

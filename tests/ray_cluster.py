@@ -14,30 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from killing import DATAGEN, recorded_keys, statement
+from killing import DATAGEN, problems, recorded_keys, spec_of, statement
 
-SPEC = """\
-name: clustered
-seeds: {{problems: {{families: all, count: {seeds}, seed: 3}}}}
-vary:
-  style: [short, long]
-teachers:
-  writer: {{model: simulator/teacher, base_url: '{url}', max_tokens: 1200, max_in_flight: 24}}
-steps:
-  - {{name: solution, ask: rationale/solve, of: writer, samples: 4}}
-  - {{name: right, check: {{math: {{on: solution, gold: answer}}}}, gate: false}}
-  - {{name: agreement, vote: {{on: final_answer}}}}
-  - {{name: best, select: {{where: correct, best: [agreement], fold: others}}}}
-  - {{name: unique, dedup: {{on: [question, solution]}}}}
-release:
-  format: rationale
-  columns: {{rationale: solution}}
-  budget: {{usd: 1000}}
-rehearsal:
-  latency: lognormal:0.3,0.5
-  defects: {{wrong_answer: 0.1, refusal: 0.03}}
-"""
 ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+
+
+def clustered(url: str, seeds: int) -> str:
+    """A spec for builds on a cluster."""
+    return spec_of("clustered", url, problems(seeds), 24, "0.3,0.5")
 
 
 @dataclass

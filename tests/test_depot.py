@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from buckets import Bucket, breakable, standing_bucket
+from buckets import Bucket, breakable
 
 from datagen.cli import LEASE
 from datagen.depot import lease as leases
@@ -17,12 +16,6 @@ from datagen.depot.lease import Follower, Lease
 from datagen.depot.mirror import Mirror
 from datagen.depot.store import Depot, OutOfReach, folder_of, is_url
 from datagen.errors import LedgerError, SetupError
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[Bucket]:
-    with standing_bucket() as bucket:
-        yield bucket
 
 
 @pytest.fixture

@@ -9,44 +9,15 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from buckets import BUCKET, Bucket, recorded_in, standing_bucket
-from killing import DATAGEN, build, digest_of, recorded_keys, standing_simulator, start, statement
+from buckets import BUCKET, Bucket, recorded_in
+from killing import DATAGEN, build, digest_of, problems, recorded_keys, spec_of, standing_simulator, start, statement
 
 from datagen.depot.store import folder_of
 
-SPEC = """\
-name: {name}
-seeds: {seeds}
-vary:
-  style: [short, long]
-teachers:
-  writer: {{model: simulator/teacher, base_url: '{url}', max_tokens: 1200, max_in_flight: {most}}}
-steps:
-  - {{name: solution, ask: rationale/solve, of: writer, samples: 2}}
-  - {{name: right, check: {{math: {{on: solution, gold: answer}}}}, gate: false}}
-  - {{name: agreement, vote: {{on: final_answer}}}}
-  - {{name: best, select: {{where: correct, best: [agreement], fold: others}}}}
-  - {{name: unique, dedup: {{on: [question, solution]}}}}
-  - {{name: again, ask: rationale/solve, of: writer}}
-release:
-  format: rationale
-  columns: {{rationale: solution}}
-guard: {{pilot: 0}}
-rehearsal:
-  latency: lognormal:{latency},0.3
-  defects: {{wrong_answer: 0.1, refusal: 0.03}}
-"""
-PROBLEMS = "{problems: {families: all, count: 40, seed: 3}}"
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[Bucket]:
-    with standing_bucket() as bucket:
-        yield bucket
+PROBLEMS = problems(40)
 
 
 @pytest.fixture
@@ -60,7 +31,8 @@ def out(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request
 
 def spec_at(folder: Path, url: str, latency: float = 0.02, most: int = 16, seeds: str = PROBLEMS) -> Path:
     path = folder / "spec.yaml"
-    path.write_text(SPEC.format(name="moored", url=url, latency=latency, most=most, seeds=seeds))
+    then = "  - {name: again, ask: rationale/solve, of: writer}\n"
+    path.write_text(spec_of("moored", url, seeds, most, f"{latency},0.3", samples=2, then=then, more="guard: {pilot: 0}\n"))
     return path
 
 

@@ -5,40 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from killing import assert_promises, build, digest_of, kill_while_building, standing_simulator, statement
+from killing import NOWHERE, assert_promises, build, digest_of, kill_while_building, problems, spec_of, standing_simulator, statement
 
-SPEC = """\
-name: killed
-seeds: {{problems: {{families: all, count: 90, seed: 3}}}}
-vary:
-  style: [short, long]
-teachers:
-  writer: {{model: simulator/teacher, base_url: '{url}', max_tokens: 1200, max_in_flight: 16}}
-steps:
-  - {{name: solution, ask: rationale/solve, of: writer, samples: 4}}
-  - {{name: right, check: {{math: {{on: solution, gold: answer}}}}, gate: false}}
-  - {{name: agreement, vote: {{on: final_answer}}}}
-  - {{name: best, select: {{where: correct, best: [agreement], fold: others}}}}
-  - {{name: unique, dedup: {{on: [question, solution]}}}}
-release:
-  format: rationale
-  columns: {{rationale: solution}}
-rehearsal:
-  latency: lognormal:0.15,0.6
-  defects: {{wrong_answer: 0.1, refusal: 0.03}}
-"""
+
+def text(url: str) -> str:
+    return spec_of("killed", url, problems(90), 16, "0.15,0.6")
 
 
 @pytest.fixture
 def spec(tmp_path: Path) -> Path:
     path = tmp_path / "killed.yaml"
-    path.write_text(SPEC.format(url="http://127.0.0.1:1"))
+    path.write_text(text(NOWHERE))
     return path
 
 
 def test_recorded_answers_are_never_paid_again(spec: Path, tmp_path: Path) -> None:
     with standing_simulator(spec) as url:
-        spec.write_text(SPEC.format(url=url))
+        spec.write_text(text(url))
         kills = kill_while_building(spec, tmp_path / "out", url, kills=3, longest=2.2, seed=11)
         build(spec, tmp_path / "out")
         final = {entry["key"]: entry["count"] for entry in statement(url)}

@@ -249,6 +249,25 @@ def test_a_teacher_that_stays_away_stops_every_worker() -> None:
     run(main())
 
 
+def test_a_worker_that_is_told_to_stop_goes_on_reporting_while_answers_land() -> None:
+    """Who is silent is taken for dead and ended, with what is in flight."""
+
+    async def main() -> None:
+        there = cluster(2, {"writer": Limits(20)}, Teacher(latency=(60.0, 60.0)))
+        walking = [asyncio.ensure_future(worker.walk(30, WORST)) for worker in there.workers]
+        await asyncio.sleep(5)
+        there.chief._stop = TeacherStopped("no permission")
+        await asyncio.sleep(5)
+        before = there.chief.reports()
+        await asyncio.sleep(40)
+        assert all(number >= before[name] + 15 for name, number in there.chief.reports().items())
+        await asyncio.gather(*walking)
+        assert sum(worker.done for worker in there.workers) == 20, "what was in flight has landed"
+        await _close(there)
+
+    run(main())
+
+
 def test_a_lost_report_is_no_harm() -> None:
     chief = Chief({"writer": Limits(10, cost=10_000)}, Purse(), {}, clock=lambda: 0.0)
     used = Used(in_flight=2, reserved=Spend(200, 2, 2), ceiling=Spend(1000, 10, 10), slots=5, waiting=3, dearest=Spend(100, 1, 1), sent=2)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from buckets import Bucket, breakable, standing_bucket
+from buckets import Bucket, breakable
 from test_depot import fresh
 
 from datagen.asking.ledger import offsite as offsites
@@ -16,12 +16,6 @@ from datagen.asking.ledger.offsite import Copy, Offsite
 from datagen.depot.store import Depot
 from datagen.errors import LedgerError
 from datagen.records import Outcome, Request, Response, Spend
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[Bucket]:
-    with standing_bucket() as bucket:
-        yield bucket
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from buckets import standing_bucket
-from killing import build, digest_of, standing_simulator
-from ray_cluster import SPEC, paid_again, ray_cluster, strike
+from killing import NOWHERE, build, digest_of, standing_simulator
+from ray_cluster import clustered, paid_again, ray_cluster, strike
 
 pytestmark = pytest.mark.ray
 SEEDS = 60
@@ -19,9 +19,9 @@ SEEDS = 60
 
 def test_a_worker_dies_whose_ledger_lies_on_a_disk_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = tmp_path / "clustered.yaml"
-    spec.write_text(SPEC.format(url="http://127.0.0.1:1", seeds=SEEDS))
+    spec.write_text(clustered(NOWHERE, SEEDS))
     with standing_bucket(monkeypatch) as bucket, standing_simulator(spec) as url, ray_cluster(nodes=1) as cluster:
-        spec.write_text(SPEC.format(url=url, seeds=SEEDS))
+        spec.write_text(clustered(url, SEEDS))
         chance = random.Random(7)
         blow = lambda _: os.kill(chance.choice(cluster.actors("Desk")), signal.SIGKILL)  # noqa: E731
         struck = strike(cluster, spec, f"{bucket.url}/clustered", url, 120, blow, workers=2, work=tmp_path / "work")

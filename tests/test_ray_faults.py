@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from budgets import trial
-from killing import build, digest_of, standing_simulator
-from ray_cluster import SPEC, RayCluster, paid_again, ray_cluster, strike
+from killing import NOWHERE, build, digest_of, standing_simulator
+from ray_cluster import RayCluster, clustered, paid_again, ray_cluster, strike
 
 pytestmark = pytest.mark.ray
 SEEDS = 60
@@ -26,9 +26,9 @@ def cluster() -> Iterator[RayCluster]:
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     path = tmp_path_factory.mktemp("ray") / "clustered.yaml"
-    path.write_text(SPEC.format(url="http://127.0.0.1:1", seeds=SEEDS))
+    path.write_text(clustered(NOWHERE, SEEDS))
     with standing_simulator(path) as url:
-        path.write_text(SPEC.format(url=url, seeds=SEEDS))
+        path.write_text(clustered(url, SEEDS))
         yield path, url
 
 

@@ -14,7 +14,7 @@ import pytest
 from datagen.build import Options, planned
 from datagen.errors import OutputError, SetupError, SpecError
 from datagen.runtime.onray.jobs import Job, Jobs
-from datagen.service.submission import Order, prepare, run_name, runs_of
+from datagen.service.submission import Order, prepare, runs_of
 from datagen.spec.load import load_spec
 
 NOWHERE = "http://127.0.0.1:9"
@@ -127,13 +127,13 @@ def test_one_plan_and_one_run_have_one_name(spec: Path) -> None:
     assert len({name, *others}) == 1 + len(others)
 
 
-def test_a_run_is_named_after_the_day_unless_it_is_given_a_name() -> None:
+def test_a_run_is_named_after_the_day_unless_it_is_given_a_name(spec: Path) -> None:
     before = time.strftime("%Y-%m-%d", time.gmtime())
-    assert run_name(None) in (before, time.strftime("%Y-%m-%d", time.gmtime()))
-    assert run_name("nightly.3") == "nightly.3"
-    for bad in ("", "a b", "../x", "-x", "x" * 64, "a/b"):
-        with pytest.raises(SpecError, match="--run-id"):
-            run_name(bad)
+    assert prepare(order(spec, run_id="")).metadata["run"] in (before, time.strftime("%Y-%m-%d", time.gmtime()))
+    named = prepare(order(spec, run_id="nightly.3"))
+    assert named.metadata["run"] == "nightly.3" and named.id.endswith("-nightly.3") and "--run-id nightly.3" in named.entrypoint
+    with pytest.raises(SpecError, match="--run-id"):
+        prepare(order(spec, run_id="../x"))
 
 
 def test_the_runs_of_a_name_are_found_in_order() -> None:

@@ -210,7 +210,8 @@ class Rounds:
     async def _rest(self, seconds: float) -> None:
         """Raises what the run was stopped with, at once."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._office.shut.wait(), seconds)
+            async with asyncio.timeout(seconds):  # `wait_for` of Python 3.11 can swallow a cancellation
+                await self._office.shut.wait()
         if self._reason:
             raise self._reason
 

@@ -53,7 +53,7 @@ class Lease:
             "since": round(time.time()),
             "seconds": seconds,
             "machine": _machine(),
-            "born": _born(os.getpid()),
+            "born": born(os.getpid()),
             "token": uuid.uuid4().hex,
             "renewed": 0,
             "released": False,
@@ -115,7 +115,7 @@ class Lease:
         if found["released"]:
             return True
         if found["machine"] and found["machine"] == self._said["machine"]:
-            return bool(_born(found["pid"]) != found["born"])
+            return bool(born(found["pid"]) != found["born"])
         return bool(self._age(number) > found["seconds"] + _GRACE)
 
     def _outwait(self, number: int, found: dict[str, Any]) -> None:
@@ -253,10 +253,11 @@ def _machine() -> str:
         return ""
 
 
-def _born(pid: int) -> str:
-    """When a process began, in ticks since boot; empty where there is none, and for one that is dead and not yet buried."""
+def born(pid: int) -> int | None:
+    """When a process began, in clock ticks since its machine started; None where it is gone, dead and not yet buried, or the system does not
+    say (no /proc)."""
     try:
-        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        state, *rest = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
-        return ""
-    return "" if state in "ZX" else rest[18]
+        return None
+    return None if state in "ZX" else int(rest[18])

@@ -15,7 +15,7 @@ from datagen.options import ADDRESS, AGAIN, BUDGET, FOLDER, LIBRARY, LIMIT, PUSH
 @SPEC
 @click.option("--out", "-o", required=True, help="s3://..., or an absolute path that every node sees.")
 @ADDRESS
-@click.option("--run-id", help="Names the run: one plan and one run are one job, however often it is submitted. Default: the date, UTC.")
+@click.option("--run-id", default="", help="Names the run: one plan and one run are one job, however often it is submitted. Default: the date, UTC.")
 @click.option("--wait", is_flag=True, help="Follow what it says, and end with the build's own exit code; Ctrl-C leaves the job running.")
 @LIMIT
 @BUDGET

@@ -73,7 +73,7 @@ def render(wanted: Wanted) -> str:
         "label": label,
         "spec_name": name,
         "files": {} if shipped else _keyed(bundle),
-        "entrypoint": entrypoint(order, Path(bundle.spec).name if shipped else f"{MOUNTED}/{bundle.spec}", None),
+        "entrypoint": entrypoint(order, Path(bundle.spec).name if shipped else f"{MOUNTED}/{bundle.spec}"),
         "cron": cron,
         "timezone": wanted.timezone,
         "image": _matching(_IMAGE, "--image", wanted.image or f"datagen:{__version__}", "an image: registry/datagen:1.0"),

@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import join, quote
 from typing import Any
 
 from datagen import __version__
 from datagen.build import Options, planned
-from datagen.errors import OutputError, SpecError
+from datagen.errors import OutputError
 from datagen.plan.model import Plan, Sown
 from datagen.records import digest
+from datagen.running.telling.record import run_id, utc_now
 from datagen.runtime.onray.jobs import Job, Jobs
 from datagen.service.bundle import Bundle, bundled, recording, secrets
 from datagen.spec.load import load_spec
@@ -25,7 +25,6 @@ PYTHON = "python"
 """The interpreter on the nodes: that of the image, which has datagen installed."""
 DRAIN_SPARE = 60
 """Seconds that a stopped build gets beyond its teachers' longest `timeout`, to close its books."""
-_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Order:
     spec: str
     out: str
     """An address (s3://...) or an absolute path that every node sees."""
-    run_id: str | None = None
+    run_id: str = ""
     """Names the run. Default: the date, UTC."""
     limit: int | None = None
     budget: float | None = None
@@ -63,7 +62,7 @@ def prepare(order: Order) -> Prepared:
     """Plan the spec as a build would, and lay out the job. Raises what a build raises, and SetupError for what must not or cannot travel."""
     for word, place in (("--out", order.out), ("--ledger", order.ledger)):
         _require_lasting(word, place)
-    run = run_name(order.run_id)
+    run = run_id(order.run_id, utc_now)
     loaded, recorder = recording(load_spec(order.spec, order.library))
     with tempfile.TemporaryDirectory() as scratch:
         options = Options(order.spec, Path(scratch), order.limit, teacher=order.teacher, library=order.library)
@@ -86,11 +85,10 @@ def identity_of(plan: Plan, sown: Sown, order: Order) -> str:
     return digest([plan.fingerprint, plan.simulated, seeds.hexdigest(), *wanted], 6)
 
 
-def entrypoint(order: Order, spec: str, run: str | None) -> str:
+def entrypoint(order: Order, spec: str, run: str = "") -> str:
     """The shell command of the job; without `run` the build names its run itself. `exec`: a stop's signal and the exit code are the build's own."""
     words: list[Any] = [PYTHON, "-m", "datagen.cli", "build", "--spec", spec, "--out", order.out, "--runtime", "ray"]
-    if run is not None and "run_id" in {field.name for field in fields(Options)}:
-        words += ["--run-id", run]
+    words += ["--run-id", run] if run else []
     for word in ("limit", "budget", "teacher", "workers", "ledger", "again"):
         value = getattr(order, word)
         words += [] if value is None else [f"--{word}", value]
@@ -137,14 +135,6 @@ def _submitted(id: str, last: Job | None, prepared: Prepared, address: str) -> I
 def hints(id: str, address: str) -> Iterator[str]:
     for word, more, why in (("status", "", "look"), ("logs", " --follow", "follow"), ("stop", "", "stop: what is in flight lands")):
         yield f"  datagen {word} {id} --address {quote(address)}{more}   # {why}"
-
-
-def run_name(given: str | None) -> str:
-    """The run's name as given, or today's date, UTC. Raises SpecError where it cannot be part of a submission id."""
-    name = time.strftime("%Y-%m-%d", time.gmtime()) if given is None else given
-    if not _RUN.fullmatch(name):
-        raise SpecError(f"--run-id {name!r}: letters, digits, '.', '_' and '-', at most 63, beginning with a letter or digit: 2026-11-28, nightly.3")
-    return name
 
 
 def _require_lasting(word: str, place: str | None) -> None:

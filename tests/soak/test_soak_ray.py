@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from killing import build, digest_of, standing_simulator
-from ray_cluster import SPEC, RayCluster, paid_again, ray_cluster, strike
+from killing import NOWHERE, build, digest_of, standing_simulator
+from ray_cluster import RayCluster, clustered, paid_again, ray_cluster, strike
 from test_ray_faults import blows
 
 pytestmark = [pytest.mark.soak, pytest.mark.ray]
@@ -26,10 +26,10 @@ def hang(cluster: RayCluster, chance: random.Random) -> Callable[[int], None]:
 @pytest.mark.parametrize("name", ["worker", "governor", "raylet", "driver", "half", "hang"])
 def test_ten_of_each(name: str, tmp_path: Path) -> None:
     spec = tmp_path / "clustered.yaml"
-    spec.write_text(SPEC.format(url="http://127.0.0.1:1", seeds=SEEDS))
+    spec.write_text(clustered(NOWHERE, SEEDS))
     chance = random.Random(f"soak {name}")
     with standing_simulator(spec) as url, ray_cluster() as cluster:
-        spec.write_text(SPEC.format(url=url, seeds=SEEDS))
+        spec.write_text(clustered(url, SEEDS))
         build(spec, tmp_path / "calm", "--runtime", "local")
         calm = digest_of(tmp_path / "calm")
         for number in range(TIMES):

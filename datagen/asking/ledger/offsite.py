@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from datagen.asking.ledger.cache import NAME as INDEX
-from datagen.asking.ledger.segments import segment_id, segment_name, segments
+from datagen.asking.ledger.segments import after, segment_id, segment_name, segments, writer_of
 from datagen.depot.store import Depot, Thing
 from datagen.errors import DatagenError, LedgerError
 
@@ -30,7 +30,6 @@ _SPOOLS = "batches/"
 _STATE = ".depot.json"
 """In the ledger's folder: how much of each segment was last seen to be the same here and there."""
 _TRIES = 5
-_WRITERS = 1000
 
 
 class Offsite:
@@ -131,7 +130,7 @@ class Offsite:
                     self._same[path.name] = both
                     continue
             last = max([segment_id(Path(name)) for name in copies] + [segment_id(each) for each in segments(self.folder)])
-            path.rename(self.folder / segment_name((last // _WRITERS + 1) * _WRITERS + segment_id(path) % _WRITERS))
+            path.rename(self.folder / segment_name(after(last, writer_of(segment_id(path)))))
             (self.folder / INDEX).unlink(missing_ok=True)
 
     def _bytes(self, name: str, copy: Copy, start: int, end: int) -> Iterator[bytes]:

@@ -268,7 +268,7 @@ def await_end(folder: Path, writer: int | None = None, seconds: float = 30.0) ->
     Workers far away outlive their build by a moment; what they write in it must be read before anything is asked again.
     """
     late = time.monotonic() + seconds
-    paths = [path for path in segments(folder)[-_NEWEST:] if writer is None or segment_id(path) % _WRITERS == writer]
+    paths = [path for path in segments(folder)[-_NEWEST:] if writer is None or writer_of(segment_id(path)) == writer]
     while paths:
         paths = [path for path in paths if _written_to(path)]
         if paths and time.monotonic() > late:
@@ -290,6 +290,11 @@ def _written_to(path: Path) -> bool:
 def writer_of(segment: int) -> int:
     """Number of the worker that wrote a segment."""
     return segment % _WRITERS
+
+
+def after(segment: int, writer: int) -> int:
+    """The next segment of a writer that comes after another one."""
+    return (segment // _WRITERS + 1) * _WRITERS + writer
 
 
 def unwritable(folder: Path, error: OSError) -> LedgerError:

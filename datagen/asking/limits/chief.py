@@ -15,7 +15,6 @@ from typing import Any
 from datagen.asking.limits.governor import Governor
 from datagen.asking.limits.lanes import Lane
 from datagen.asking.limits.leases import BEAT, LASTS, SOON, Flow, Lease, Place, Report, Used, shared_out, whole
-from datagen.asking.limits.meters import Meter
 from datagen.errors import Interrupted
 from datagen.records import Spend
 
@@ -69,8 +68,6 @@ class Chief(Governor):
         self._tight = False
         self._leased = Spend()
         """All ceilings; part of what the purse has reserved."""
-        self._accounts = {name: limit.account or f"of {name}" for name, limit in self._limits.items()}
-        self._meters: dict[str, Meter] = {self._accounts[name]: lane.meter for name, lane in self._lanes.items()}
         for worker in holders:
             self._members[worker] = _Member(self._clock(), known=False)
 

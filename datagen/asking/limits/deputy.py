@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from datagen.asking.limits.governor import Governor, Grant
 from datagen.asking.limits.lanes import Ended, Lane, Limits, Need
 from datagen.asking.limits.leases import BEAT, LASTS, SOON, Flow, Lease, Lender, Place, Report, Used
-from datagen.asking.limits.meters import Meter
 from datagen.asking.prices import Purse
 from datagen.errors import FAULTS, DatagenError, SetupError
 from datagen.records import Spend
@@ -55,13 +54,12 @@ class Deputy(Governor):
         self._lender = lender
         self._worker = worker
         self._notes = {name: _Notes() for name in limits}
-        accounts = {name: limit.account or f"of {name}" for name, limit in limits.items()}
-        self._meters: dict[str, Meter] = {accounts[name]: lane.meter for name, lane in self._lanes.items()}
         self._flows: dict[str, Flow] = {}
         self._drawn: dict[str, tuple[float, ...]] = {}
         self._until = -math.inf
         self._reported = clock()
         self._again = BEAT
+        self._lost = False
         self._tight = False
         self._due = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
@@ -124,6 +122,7 @@ class Deputy(Governor):
             try:
                 lease = await self._lender.exchange(report)
             except Exception as error:  # whatever carries the message; the runtime has tried to find another governor by then
+                self._lost = True
                 lease = Lease(stop=SetupError(f"the governor of this build cannot be reached any more: {error}"))
             self._take(lease, now)
         self._look()
@@ -141,7 +140,7 @@ class Deputy(Governor):
             self._loop = asyncio.get_running_loop().create_task(self._keep_reporting())
 
     async def _keep_reporting(self) -> None:
-        while not self._stop:
+        while not self._lost:  # also when all is stopped: what is in flight lands, and one that is silent is taken for dead
             self._due.clear()
             if self._alarm is not None:
                 self._alarm.cancel()

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from datagen.asking.limits.lanes import Ended, Lane, Limits, Need, meters
+from datagen.asking.limits.lanes import Ended, Lane, Limits, Need, account_of, meters
 from datagen.asking.prices import Purse
 from datagen.errors import OUTCOMES, DatagenError, TooManyFailures
 from datagen.records import NANO, Spend
@@ -67,9 +67,11 @@ class Governor:
         now = clock()
         self._clock = clock
         self._purse = purse
-        self._limits = limits
-        meter = meters(limits, now)
-        self._lanes = {name: Lane(name, limit, meter[name], committed.get(name, Spend()), now) for name, limit in limits.items()}
+        self._meters = meters(limits, now)
+        """By account."""
+        self._lanes = {
+            name: Lane(name, limit, self._meters[account_of(name, limit)], committed.get(name, Spend()), now) for name, limit in limits.items()
+        }
         for spend in committed.values():
             purse.settled += spend
         for name, spend in (standing or {}).items():

@@ -97,13 +97,19 @@ class Ended:
 
 
 def meters(limits: Mapping[str, Limits], now: float) -> dict[str, Meter]:
-    """By teacher; those of one account have one, with the tightest limits that any of them names."""
-    accounts = {name: limit.account or f"of {name}" for name, limit in limits.items()}
-    shared: dict[str, Meter] = {}
-    for account in set(accounts.values()):
-        named = zip(*(limits[name].rates for name, its in accounts.items() if its == account), strict=True)
-        shared[account] = Meter(tuple(min((rate for rate in rates if rate), default=None) for rates in named), now)
-    return {name: shared[account] for name, account in accounts.items()}
+    """By account, with the tightest limits that any of its teachers names."""
+    accounts: dict[str, list[Rates]] = {}
+    for name, limit in limits.items():
+        accounts.setdefault(account_of(name, limit), []).append(limit.rates)
+    tightest = {
+        account: [min((rate for rate in each if rate), default=None) for each in zip(*rates, strict=True)] for account, rates in accounts.items()
+    }
+    return {account: Meter(tuple(rates), now) for account, rates in tightest.items()}
+
+
+def account_of(name: str, limit: Limits) -> str:
+    """The account of a teacher; one that names none has its own."""
+    return limit.account or f"of {name}"
 
 
 @dataclass

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from datagen.asking.ledger.book import lock
+from datagen.depot.lease import born
 from datagen.errors import (
     BudgetReached,
     DatagenError,
@@ -196,7 +197,7 @@ class Recorder:
             seconds=round(time.monotonic() - self._clock, 3) if over else None,
             host=socket.gethostname(),
             pid=getpid(),
-            born=_born("self"),
+            born=born(getpid()),
             error={"class": type(error).__name__, "message": str(error) or type(error).__name__} if error else None,
             notes=tuple(dict.fromkeys([*self.notes, *getattr(error, "__notes__", ())])),
             **(self._known(over) if self._plan else {}),
@@ -283,9 +284,9 @@ def _alive(run: Mapping[str, Any]) -> str:
     return f"died: {process}, started {run['started']}, is gone and said nothing. What it had in flight counts as spent; the same command goes on"
 
 
-def _lives(pid: int, born: int | None) -> bool:
-    if born is not None:
-        return _born(str(pid)) == born
+def _lives(pid: int, since: int | None) -> bool:
+    if since is not None:
+        return born(pid) == since
     try:
         kill(pid, 0)
     except ProcessLookupError:
@@ -293,15 +294,6 @@ def _lives(pid: int, born: int | None) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _born(process: str) -> int | None:
-    """When a process began, in clock ticks since the machine started; None where it is gone, a zombie, or the system does not say (no /proc)."""
-    try:
-        words = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if words[0] in "ZX" else int(words[19])
 
 
 def _owner(out: Path) -> str:

@@ -12,6 +12,7 @@ from datagen.asking.ledger.book import Ledger
 from datagen.asking.ledger.segments import segments
 from datagen.errors import BudgetReached, DatagenError
 from datagen.records import NANO, Spend
+from datagen.running.telling.record import exit_code
 from datagen.runtime.log import event
 
 
@@ -42,8 +43,7 @@ class Story:
         """It was stopped."""
         if isinstance(error, BudgetReached):
             event("budget_reached", dollars=self.dollars(), budget_usd=self._cap)
-        code = error.exit_code if isinstance(error, DatagenError) else 1
-        event("build_failed", exit_code=code, error=type(error).__name__, dollars=self.dollars(), seconds=self._seconds())
+        event("build_failed", exit_code=exit_code(error), error=type(error).__name__, dollars=self.dollars(), seconds=self._seconds())
 
     def dollars(self) -> float:
         """What counts against the cap of its release, by the ledger: answers, failed attempts at their worst, and what has no end."""

@@ -65,8 +65,6 @@ class RayRuntime:
         """Workers that are there."""
         self._gone: Counter[str] = Counter()
         """What workers that are dead had counted."""
-        self._measured: dict[str, Measures] = {}
-        """What each worker measured, dead ones too, as they said last."""
         self._numbers = itertools.count()
         self._name = f"datagen-governor-{uuid.uuid4().hex[:12]}"
         self._host: Any = None
@@ -165,9 +163,7 @@ class RayRuntime:
         return dict(total)
 
     async def measures(self) -> dict[str, Measures]:
-        for found in await self._all("measures", SLOW):
-            self._measured |= found or {}
-        return dict(self._measured)
+        return {name: measures for found in await self._all("measures", SLOW) if found for name, measures in found.items()}
 
     def exporter(self) -> Export | None:
         made: list[Export] = []
@@ -222,7 +218,8 @@ class RayRuntime:
                 return seat
             self._somebody.clear()
             try:
-                await asyncio.wait_for(self._somebody.wait(), None if self._seats else PATIENCE)
+                async with asyncio.timeout(None if self._seats else PATIENCE):
+                    await self._somebody.wait()
             except TimeoutError:
                 raise SetupError(f"Ray could start no worker for {PATIENCE:.0f} s; what was answered is in the ledger") from None
 
@@ -308,5 +305,6 @@ def _do(work: Callable[[], None]) -> None:
 
 async def _answer(call: Awaitable[Any], seconds: float) -> Any:
     with contextlib.suppress(TimeoutError, the_ray().exceptions.RayError):
-        return await asyncio.wait_for(asyncio.wrap_future(call.future()), seconds)  # type: ignore[attr-defined]
+        async with asyncio.timeout(seconds):
+            return await asyncio.wrap_future(call.future())  # type: ignore[attr-defined]
     return None
