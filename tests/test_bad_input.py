@@ -148,6 +148,24 @@ def test_a_folder_that_cannot_be_written(spec: Path, tmp_path: Path, taught: Tau
     assert taught.prompts == [] and (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("127.0.0.1:9", ("no cluster answers there",)),
+        ("ray://127.0.0.1:9", ("no cluster answers there",)),
+        ("rubbish", ("cannot join",)),
+        ("ahost:port", ("cannot join",)),
+    ],
+)
+def test_a_cluster_that_is_not_there(
+    spec: Path, tmp_path: Path, taught: Taught, monkeypatch: pytest.MonkeyPatch, address: str, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    told = run(monkeypatch, "build", "-s", spec, "-o", tmp_path / "out", "--runtime", "ray")
+    one_error(told, 4, f"RAY_ADDRESS={address}", *words)
+    assert taught.prompts == []
+
+
 def test_a_file_where_out_should_be(spec: Path, tmp_path: Path, taught: Taught, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("mine")
     code, _, err = run(monkeypatch, "build", "-s", spec, "-o", tmp_path / "file")

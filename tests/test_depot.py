@@ -135,6 +135,19 @@ def test_a_url_is_told_from_a_folder_and_has_one_mirror(monkeypatch: pytest.Monk
     assert folder_of("s3://b/x").parent == tmp_path and folder_of("s3://b/x", tmp_path / "w").parent == tmp_path / "w"
 
 
+def test_an_address_that_lacks_a_slash_is_no_folder() -> None:
+    for place, meant in {"s3:/b/x": "s3://b/x", "gs:/b": "gs://b"}.items():
+        with pytest.raises(SetupError, match=f"did you mean {meant}"):
+            folder_of(place)
+    assert folder_of("C:/x") == Path("C:/x") and folder_of("a/b:/c") == Path("a/b:/c")
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3:///x"])
+def test_an_address_without_a_bucket(url: str) -> None:
+    with pytest.raises(SetupError, match="names no bucket"):
+        Depot(url).entries()
+
+
 # --- the mirror ---
 
 

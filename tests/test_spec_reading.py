@@ -74,6 +74,7 @@ def test_a_spec_is_read_with_the_line_of_every_word(tmp_path: Path) -> None:
         ("seeds:\n", "seeds: 5\nx:\n", 2, ["seeds"]),
         ("writer: {model", "writer: {modell", 6, ["unknown key 'modell'", "did you mean 'model'"]),
         ("release: {format: text}", "release: {format: text, split: {validation: x, TEST: 1%}}", 12, ["split"]),
+        ("name: tiny", "notify: {url_env: HOOK, on: [finnish]}", 1, ["on: input should be 'finish'", "found 'finnish'"]),
     ],
 )
 def test_a_mistake_is_one_line_that_teaches(tmp_path: Path, old: str, new: str, line: int, told: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,8 @@ _NEEDS = {
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS",
     "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
+_SLIP = re.compile(r"([a-z][a-z0-9]+):/+(.+)$")
+"""An address that lacks a slash. A drive of one letter is none."""
 _SAME = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
 
 T = TypeVar("T")
@@ -56,11 +59,17 @@ def folder_of(place: Path | str, work: Path | None = None) -> Path:
     """Where a place lies on this disk: itself, or, of an object store, its mirror: a folder of `work`, which is else $DATAGEN_WORK, or
     `datagen` in the user's cache."""
     if not is_url(place):
-        return Path(place)
+        return _folder(str(place))
     given = os.environ.get("DATAGEN_WORK")
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = hashlib.sha256(str(place).rstrip("/").encode()).hexdigest()[:16]
     return (work or (Path(given) if given else caches / "datagen")) / name
+
+
+def _folder(place: str) -> Path:
+    if slip := _SLIP.match(place):
+        raise SetupError(f"{place}: neither a folder of this disk nor an address; did you mean {slip[1]}://{slip[2]}?")
+    return Path(place)
 
 
 class Depot:
@@ -70,7 +79,7 @@ class Depot:
     """
 
     def __init__(self, url: str, patience: float = PATIENCE) -> None:
-        self.url = url.rstrip("/")
+        self.url = url if url.endswith("://") else url.rstrip("/")
         self.patience = patience
         """Seconds; 0: one try a call."""
 

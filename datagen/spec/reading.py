@@ -133,7 +133,7 @@ def _explained(problem: Any, model: type[BaseModel], written: Written, place: tu
     location = tuple(part for part in problem["loc"] if not (isinstance(part, str) and part[:1].isupper()))
     location = location[:-1] if location[-1:] == ("[key]",) else location  # the key itself is what is wrong
     where = written.where((*place, *location))
-    name = str(location[-1]) if location else ""
+    name = next((part for part in reversed(location) if isinstance(part, str)), "")  # an item of a list goes by the list's name
     inside = f" in `{'.'.join(str(part) for part in location[:-1])}`" if len(location) > 1 else ""
     match problem["type"]:
         case "extra_forbidden":

@@ -10,7 +10,9 @@ import asyncio
 import contextlib
 import functools
 import itertools
+import logging
 import os
+import socket
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -33,6 +35,8 @@ HANGS = 30
 """Looks in a row at a worker that does not report, after which it is ended: a stopped process holds its parts for ever."""
 SLOW = 5.0
 """Seconds that a worker has to answer how far it is."""
+KNOCKS = 10.0
+"""Seconds in which a cluster must take a connection."""
 CLOSING = 30.0
 """Seconds that workers have to close."""
 DEATHS = 5
@@ -54,6 +58,32 @@ class _Seat:
     """Looks in a row at which it had not reported anew."""
     told: dict[str, int] = field(default_factory=dict)
     """Its counters, as it gave them last."""
+
+
+def _join(ray: Any) -> None:
+    """The code is installed on every node: nothing of this folder is shipped, and no worker looks for it."""
+    address = os.environ.get("RAY_ADDRESS")
+    quietly = {"log_to_driver": False, "configure_logging": False}
+    logging.getLogger("ray._private").setLevel(logging.ERROR)  # it tells of its signals and its tokens
+    if not address:  # "local": or it would look for a cluster that somebody has started here, and wait for one that is dead
+        ray.init(address="local", include_dashboard=False, **quietly)
+        return
+    _require_somebody(address)
+    try:
+        ray.init(address=address, **quietly)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise SetupError(f"RAY_ADDRESS={address}: cannot join this cluster: {error}") from error
+
+
+def _require_somebody(address: str) -> None:
+    """Ray itself would knock for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdecimal()):
+        return  # auto, local, or a kind that Ray knows better
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), KNOCKS).close()
+    except (OSError, OverflowError) as error:
+        raise SetupError(f"RAY_ADDRESS={address}: no cluster answers there ({error}); unset it for a Ray on this machine") from error
 
 
 class RayRuntime:
@@ -92,11 +122,7 @@ class RayRuntime:
     async def _begin(self) -> None:
         ray = the_ray()
         if not ray.is_initialized():
-            # The code is installed on every node: nothing of this folder is shipped, and no worker looks for it.
-            address = os.environ.get("RAY_ADDRESS")
-            quietly = {"log_to_driver": False, "configure_logging": False}
-            # "local": or it would look for a cluster that somebody has started here, and wait for one that is dead
-            await asyncio.to_thread(ray.init, address=address or "local", **quietly, **({} if address else {"include_dashboard": False}))
+            await asyncio.to_thread(_join, ray)
         count = self._count or max(1, sum(node["Alive"] for node in ray.nodes()))
         numbers = [next(self._numbers) for _ in range(count)]
         self._alive.update(numbers)
