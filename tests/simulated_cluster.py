@@ -87,6 +87,16 @@ class Wire:
         await asyncio.sleep(self._delay)
         return lease
 
+    async def news(self, worker: str) -> None:
+        while True:
+            while self.chief is None:
+                await asyncio.sleep(0.1)
+            chief = self.chief
+            await chief.news(worker)
+            if chief is self.chief:
+                self.messages += 1
+                return
+
 
 @dataclass
 class Worker:

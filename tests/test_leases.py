@@ -104,6 +104,22 @@ def test_two_teachers_share_the_cap_of_the_release() -> None:
     run(main())
 
 
+def test_what_one_gives_back_another_has_at_once() -> None:
+    async def main() -> None:
+        there = cluster(2, {"writer": Limits(100)}, Teacher(latency=(1.0, 1.0)))
+        few, many = there.workers
+        walking = asyncio.ensure_future(many.walk(2000, WORST))
+        await few.walk(530, WORST)
+        done = asyncio.get_running_loop().time()
+        while many.deputy._lanes["writer"].in_flight < 100:
+            await asyncio.sleep(0.01)
+        assert asyncio.get_running_loop().time() - done <= 0.1, "nobody told it: it was waiting for its own next report"
+        await walking
+        await _close(there)
+
+    run(main())
+
+
 def test_what_a_dead_worker_held_is_lent_again_within_five_seconds() -> None:
     async def main() -> None:
         teacher = Teacher(latency=(1.0, 1.0), requests_per_minute=6000)

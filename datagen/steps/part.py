@@ -92,6 +92,8 @@ class PartWorker:
     _finished: int = 0
     _round: int = 0
     _told: int = 0
+    _coming: int = 0
+    """Units whose files are on their way."""
 
     def __post_init__(self) -> None:
         self.gate = Gate(self.books)
@@ -107,7 +109,11 @@ class PartWorker:
         """Returns the part's manifest, made now or found; with the seconds it took, and what of the ledger turned out to be damaged."""
         began = time.monotonic()
         if self.courier:
-            await asyncio.to_thread(self.courier.fetch, self._needs(unit), unit.round > self._round)
+            self._coming += 1
+            try:
+                await asyncio.to_thread(self.courier.fetch, self._needs(unit), unit.round > self._round)
+            finally:
+                self._coming -= 1
         manifest = await self._run(unit)
         if self.courier and (manifest["made"] or manifest["waiting"]):
             makes = ([_waiting_path(self.root / unit.under, unit.part)], None) if manifest["waiting"] else self._makes(unit)
@@ -163,12 +169,8 @@ class PartWorker:
         return sorted((row for result in results if isinstance(result, list) for row in result), key=lambda row: row.id)
 
     def hungry(self) -> bool:
-        """Fewer rows wait at the gate than the teachers take at once, and none has still to be set off."""
-        return (
-            self.paying
-            and not self._setting_off.locked()
-            and self.gate.waiting() < sum(chair.spec.max_in_flight for chair in self.plan.chairs.values())
-        )
+        """Fewer rows wait at the gate than may be in flight, and none has still to be set off."""
+        return self.paying and not self._coming and not self._setting_off.locked() and self.gate.idle()
 
     async def catch_up(self) -> None:
         """See what a worker that died has left in the ledger."""

@@ -7,6 +7,7 @@ not what has changed, so a governor that died is made anew from the ledger and t
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ NEW = 2
 all that are expected share: they may all be there in a moment."""
 GRACE = 0.1
 """Seconds by which a report may be late without anybody being told to come back for what its worker holds."""
+WORTH = 0.125
+"""Of a limit: to get so much more is worth a message before its time."""
 HANDFUL = 4
 """Worst cases lent ahead at least while there is money."""
 
@@ -43,6 +46,7 @@ class _Member:
     wants: dict[str, float] = field(default_factory=dict)
     reports: int = 0
     ends: int = 0
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def of(self, teacher: str) -> Used:
         return self.used.get(teacher, _NOTHING)
@@ -77,6 +81,7 @@ class Chief(Governor):
             return Lease(stop=Interrupted("this worker was taken for dead, and others do its work"))
         now = self._clock()
         member = self._members.setdefault(report.worker, _Member(now))
+        had = {teacher: member.occupied(teacher) for teacher in report.used}, member.shares
         member.heard, member.known, member.reports = now, True, member.reports + 1
         member.shares, member.wants = dict(report.shares), dict(report.wants)
         for account, amounts in report.drawn.items():
@@ -97,7 +102,33 @@ class Chief(Governor):
             pauses.append(SOON)
         silent = [now - other.heard for other in self._members.values()]
         pauses += [LASTS - seconds + GRACE for seconds in silent if BEAT + GRACE < seconds <= LASTS]  # its share will be free then
+        if any(member.occupied(teacher) < held for teacher, held in had[0].items()) or any(
+            member.shares[account] < share for account, share in had[1].items()
+        ):
+            self._call(now)
         return Lease(places, flows, self._tight, min(pauses))
+
+    async def news(self, worker: str) -> None:
+        """Return when another has given back what this worker waits for."""
+        if worker in self._buried:
+            return
+        event = self._members.setdefault(worker, _Member(self._clock())).news
+        await event.wait()
+        event.clear()
+
+    def _call(self, now: float) -> None:
+        """Something was given back: call those that wait and would get more."""
+        for worker, member in self._there(now).items():
+            full = (self._lanes[name] for name, used in member.used.items() if used.waiting and used.in_flight >= used.slots)
+            places = ((self._slots(lane, worker, now)[0] - member.slots[lane.name]) / lane.window for lane in full)
+            starved = (account for account, want in member.wants.items() if math.isinf(want))
+            shares = (self._share(account, worker, now) - member.shares.get(account, 0.0) for account in starved)
+            if any(more >= WORTH for more in (*places, *shares)):
+                member.news.set()
+
+    def _there(self, now: float) -> dict[str, _Member]:
+        """Workers whose leases may still hold."""
+        return {name: member for name, member in self._members.items() if now - member.heard <= LASTS}
 
     def bury(self, worker: str, spent: Mapping[str, Spend] | None) -> None:
         """A worker is dead: what it held is free again. `spent`: what the ledger says that it spent or may have, by teacher; where that
@@ -115,6 +146,7 @@ class Chief(Governor):
             lane.purse.settled += gone
             self._count(lane)
         self._no_probe_by(worker)
+        self._call(self._clock())
 
     def reports(self) -> dict[str, int]:
         """How often each worker has reported: one whose number stands still is silent."""
@@ -185,7 +217,7 @@ class Chief(Governor):
     def _slots(self, lane: Lane, worker: str, now: float) -> tuple[int, int]:
         """Places in flight for a worker: now, and once the others have made room."""
         teacher, total = lane.name, int(lane.window)
-        there = {name: member for name, member in self._members.items() if now - member.heard <= LASTS}
+        there = self._there(now)
         wants = {name: _wants(member, teacher, total / len(there)) for name, member in there.items()}
         target = whole(shared_out(total, wants), total, {name: member.ends for name, member in there.items()})[worker]
         others = sum(member.occupied(teacher) for name, member in there.items() if name != worker)
@@ -194,13 +226,16 @@ class Chief(Governor):
 
     def _flow(self, account: str, worker: str, member: _Member) -> Flow:
         """A worker's share of the limits of an account."""
-        now, meter = self._clock(), self._meters[account]
-        there = {name: other for name, other in self._members.items() if now - other.heard <= LASTS}
+        meter = self._meters[account]
+        member.shares[account] = self._share(account, worker, self._clock())
+        return Flow(meter.rates, member.shares[account], meter.charge)
+
+    def _share(self, account: str, worker: str, now: float) -> float:
+        there = self._there(now)
         target = shared_out(1.0, {name: other.wants.get(account, math.inf) for name, other in there.items()})[worker]
         others = sum(other.shares.get(account, 0.0) for name, other in there.items() if name != worker)
-        most = 1.0 if member.reports > 1 else 1.0 / max(self._expected, len(there))
-        member.shares[account] = max(0.0, min(target, 1.0 - others, most))
-        return Flow(meter.rates, member.shares[account], meter.charge)
+        most = 1.0 if self._members[worker].reports > 1 else 1.0 / max(self._expected, len(there))
+        return max(0.0, min(target, 1.0 - others, most))
 
     # --- money ---
 

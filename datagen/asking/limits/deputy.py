@@ -35,6 +35,8 @@ class _Notes:
     """What is to be told of one teacher."""
 
     sent: int = 0
+    flew: int = 0
+    """In flight at the last report, 0 where it was the first of an ebb: nothing waits, and half of what was in flight has landed."""
     faults: int = 0
     ended: list[Ended] = field(default_factory=list)
     judged: list[str] = field(default_factory=list)
@@ -65,6 +67,7 @@ class Deputy(Governor):
         self._alarm: asyncio.TimerHandle | None = None
         self._speaking = asyncio.Lock()
         self._loop: asyncio.Task[None] | None = None
+        self._ear: asyncio.Task[None] | None = None
         self._look: Callable[[], None] = lambda: None
         self._waiting: Callable[[str], int] = lambda _: 0
         for lane in self._lanes.values():
@@ -82,8 +85,9 @@ class Deputy(Governor):
         self._begin()
         notes, now = self._notes[teacher], self._clock()
         for need in needs:
-            if any(worst > most for worst, most in zip(_plain(need.worst), _plain(notes.dearest), strict=True)):
-                notes.dearest = Spend(*map(max, _plain(need.worst), _plain(notes.dearest)))
+            worst, most = need.worst, notes.dearest
+            if worst.cost > most.cost or worst.tokens > most.tokens or worst.requests > most.requests:
+                notes.dearest = Spend(*map(max, _plain(worst), _plain(most)))
         if now >= self._until and not self._stop:
             return Grant(wait=LASTS)  # another lease wakes the gate
         grant = super().lease(teacher, needs)
@@ -104,7 +108,8 @@ class Deputy(Governor):
             notes.ended.append(end)
         probe = any(end.need.ticket == notes.probed for end in ended)
         storm = notes.faults >= STORM and notes.faults >= STORM_SHARE * len(notes.ended)
-        done = not self._waiting(teacher) and (not lane.in_flight or lane.meter.starved)  # others may have what it held
+        ebb = lane.in_flight <= notes.flew // 2
+        done = not self._waiting(teacher) and (ebb or not lane.in_flight or lane.meter.starved)  # others may have what it held
         if probe:
             self._hurry(0.0)
         elif storm or done:
@@ -129,15 +134,25 @@ class Deputy(Governor):
 
     async def close(self) -> None:
         """A last report, and no more."""
-        if self._loop is not None:
-            self._loop.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._loop
-            await self.report()
+        if self._loop is None or self._ear is None:
+            return
+        self._ear.cancel()
+        self._loop.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._loop
+        await self.report()
 
     def _begin(self) -> None:
         if self._loop is None:
             self._loop = asyncio.get_running_loop().create_task(self._keep_reporting())
+            self._ear = asyncio.get_running_loop().create_task(self._listen())
+
+    async def _listen(self) -> None:
+        """Report when the governor has news; who cannot reach it learns so with its next report."""
+        with contextlib.suppress(Exception):
+            while True:
+                await self._lender.news(self._worker)
+                self._hurry(0.0)
 
     async def _keep_reporting(self) -> None:
         while not self._lost:  # also when all is stopped: what is in flight lands, and one that is silent is taken for dead
@@ -183,6 +198,7 @@ class Deputy(Governor):
             )
             if any(end.need.ticket == notes.probed for end in notes.ended):
                 notes.probed = None
+            notes.flew = lane.in_flight if self._waiting(teacher) else 0
             notes.sent, notes.faults, notes.ended, notes.judged = 0, 0, [], []
             notes.short.clear()
         drawn = {name: self._drew(name) for name in self._flows}

@@ -31,6 +31,8 @@ class Books(Protocol):
 
     def settle(self, teacher: str, ended: Sequence[Ended]) -> None: ...
 
+    def room(self) -> int: ...
+
     def judged(self, teacher: str, outcomes: Sequence[str]) -> None: ...
 
     async def report(self) -> None: ...
@@ -144,6 +146,10 @@ class Gate:
     def waiting(self) -> int:
         """Requests that are not admitted yet."""
         return sum(map(len, self._queues.values()))
+
+    def idle(self) -> bool:
+        """Fewer requests wait than may be in flight."""
+        return self.waiting() < max(1, self._books.room())
 
     def close(self, reason: DatagenError | None = None) -> None:
         """Admit nothing more: drain. What waits is turned away with `reason`."""

@@ -121,6 +121,10 @@ class Lender(Protocol):
 
     def exchange(self, report: Report) -> Awaitable[Lease]: ...
 
+    def news(self, worker: str) -> Awaitable[None]:
+        """Returns when it is worth reporting before the time that the lease says: another has given back what this worker waits for."""
+        ...
+
 
 def shared_out(total: float, wants: Mapping[str, float]) -> dict[str, float]:
     """Max-min fair shares: nobody gets less than another who wants more; what nobody wants is spread evenly on top."""

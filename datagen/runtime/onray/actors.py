@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from datagen.errors import DatagenError, SetupError
 from datagen.runtime.base import Hire, Worker
+from datagen.runtime.flow import LOOK_SECONDS
 from datagen.runtime.measures import Measures
 
 NAMESPACE = "datagen"
@@ -23,8 +25,9 @@ class Host:
     def __init__(self, make: Callable[[], Any]) -> None:
         self._object = make()
 
-    def call(self, method: str, *arguments: Any) -> Any:
-        return getattr(self._object, method)(*arguments)
+    async def call(self, method: str, *arguments: Any) -> Any:
+        result = getattr(self._object, method)(*arguments)
+        return await result if inspect.isawaitable(result) else result
 
 
 class Desk:
@@ -54,6 +57,13 @@ class Desk:
             return await self._worker.run(unit)
         except DatagenError as error:
             return error  # as data: Ray would wrap it in a task error of its own
+
+    async def hungry(self) -> None:
+        """Return when it could do more."""
+        assert self._worker is not None
+        await asyncio.sleep(LOOK_SECONDS)  # what it was given last queues up first
+        while not self._worker.hungry():
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def drain(self) -> None:
         if self._worker is not None:

@@ -21,14 +21,12 @@ from typing import Any
 
 from datagen.errors import DatagenError, SetupError
 from datagen.runtime.base import Export, First, Hire, Share
-from datagen.runtime.flow import in_the_air
+from datagen.runtime.flow import MOST, in_the_air
 from datagen.runtime.log import event
 from datagen.runtime.measures import Measures
 from datagen.runtime.onray.actors import NAMESPACE, PATIENCE, Desk, Host, named, the_ray
 from datagen.runtime.onray.metrics import metrics_exporter
 
-SPARE = 8
-"""Parts in the air per worker beyond what fills the limits, so that stragglers do not leave the teacher idle."""
 LOOK = 1.0
 """Seconds between two looks at whether workers report."""
 HANGS = 30
@@ -52,6 +50,9 @@ class _Seat:
     node: str = ""
     units: int = 0
     """In its hands."""
+    hungry: bool = False
+    """It says that it could do more, and was given nothing since."""
+    fed: asyncio.Event = field(default_factory=asyncio.Event)
     burial: asyncio.Future[None] | None = None
     reports: int = 0
     silent: int = 0
@@ -100,8 +101,6 @@ class RayRuntime:
         self._host: Any = None
         self._alone: Any = None
         """The shared object, as long as there is nobody to share it with."""
-        self._each = 1
-        """Units that a worker has in its hands at most."""
         self._life = 0
         """How many hosts have died."""
         self._beginning, self._reviving = asyncio.Lock(), asyncio.Lock()
@@ -135,18 +134,19 @@ class RayRuntime:
         async with self._beginning:
             if units and self._host is None:
                 await self._begin()
-        most = in_air + SPARE * len(self._alive)
-        self._each = -(-most // max(1, len(self._alive)))
-        async for result in in_the_air(functools.partial(self._run, first), units, most):
+        each = -(-in_air // max(1, len(self._alive)))
+        async for result in in_the_air(functools.partial(self._run, first, each), units, max(in_air, MOST)):
             yield result
         await self._all("report", CLOSING)
 
-    async def _run(self, first: First | None, unit: Any) -> Any:
+    async def _run(self, first: First | None, each: int, unit: Any) -> Any:
         if first is not None:
             await first(unit)
         for _ in range(DEATHS):
-            seat = await self._free()
+            seat = await self._free(each)
             seat.units += 1
+            seat.hungry = False
+            seat.fed.set()
             try:
                 result = await seat.actor.run.remote(unit, self._news)
             except the_ray().exceptions.RayActorError as error:
@@ -231,17 +231,27 @@ class RayRuntime:
             seat.actor.drain.remote()
         self._seats.append(seat)
         self._somebody.set()
+        self._later(self._listen(seat))
 
-    async def _free(self) -> _Seat:
-        """The worker with the fewest units, of which none has more than its share: those that are not there yet are to have some left.
+    async def _listen(self, seat: _Seat) -> None:
+        """Hear when a worker could do more; one call is with it all the time."""
+        with contextlib.suppress(the_ray().exceptions.RayActorError):  # found by who waits for its units
+            while True:
+                await seat.actor.hungry.remote()
+                seat.fed.clear()
+                seat.hungry = True
+                self._somebody.set()
+                await seat.fed.wait()
 
-        Raises SetupError when there is no worker for PATIENCE seconds.
-        """
+    async def _free(self, each: int) -> _Seat:
+        """The worker with the fewest units of those that have less than `each` or are hungry: what is left waits here, for whoever is
+        done first. Raises SetupError when there is no worker for PATIENCE seconds."""
         while True:
             if self._failure:
                 raise self._failure
-            if self._seats and (seat := min(self._seats, key=lambda seat: (seat.units, seat.number))).units < self._each:
-                return seat
+            open_ = [seat for seat in self._seats if seat.units < each or seat.hungry]
+            if open_:
+                return min(open_, key=lambda seat: (seat.units, seat.number))
             self._somebody.clear()
             try:
                 async with asyncio.timeout(None if self._seats else PATIENCE):
@@ -304,7 +314,7 @@ class RayRuntime:
 
     def _hosted(self, workers: Sequence[int], reborn: bool) -> Any:
         make = self._share.among(workers, reborn)
-        return the_ray().remote(Host).options(num_cpus=0, name=named(self._name, self._life), namespace=NAMESPACE).remote(make)
+        return the_ray().remote(Host).options(num_cpus=0, max_concurrency=4096, name=named(self._name, self._life), namespace=NAMESPACE).remote(make)
 
     async def _revive(self, dead: Any) -> None:
         """Another host in the place of one that died."""
