@@ -125,6 +125,7 @@ def test_steps_never_import_one_another() -> None:
     helpers = {
         "datagen.steps.sets.base",
         "datagen.steps.sets.words",
+        "datagen.steps.sets.figures",
         "datagen.steps.sets.similarity",
         "datagen.steps.sets.overlap",
         "datagen.steps.sets.related",

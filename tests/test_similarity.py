@@ -41,10 +41,9 @@ def kept(texts: Sequence[str], dropped: Sequence[Duplicate]) -> list[str]:
 
 
 def edited(text: str, share: float, vocabulary: Sequence[str], rng: random.Random) -> str:
-    """A copy with a share of its words replaced, one at least; numbers are left alone, for with others it were another problem."""
+    """A copy with a share of its words, one at least, replaced by other words; numbers, too, but none by a number: that were another problem."""
     parts = text.split()
-    free = [place for place, part in enumerate(parts) if not any(map(is_figure, tokens(part)))]
-    for place in rng.sample(free, min(len(free), max(1, round(share * len(parts))))):
+    for place in rng.sample(range(len(parts)), max(1, round(share * len(parts)))):
         parts[place] = rng.choice(vocabulary)
     return " ".join(parts)
 
@@ -108,11 +107,19 @@ def test_a_longer_row_with_a_few_words_changed_is_a_near_duplicate() -> None:
         (f"{STORY} from 3 to 5", f"{STORY} from 5 to 3"),
         (f"{STORY} (a + b)", f"{STORY} (a - b)"),
         (f"{STORY} x = 3", f"{STORY} x = -3"),
+        (f"{STORY} 3 gulls and 4 terns", f"{STORY} 5 gulls and 3 terns"),
+        (f"{STORY} 3 gulls and 3 terns", f"{STORY} 3 gulls and 4 terns"),
+        (STORY, f"{STORY} if each of the travellers also pays 3 coins"),
     ],
 )
 def test_other_numbers_or_operators_make_another_row(one: str, two: str) -> None:
     assert duplicates([one, two], [0, 1]) == []
     assert similarity(one, two) is None
+
+
+@pytest.mark.parametrize(("old", "new"), [("3 gulls", "grey gulls"), ("grey gulls", "3 gulls"), ("1/3 of", "stone of"), ("3 gulls", "gulls")])
+def test_an_edit_may_put_a_word_for_a_number(old: str, new: str) -> None:
+    assert similarity(f"{STORY} with 2 dogs and {old}", f"{STORY} with 2 dogs and {new}")
 
 
 def test_folded_numbers_are_the_same_row_and_not_an_exact_copy() -> None:
@@ -151,7 +158,7 @@ def test_signatures_are_small_and_each_of_its_text_alone() -> None:
     assert together.itemsize <= 201
     assert together["some"].tolist() == [True, True, False, True, True] and not together["bands"][2].any()
     assert together["exact"][:1].tobytes().hex() == "003b340abaf63bcc"  # the same on every machine and day
-    assert together["bands"][0, :2].tobytes().hex() == "e85671dbef49581e"
+    assert together["bands"][0, :2].tobytes().hex() == "e7825481b140031a"
     assert (pickle.loads(pickle.dumps(together)) == together).all()
 
 
@@ -186,7 +193,7 @@ def test_numeric_variants_are_kept_or_folded_as_asked() -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize(("share", "recall"), [(0.01, 0.98), (0.02, 0.98), (0.05, 0.98), (0.1, 0.98), (0.15, 0.6)])
+@pytest.mark.parametrize(("share", "recall"), [(0.01, 0.99), (0.02, 0.99), (0.05, 0.99), (0.1, 0.98), (0.15, 0.6)])
 def test_planted_copies_are_found_and_nothing_else(share: float, recall: float) -> None:
     rng = random.Random(13)
     questions = shared("gsm8k/train", "question")
@@ -195,7 +202,7 @@ def test_planted_copies_are_found_and_nothing_else(share: float, recall: float) 
     rows = originals + [edited(text, share, vocabulary, rng) for text in originals]
     found = duplicates(rows, range(2000))
     assert all(duplicate.of == duplicate.index - 1000 for duplicate in found)
-    assert len(found) >= recall * 1000
+    assert len(found) >= recall * 1000 - sum(len(tokens(text)) < 20 for text in originals), "of short rows more must be the same"
 
 
 @pytest.mark.real

@@ -1,0 +1,103 @@
+"""The numbers and operators of a text: what makes two problems of one wording two problems, and what an edited copy may do to them.
+
+A numeric variant has another number where its like has one. A copy whose words were edited here and there may have lost a number to a word,
+or won one; no number stands in the place of another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from datagen.steps.sets.words import is_figure, is_number
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+LOST = 0.1
+"""Numbers that an edit may have taken or given, one at least, as a share of the words: as many as may be edited at all. Nor may one text
+be longer by more: a clause with its number is more than an edit."""
+
+
+_Place = tuple[str | None, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Numbers and operators in order, each with the words that stand around it."""
+
+    all: tuple[str, ...] = ()
+    around: tuple[tuple[str, str], ...] = ()
+    """The word before and the word after; empty at an end."""
+
+    @classmethod
+    def of(cls, runs: Iterable[Sequence[str]]) -> Figures:
+        found = list(chain.from_iterable(zip(run, ("", *run[:-1]), (*run[1:], ""), strict=True) for run in runs if any(map(is_figure, run))))
+        found = [each for each in found if is_figure(each[0])]
+        return cls(tuple(figure for figure, _, _ in found), tuple((before, after) for _, before, after in found))
+
+    def agree(self, other: Figures, words: int, more: int) -> bool:
+        """Whether they may be those of a text of so many words and its edited copy, one of which has `more` words than the other."""
+        if self.all == other.all:
+            return True
+        most = max(1, LOST * words)
+        mine, others = Counter(self.all), Counter(other.all)
+        lost, won = mine - others, others - mine
+        changed = {*lost, *won}
+        if not changed or max(more, lost.total() + won.total()) > most or not (_plain(lost) and _plain(won)):
+            return False
+        if [figure for figure in self.all if figure not in changed] != [figure for figure in other.all if figure not in changed]:
+            return False
+        here, there = self._places(), other._places()
+        return not any(_replaced(here[place], there[place], place) for place in here.keys() & there.keys())
+
+    def _places(self) -> dict[_Place, list[str]]:
+        """The figures that stand after a word, before one, and between two."""
+        found: dict[_Place, list[str]] = {}
+        for figure, (before, after) in zip(self.all, self.around, strict=True):
+            for place in ((before, None), (None, after), (before, after)):
+                found.setdefault(place, []).append(figure)
+        return found
+
+
+def _replaced(here: list[str], there: list[str], place: _Place) -> bool:
+    """Whether one number stands where the other text has another: of several between the same two words, any."""
+    if None not in place and len(here) == len(there):
+        return sorted(here) != sorted(there)
+    return set(here).isdisjoint(there)
+
+
+def _plain(some: Counter[str]) -> bool:
+    """Whether these may have gone with the words: numbers, and the stroke of a fraction with both of its numbers, but no sign alone."""
+    numbers = sum(count for figure, count in some.items() if is_number(figure))
+    return some.total() - numbers <= numbers // 2
+
+
+def keys(figures: Sequence[Figures], bands: int) -> npt.NDArray[np.uint64]:
+    """One key per text and band, of its operators and of about a quarter of its numbers, by the number and the band: texts with many other
+    numbers seldom meet, while two that differ in one number meet in three bands of four."""
+    import numpy as np
+
+    found = np.zeros((len(figures), bands), dtype=np.uint64)
+    for row, each in zip(found, figures, strict=True):
+        for figure in each.all:
+            value, counted = _drawn(figure, bands)
+            mixed = (row[counted] ^ value) * np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Knuth's multiplicative hash
+            row[counted] = mixed ^ (mixed >> np.uint64(32))
+    return found
+
+
+@lru_cache(maxsize=65_536)
+def _drawn(figure: str, bands: int) -> tuple[np.uint64, npt.NDArray[np.bool_]]:
+    """A figure as a number, and the bands in which it counts."""
+    import numpy as np
+
+    drawn = hashlib.blake2b(figure.encode("utf-8", errors="surrogatepass"), digest_size=8 + bands // 4).digest()
+    one, two = np.unpackbits(np.frombuffer(drawn[8:], dtype=np.uint8)).astype(bool).reshape(2, bands)
+    return np.uint64(int.from_bytes(drawn[:8], "little")), (one & two) if is_number(figure) else np.ones(bands, dtype=bool)
