@@ -29,7 +29,7 @@ from datagen.errors import (
 from datagen.plan.model import Plan, Sown
 from datagen.plan.resolve import Rehearsing, api_key, resolve
 from datagen.plan.sow import sow
-from datagen.records import NANO
+from datagen.records import NANO, Spend
 from datagen.running import pilot
 from datagen.running.ending import advising, draining_on_signal
 from datagen.running.guard import guarded
@@ -219,12 +219,13 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
     options, out, folder = run.options, run.options.root, run.options.book
     runtime, name = _runtime(options), build_name(plan, this)
     driver = Ledger(folder, name, DRIVER, month=month_of(run.moment), offsite=mooring.offsite)
+    before = _settled(driver.accounts.get(name, {}))
     rounds = rounds_of(plan, driver, runtime)
     fleeting = plan.simulated and not any(chair.simulated and chair.spec.base_url for chair in plan.chairs.values())
     post = None if isinstance(runtime, LocalRuntime) else mooring.post()
     crew = Crew(plan, out / "steps", runtime, rounds, options.wait or fleeting, mooring=mooring if post else None)
     await runtime.start(
-        functools.partial(hire, plan, crew.root, folder, name, driver.month, options.again is not None, post or mooring.offsite),
+        functools.partial(hire, plan, crew.root, (folder, name, driver.month, driver.newest), options.again is not None, post or mooring.offsite),
         Terms(plan, options.budget, driver, mooring),
     )
     warming = asyncio.ensure_future(_warm_later(runtime))
@@ -235,8 +236,6 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
             if rounds:
                 crew.round += await rounds.take_in()
             made, notes = await _carry_out(crew, this, show, one_worker=isinstance(runtime, LocalRuntime))
-        asked = (await runtime.status()).get("asked", 0) + (rounds.report.results if rounds else 0)
-        spent, _ = await runtime.shared("money")
         notes += [*(await runtime.shared("surprises")), *orphans(plan, driver), *_not_again(plan, this, options)]
     except DatagenError as error:
         with contextlib.suppress(DatagenError):  # of a governor that is gone as well
@@ -258,7 +257,8 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
     torn = [f"ledger: {each}" for each in dict.fromkeys([*map(str, driver.torn), *crew.torn])]
     notes = [*plan.warnings, *torn, *notes, *(rounds.report.notes if rounds else [])]
     unanswered = sum(sum(step["unanswered"].values()) for step in publication.steps)
-    figures = publication.rows, publication.total, unanswered, asked, spent / NANO, plan.simulated
+    spent = _settled(accounts)
+    figures = publication.rows, publication.total, unanswered, (spent - before).requests, spent.cost / NANO, plan.simulated
     return Summary(out, publication.version, *figures, publication.example, str(options.out), notes)
 
 
@@ -312,6 +312,11 @@ def _not_again(plan: Plan, this: Season, options: Options) -> list[str]:
     if options.again and any(cohort.released for cohort in this.cohorts) and any(step.scope == "group" for step in plan.steps):
         return ["--again asks nothing for seeds that are out in a line that votes or selects: a late answer could change released rows"]
     return []
+
+
+def _settled(accounts: Mapping[str, Account]) -> Spend:
+    """What was spent, or may have been; what is reserved for batches is not over yet. By the ledger: a worker that died cannot be asked."""
+    return sum((account.committed - account.standing for account in accounts.values()), Spend())
 
 
 def _maybe(accounts: Mapping[str, Account]) -> int:

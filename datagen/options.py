@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from datagen.depot.names import as_given
+
 
 class _Folder(click.Path):
     """A folder of this disk."""
@@ -26,6 +28,8 @@ class Place(click.ParamType[Path | str]):
     name = "directory"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if str(value).startswith("memory://"):
+            self.fail(f"{value} would be gone with this process", param, ctx)
         return value if "://" in str(value) else FOLDER.convert(value, param, ctx)
 
 
@@ -49,5 +53,5 @@ AGAIN = click.option("--again", type=click.Choice(["rejected"]), help="Ask anew 
 
 
 def shown(line: str) -> str:
-    """What teachers said, without the signs by which a terminal is told what to do."""
-    return "".join(sign if sign.isprintable() or sign in "\n\t" else repr(sign)[1:-1] for sign in line)
+    """What teachers said, without the signs by which a terminal is told what to do; places as they were given."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else repr(sign)[1:-1] for sign in as_given(line))

@@ -105,6 +105,7 @@ def test_a_build_on_a_bucket_is_the_build_on_a_disk_and_goes_on_anywhere(bucket:
     assert digest_of(folder_of(out))[0] == digest_of(tmp_path / "local")[0]
     shutil.rmtree(tmp_path / "work")
     assert "release 1.1" in said_by("status", out) and "for answers" in said_by("status", out)
+    assert "records" in said_by("ledger", "verify", out)
     row = said_by("sql", out, "SELECT id FROM rows ORDER BY id LIMIT 1").split()[2]
     assert "[solution] openai" in said_by("explain", out, row)
 
@@ -126,6 +127,12 @@ def test_a_killed_build_whose_disk_is_lost_goes_on_from_the_bucket(bucket: Bucke
         assert [key for key in there if final[key] > before[key]] == [], "what was in the bucket was paid for again"
         build(spec, tmp_path / "calm")
     assert data_of(bucket, out) == {path.name: path.read_bytes() for path in (tmp_path / "calm" / "data").iterdir()}
+
+
+def test_what_is_told_of_a_bucket_names_it_and_no_folder_of_this_disk(bucket: Bucket, out: str, tmp_path: Path) -> None:
+    done = subprocess.run([*DATAGEN, "status", out], capture_output=True, text=True)
+    assert done.returncode != 0 and f"{out} holds no build; start one with `datagen build --spec S --out {out}`" in done.stderr
+    assert str(tmp_path) not in done.stderr
 
 
 @pytest.mark.soak

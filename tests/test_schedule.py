@@ -228,11 +228,19 @@ def test_an_out_on_no_store_is_refused() -> None:
         ({"timezone": "Europe/Berlim"}, "did you mean 'Europe/Berlin'"),
         ({"secret": "My_Keys"}, "the name of a Secret"),
         ({"image": "a b"}, "not an image"),
+        ({"image": "UPPER/case:1"}, "not an image"),
     ],
 )
 def test_a_word_no_cluster_would_take_is_refused(change: dict[str, Any], words: str) -> None:
     with pytest.raises(SpecError, match=words):
         rendered("cronjob", **change)
+
+
+def test_seeds_of_this_disk_are_no_seeds_of_a_pod(own: Path, tmp_path: Path) -> None:
+    spec = own.with_name("elsewhere.yaml")
+    spec.write_text(own.read_text().replace("seeds.jsonl", str(own.with_name("seeds.jsonl"))))
+    with pytest.raises(OutputError, match=r"elsewhere.yaml reads /.*seeds.jsonl: the pods of a run share no disk"):
+        rendered("cronjob", spec=str(spec))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from datagen.depot.names import mirrors
 from datagen.errors import DatagenError, SetupError
 
 PATIENCE = 300.0
@@ -33,9 +34,9 @@ _NEEDS = {
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS",
     "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
-_SLIP = re.compile(r"([a-z][a-z0-9]+):/+(.+)$")
-"""An address that lacks a slash. A drive of one letter is none."""
 _SAME = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
+_SLIP = re.compile(rf"([a-z][a-z0-9]+):/+(.+)$|({'|'.join({*_OPTIONS, *_NEEDS, *_SAME})}):(.+)$")
+"""An address that lacks a slash or two. A drive of one letter is none."""
 
 T = TypeVar("T")
 
@@ -63,12 +64,12 @@ def folder_of(place: Path | str, work: Path | None = None) -> Path:
     given = os.environ.get("DATAGEN_WORK")
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = hashlib.sha256(str(place).rstrip("/").encode()).hexdigest()[:16]
-    return (work or (Path(given) if given else caches / "datagen")) / name
+    return mirrors((work or (Path(given) if given else caches / "datagen")) / name, str(place))
 
 
 def _folder(place: str) -> Path:
     if slip := _SLIP.match(place):
-        raise SetupError(f"{place}: neither a folder of this disk nor an address; did you mean {slip[1]}://{slip[2]}?")
+        raise SetupError(f"{place}: neither a folder of this disk nor an address; did you mean {slip[1] or slip[3]}://{slip[2] or slip[4]}?")
     return Path(place)
 
 
@@ -226,7 +227,9 @@ class Depot:
                 if isinstance(error, _WRONG) or any(word in type(error).__name__ for word in _CREDENTIALS):
                     raise self._wrong(error) from error
                 if time.monotonic() + pause > until:
-                    raise OutOfReach(f"{self.url} is out of reach since {self.patience:,.0f} s ({_words(error)}); {self._needs()}") from error
+                    raise OutOfReach(
+                        f"{self.url} is out of reach since {self.patience:,.0f} s ({_words(error)}); is it up, and is its address right?"
+                    ) from error
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 

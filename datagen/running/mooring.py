@@ -11,6 +11,7 @@ from pathlib import Path
 from datagen.asking.ledger.offsite import Offsite
 from datagen.depot.lease import Lease
 from datagen.depot.mirror import Mirror
+from datagen.depot.names import mirrors
 from datagen.depot.store import Depot, folder_of, is_url
 from datagen.errors import DatagenError, OutputError, SetupError
 from datagen.steps.courier import Post, rescue
@@ -173,7 +174,7 @@ def visited(out: Place, ledger: Place | None, work: Path | None, wants: Callable
     here, place = _reading(out, work), ledger or (f"{out}/{LEDGER}" if is_url(out) else Path(out) / LEDGER)
     there = here / LEDGER if ledger is None else _reading(place, work)
     if is_url(out):
-        Mirror(Depot(str(out), _LOOK), here, lambda name: _of_out(name) and wants(name)).pull(first=MANIFEST)
+        Mirror(Depot(str(out), _LOOK), here, lambda name: name == MANIFEST or (_of_out(name) and wants(name))).pull(first=MANIFEST)
     if is_url(place) and book:
         Offsite(Depot(str(place), _LOOK), there).gather()
     return here, there
@@ -181,7 +182,7 @@ def visited(out: Place, ledger: Place | None, work: Path | None, wants: Callable
 
 def _reading(place: Place, work: Path | None) -> Path:
     folder = folder_of(place, work)
-    return folder.with_name(f"{folder.name}-read") if is_url(place) else folder
+    return mirrors(folder.with_name(f"{folder.name}-read"), str(place)) if is_url(place) else folder
 
 
 def book_of(out: Place, ledger: Place | None, work: Path | None) -> Path:

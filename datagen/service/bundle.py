@@ -93,12 +93,24 @@ def bundled(loaded: Loaded, recorder: Recorder) -> Bundle:
     return Bundle(spec, dict(sorted((files | {spec: loaded.written.path}).items())))
 
 
+def of_this_disk(loaded: Loaded) -> list[str]:
+    """Absolute paths that the spec names: they travel not."""
+    source = getattr(seed_source(loaded), "path", None)
+    return [name for name in [*([source] if source else []), *_named(loaded)] if Path(name).expanduser().is_absolute()]
+
+
+def _named(loaded: Loaded) -> list[str]:
+    """Files other than the seeds'."""
+    bank = loaded.spec.rehearsal.bank
+    names = [name for step in loaded.spec.steps if isinstance(step, Decontaminate) for name in step.decontaminate.against]
+    return [*names, *([bank.path] if bank else [])]
+
+
 def _beside(loaded: Loaded) -> list[Path]:
     """Files that the spec names by a path of their own."""
-    source, bank = seed_source(loaded), loaded.spec.rehearsal.bank
+    source = seed_source(loaded)
     found = source.beside(loaded.base) if isinstance(source, FromFiles) else []
-    names = [name for step in loaded.spec.steps if isinstance(step, Decontaminate) for name in step.decontaminate.against]
-    for name in [*names, *([bank.path] if bank else [])]:
+    for name in _named(loaded):
         path = loaded.base / name
         if not Path(name).expanduser().is_absolute() and path.is_file():
             found.append(path)

@@ -17,7 +17,7 @@ from typing import Any
 from datagen import __version__
 from datagen.build import Options, planned
 from datagen.errors import OutputError, SpecError, nearest
-from datagen.service.bundle import Bundle, bundled, recording, secrets
+from datagen.service.bundle import Bundle, bundled, of_this_disk, recording, secrets
 from datagen.service.cron import checked
 from datagen.service.submission import Order, entrypoint
 from datagen.spec.library import SHIPPED
@@ -35,7 +35,7 @@ LARGEST = 900 * 2**10
 MOUNTED = "/etc/datagen/spec"
 FOLDER = Path(__file__).parent / "manifests"
 _SECRET = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-_IMAGE = re.compile(r"[\w.:/@-]+")
+_IMAGE = re.compile(r"((localhost|[\w-]+(\.[\w-]+)+|[\w-]+(?=:))(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:\w[\w.-]{0,127})?(@sha256:[0-9a-f]{64})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def render(wanted: Wanted) -> str:
         "entrypoint": entrypoint(order, Path(bundle.spec).name if shipped else f"{MOUNTED}/{bundle.spec}"),
         "cron": cron,
         "timezone": wanted.timezone,
-        "image": _matching(_IMAGE, "--image", wanted.image or f"datagen:{__version__}", "an image: registry/datagen:1.0"),
+        "image": _matching(_IMAGE, "--image", wanted.image or f"datagen:{__version__}", "an image, in lower case: registry/datagen:1.0"),
         "secret": _matching(_SECRET, "--secret", wanted.secret or f"{label}-keys", "the name of a Secret: lower case letters, digits, '-' and '.'"),
         "workers": wanted.workers,
         "seconds": wanted.hours * 3600,
@@ -126,6 +126,10 @@ def _planned(wanted: Wanted) -> tuple[Bundle, str]:
     loaded, recorder = recording(load_spec(wanted.spec, wanted.library))
     with tempfile.TemporaryDirectory() as scratch, planned(loaded, Options(wanted.spec, Path(scratch), teacher=wanted.teacher)):
         bundle = bundled(loaded, recorder)
+    for path in of_this_disk(loaded):
+        raise OutputError(
+            f"{wanted.spec} reads {path}: the pods of a run share no disk; give a path beside the spec, which goes along, or an address"
+        )
     bundle.require_small(LARGEST, "a ConfigMap holds")
     bundle.require_no_secret(secrets(loaded))
     return bundle, loaded.spec.name

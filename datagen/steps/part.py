@@ -157,12 +157,14 @@ class PartWorker:
         """Rows of one parent walk together, for the group steps to find them."""
         families = itertools.groupby(sorted(rows, key=lambda row: (row.parent, row.id)), key=lambda row: row.parent or row.id)
         walks: list[asyncio.Future[list[Row]]] = []
-        async with self._setting_off:
-            for number, (_, family) in enumerate(families, start=1):
-                walks.append(asyncio.ensure_future(walk(list(family), stretch.steps, work)))
-                if number % SLICE == 0:
-                    await asyncio.sleep(0)
-        results = await asyncio.gather(*walks, return_exceptions=True)
+        try:
+            async with self._setting_off:
+                for number, (_, family) in enumerate(families, start=1):
+                    walks.append(asyncio.ensure_future(walk(list(family), stretch.steps, work)))
+                    if number % SLICE == 0:
+                        await asyncio.sleep(0)
+        finally:  # also where it is cancelled meanwhile: what was set off comes to its end, and its errors are heard
+            results = await asyncio.gather(*walks, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result

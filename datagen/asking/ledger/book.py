@@ -62,10 +62,12 @@ class Ledger:
         month: str = "",
         offsite: Offsite | None = None,
         skip: Callable[[int], bool] | None = None,
+        since: int | None = None,
     ) -> None:
         """`build` names what the records are for (`rationale/1`), `month` the one that pays (`2026-11`), if they are counted by months;
         `writer` tells processes of one build apart; `offsite`: the copy of this folder on an object store, to which all that is recorded here
-        is sent; segments that `skip` names are left out, but for what the index file has of them."""
+        is sent; segments that `skip` names are left out, but for what the index file has of them; `since`: the last segment of earlier runs, where
+        others of this run may have written before; else the last that is there."""
         self.folder = folder
         self._offsite = offsite
         self.build = build
@@ -85,7 +87,7 @@ class Ledger:
         self._grown = cache is None
         self.refresh()
         self._name_gaps()
-        self._old = max(self._read_to, default=0)
+        self._old = max(self._read_to, default=0) if since is None else since
         """The last segment of earlier runs."""
 
     @property

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from datagen.asking.ledger.book import lock
 from datagen.depot.lease import born
+from datagen.depot.names import as_given
 from datagen.errors import (
     BudgetReached,
     DatagenError,
@@ -198,7 +199,7 @@ class Recorder:
             host=socket.gethostname(),
             pid=getpid(),
             born=born(getpid()),
-            error={"class": type(error).__name__, "message": str(error) or type(error).__name__} if error else None,
+            error={"class": type(error).__name__, "message": as_given(str(error)) or type(error).__name__} if error else None,
             notes=tuple(dict.fromkeys([*self.notes, *getattr(error, "__notes__", ())])),
             **(self._known(over) if self._plan else {}),
         )

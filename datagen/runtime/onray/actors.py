@@ -38,6 +38,8 @@ class Desk:
         self._hire, self._host, self._number = hire, host, number
         self._worker: Worker | None = None
         self._news = 0
+        self._reading: asyncio.Future[None] | None = None
+        """Units wait until it has read what others recorded."""
 
     async def ready(self) -> DatagenError | str:
         """Be there, or say why not. Returns the node."""
@@ -50,13 +52,21 @@ class Desk:
     async def run(self, unit: Any, news: int) -> Any:
         """`news` grows when another worker has recorded what this one may need."""
         assert self._worker is not None
-        if news > self._news:
-            self._news = news
-            await self._worker.catch_up()
         try:
+            if news > self._news:
+                self._news = news
+                self._reading = asyncio.ensure_future(self._read(self._worker, self._reading))
+            if self._reading is not None:
+                await asyncio.shield(self._reading)
             return await self._worker.run(unit)
         except DatagenError as error:
             return error  # as data: Ray would wrap it in a task error of its own
+
+    @staticmethod
+    async def _read(worker: Worker, before: asyncio.Future[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        await worker.catch_up()
 
     async def hungry(self) -> None:
         """Return when it could do more."""

@@ -67,13 +67,22 @@ def _join(ray: Any) -> None:
     quietly = {"log_to_driver": False, "configure_logging": False}
     logging.getLogger("ray._private").setLevel(logging.ERROR)  # it tells of its signals and its tokens
     if not address:  # "local": or it would look for a cluster that somebody has started here, and wait for one that is dead
-        ray.init(address="local", include_dashboard=False, **quietly)
+        try:
+            ray.init(address="local", include_dashboard=False, **quietly)
+        except Exception as error:  # Ray says so with a plain one
+            raise SetupError(
+                f"a Ray on this machine does not start ({_first(error)}): is it busy, or out of memory? `--runtime local` needs none"
+            ) from error
         return
     _require_somebody(address)
     try:
         ray.init(address=address, **quietly)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise SetupError(f"RAY_ADDRESS={address}: cannot join this cluster: {error}") from error
+        raise SetupError(f"RAY_ADDRESS={address}: cannot join this cluster: {_first(error)}") from error
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _require_somebody(address: str) -> None:
@@ -288,9 +297,11 @@ class RayRuntime:
         """Where a dead worker's machine is still there, what it could not send is sent."""
         work = self._share.rescue()
         ray = the_ray()
-        if work is None or not any(each["NodeID"] == node and each["Alive"] for each in ray.nodes()):
+        machine = {each["NodeManagerAddress"] for each in ray.nodes() if each["NodeID"] == node}
+        alive = [each["NodeID"] for each in ray.nodes() if each["Alive"] and each["NodeManagerAddress"] in machine]
+        if work is None or not alive:
             return
-        there = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
+        there = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node if node in alive else alive[0], soft=False)
         await _answer(ray.remote(_do).options(num_cpus=0, scheduling_strategy=there).remote(work), CLOSING)
 
     async def _watch(self) -> None:
