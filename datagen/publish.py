@@ -120,6 +120,7 @@ def what_changed(plan: Plan, this: Season, previous: Mapping[str, Any] | None) -
     changed = next((step.name for step in plan.steps if before.get(step.name) != step.fingerprint), "")
     words = [f"step {changed} changed, and all after it"] if changed in before else [f"step {changed} is new"] if changed else []
     words += [f"step {name} is gone" for name in gone]
+    words += [f"recurated with {name} = {value}" for name, value in plan.overrides.items() if previous.get("overrides", {}).get(name) != value]
     return f"made anew: {', '.join(words) or 'what is released of a row changed'}"
 
 
@@ -230,6 +231,7 @@ def described(plan: Plan, this: Season, out: Path, maybe: int = 0) -> dict[str, 
         "release": plan.spec.release.model_dump(mode="json"),
         "prompts": {step.prompt.name: step.prompt.body for step in _flat(plan.steps) if step.prompt},
         "warnings": list(plan.warnings),
+        "overrides": dict(plan.overrides),
         "versions": {"datagen": __version__} | {name: version_of(name) for name in LIBRARIES},
         "would_cost_usd": would_cost(plan, out) if plan.simulated else None,
         "maybe_usd": 0.0 if plan.simulated else maybe / NANO,

@@ -122,6 +122,8 @@ class Plan:
     chairs: Mapping[str, Chair]
     simulated: bool
     warnings: tuple[str, ...] = ()
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """`step.operator.parameter` -> the value in place of the spec's own, as `recurate` was told."""
 
     @property
     def name(self) -> str:

@@ -131,7 +131,7 @@ class _Resolver:
     def filter(self, step: Filter, number: int, place: Place) -> PlannedStep:
         if isinstance(step.filter, str):
             written = self.loaded.library.recipe(step.filter, self.where((*place, "filter")))
-            items, where = _items(written.value, written.where()), lambda index: written.where((index,))
+            items, where = items_of(written.value, written.where()), lambda index: written.where((index,))
         else:
             items, where = step.filter, lambda index: self.where((*place, "filter", index))
         recipe = Recipe.build(items, where, step.on).knowing(self.said)
@@ -223,7 +223,8 @@ def read_prompt(name: str, path: Path) -> Prompt:
     return Prompt.read(name, Written(path, None, {}, text))
 
 
-def _items(value: Any, where: str) -> list[dict[str, Any]]:
+def items_of(value: Any, where: str) -> list[dict[str, Any]]:
+    """The lines of a recipe, each as {operator: parameters or None}. Raises SpecError where it is no list."""
     if not isinstance(value, list) or not value:
         raise SpecError(f"{where}: a recipe is a list of operators, each `- name: {{parameters}}`")
     return [{item: None} if isinstance(item, str) else item for item in value]

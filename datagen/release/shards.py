@@ -314,6 +314,7 @@ def _write_manifest(
         "steps": step_manifests(out),
         "plan_fingerprint": plan.get("fingerprint", ""),
         "cohorts": cohorts,
+        "overrides": plan.get("overrides", {}),
         "cost": _cost(out, plan),
         "versions": plan.get("versions", {}),
     }

@@ -19,16 +19,25 @@ from datagen.steps.part import PartWorker
 
 
 def hire(
-    plan: Plan, root: Path, folder: Path, name: str, month: str, again: bool, away: Offsite | Post | None, shared: Any, number: int
+    plan: Plan,
+    root: Path,
+    folder: Path,
+    name: str,
+    month: str,
+    again: bool,
+    away: Offsite | Post | None,
+    shared: Any,
+    number: int,
+    paying: bool = True,
 ) -> PartWorker:
     """A worker with a ledger segment of its own; it runs wherever the runtime puts it. `away`: how what lies on an object store gets there."""
     books, writer = books_of(plan, shared, number), number % WRITERS
     if isinstance(away, Post):
         courier = Courier(away)
         ledger = Ledger(courier.book, name, writer, month=month, offsite=courier.offsite)
-        return PartWorker(plan, courier.root, ledger, books, number, again=again, courier=courier)
+        return PartWorker(plan, courier.root, ledger, books, number, paying, again, courier)
     ledger = Ledger(folder, name, writer, month=month, offsite=away)
-    return PartWorker(plan, root, ledger, books, number, again=again)
+    return PartWorker(plan, root, ledger, books, number, paying, again)
 
 
 def books_of(plan: Plan, shared: Any, worker: int) -> Books:
