@@ -32,6 +32,7 @@ from datagen.plan.resolve import Rehearsing, api_key, resolve
 from datagen.plan.sow import sow
 from datagen.records import NANO
 from datagen.running import pilot
+from datagen.running.canaries import plant
 from datagen.running.ending import advising, draining_on_signal
 from datagen.running.guard import guarded
 from datagen.running.hiring import await_workers, hire
@@ -134,6 +135,8 @@ class _Job:
     watch: Watch
     moment: datetime
     begun: Callable[[Plan, Season], None]
+    base: Path
+    """Where relative paths of the spec start."""
 
 
 def build(
@@ -148,10 +151,11 @@ def build(
 
     Raises a DatagenError whose message says what was saved and how to go on.
     """
-    run = _Job(options, watch, moment or utc_now(), begun)
-    name = run_id(options.run_id, lambda: run.moment)
+    moment = moment or utc_now()
+    name = run_id(options.run_id, lambda: moment)
     with logging_to(options.log, name), telling(options.book) as story, served(options.metrics_host, options.metrics_port) as exports:
         loaded = loaded or load_spec(options.spec, options.library)
+        run = _Job(options, watch, moment, begun, loaded.base)
         say = functools.partial(print, file=sys.stderr, flush=True)
         with moored(options.out, options.ledger, options.work, options.lease, f"run {name} of spec {loaded.spec.name}", say) as mooring:
             made = _built(run, loaded, mooring, story, exports)
@@ -249,10 +253,9 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
     fleeting = plan.simulated and not any(chair.simulated and chair.spec.base_url for chair in plan.chairs.values())
     post = None if isinstance(runtime, LocalRuntime) else mooring.post()
     crew = Crew(plan, out / "steps", runtime, rounds, options.wait or fleeting, mooring=mooring if post else None)
+    calm = {} if options.paying else {"paying": False}
     await runtime.start(
-        functools.partial(
-            hire, plan, crew.root, folder, name, driver.month, options.again is not None, post or mooring.offsite, paying=options.paying
-        ),
+        functools.partial(hire, plan, crew.root, folder, name, driver.month, options.again is not None, post or mooring.offsite, **calm),
         Terms(plan, options.budget, driver, mooring),
     )
     warming = asyncio.ensure_future(_warm_later(runtime))
@@ -280,6 +283,8 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
         accounts = compact(folder).get(name, {})
         warming.cancel()
         gc.unfreeze()  # a binding that finds its objects alive at the end of the process complains aloud
+    if made:
+        await plant(plan, out, run.base)
     from datagen.publish import published  # loaded while answers were on their way
 
     publication = published(plan, this, out, made, _maybe(accounts), f"{run.moment:%Y-%m-%d}")

@@ -19,6 +19,7 @@ from datagen.release.formats import FORMATS
 from datagen.release.pages.render import compiled
 from datagen.release.report import write_report
 from datagen.release.shards import News, publish
+from datagen.release.tables import CANARIES
 from datagen.runtime.log import event
 from datagen.spec.models import Ask, Vote
 from datagen.steps.closing import closing_manifests
@@ -29,6 +30,8 @@ from datagen.storage import each_record, load_parquet, read_json, read_rows, wri
 
 RELEASED = "released.json"
 """Under OUT/steps: what the released rows were made from. While it holds, they need no second look."""
+BENCHED = ("recipe", "recipe_sha256", "sets", "operators")
+"""What the card quotes of a recipe's bench."""
 LIBRARIES = ("anthropic", "duckdb", "openai", "pyarrow", "pydantic")
 """Their versions are noted: the same rows give the same bytes only with the same writers."""
 
@@ -232,6 +235,8 @@ def described(plan: Plan, this: Season, out: Path, maybe: int = 0) -> dict[str, 
         "prompts": {step.prompt.name: step.prompt.body for step in _flat(plan.steps) if step.prompt},
         "warnings": list(plan.warnings),
         "overrides": dict(plan.overrides),
+        "benches": {step.name: {name: step.bench[name] for name in BENCHED} for step in plan.steps if step.bench},
+        "canaries": read_json(out / "steps" / CANARIES),
         "versions": {"datagen": __version__} | {name: version_of(name) for name in LIBRARIES},
         "would_cost_usd": would_cost(plan, out) if plan.simulated else None,
         "maybe_usd": 0.0 if plan.simulated else maybe / NANO,

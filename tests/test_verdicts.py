@@ -43,7 +43,7 @@ def test_every_drop_has_its_verdict_and_the_table_says_where_the_evidence_stands
     assert set(columns) == set(VERDICT_COLUMNS)
     verdict = dict(zip(columns, rows[0], strict=True))
     text = next(row["text"] for row in found.fields("good", "dropped") if "language model" in row["text"])
-    assert verdict["field"] == "text" and text[verdict["span_start"] : verdict["span_end"]] == verdict["evidence"]
+    assert verdict["field"] == "text" and text[verdict["span_start"] : verdict["span_end"]].lower() == verdict["evidence"].lower()
     _, counts = query(tmp_path / "out", "SELECT operator, count(*) FROM verdicts GROUP BY ALL ORDER BY ALL")
     assert dict(counts) == {"dedup": 2, "length": 4, "length_2": 4, "meta_talk": 4}
 

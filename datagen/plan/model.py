@@ -70,6 +70,8 @@ class PlannedStep:
     inner: tuple[PlannedStep, ...] = ()
     references: tuple[str, ...] = ()
     """Files of a decontamination, resolved."""
+    bench: Mapping[str, Any] | None = None
+    """What `bench-filters` measured of this very recipe."""
 
     @property
     def name(self) -> str:

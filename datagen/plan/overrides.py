@@ -44,7 +44,7 @@ class Setting:
         parts = [part.strip() for part in name.split(".")]
         if not sign or len(parts) != 3 or not all(parts):
             raise SpecError(f"--set {text}: write {SHAPE}")
-        return cls(*parts, read_yaml(Path(f"--set {text}"), said).value)
+        return cls(parts[0], parts[1], parts[2], read_yaml(Path(f"--set {text}"), said).value)
 
     @property
     def name(self) -> str:
@@ -78,11 +78,11 @@ def _changed(loaded: Loaded, step: AnyStep, setting: Setting) -> AnyStep:
             raise SpecError(f"{setting.where}: {step.name} asks teachers, who would have to answer anew: change the spec; known: {', '.join(judges)}")
         case Filter():
             items = _items(loaded, step)
-            return step.model_copy(update={"filter": changed}) if (changed := _set(items, setting, step.on)) != items else step
+            changed = _set(items, setting, step.on)
+            return step if changed == items else step.model_copy(update={"filter": changed})
         case Check():
             claims = [{name: params} for name, params in step.check.items()]
-            (changed,) = _set(claims, setting, None)
-            return step.model_copy(update={"check": changed})
+            return step.model_copy(update={"check": _set(claims, setting, None)[0]})
     words = getattr(step, step.verb)
     if setting.operator != step.verb:
         raise SpecError(f"{setting.where}: {step.name} is no recipe: write {step.name}.{step.verb}.PARAMETER")

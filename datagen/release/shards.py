@@ -315,6 +315,7 @@ def _write_manifest(
         "plan_fingerprint": plan.get("fingerprint", ""),
         "cohorts": cohorts,
         "overrides": plan.get("overrides", {}),
+        "canaries": plan.get("canaries"),
         "cost": _cost(out, plan),
         "versions": plan.get("versions", {}),
     }

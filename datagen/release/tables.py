@@ -44,3 +44,5 @@ ROW_KINDS: Mapping[str, Mapping[str, str]] = {
 """Folder under a step -> columns of its files, which hold rows."""
 KINDS: Mapping[str, Mapping[str, str]] = {**ROW_KINDS, "verdicts": VERDICT_COLUMNS, "calls": CALL_COLUMNS}
 """All of them."""
+CANARIES = "canaries.json"
+"""Under OUT/steps: what became of planted rows. It holds counts and no text, so nothing of a row that is taken down later."""

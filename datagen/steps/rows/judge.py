@@ -45,7 +45,12 @@ def named(recipe: Recipe) -> Iterator[tuple[str, Operator]]:
 def span_of(operator: Operator, finding: Finding, fields: Mapping[str, Any]) -> tuple[int, int] | None:
     """Where the evidence stands in the judged text; None where it is no part of it (`3 words`)."""
     sought = finding.evidence.strip().strip("…").removesuffix("...").removeprefix("...").strip()
-    at = operator.text(fields).find(sought) if len(sought) >= SHORTEST else -1
+    if len(sought) < SHORTEST:
+        return None
+    text = operator.text(fields)
+    at, low = text.find(sought), text.lower()
+    if at < 0 and len(low) == len(text):  # some operators look at small letters alone
+        at = low.find(sought.lower())
     return (at, at + len(sought)) if at >= 0 else None
 
 
