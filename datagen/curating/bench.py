@@ -123,7 +123,7 @@ def _count(tallies: Mapping[str, Tally], recipe: Recipe, name: str, row: Labelle
 
 
 def _why(said: Said) -> str:
-    return f"{said.finding.reason} {said.finding.evidence[:80]}".strip()
+    return " ".join(f"{said.finding.reason} {said.finding.evidence[:80]}".split())
 
 
 def _shown(table: Mapping[str, Any]) -> Iterator[str]:

@@ -69,6 +69,8 @@ async def plant(plan: Plan, out: Path, base: Path) -> None:
     if not rows:
         return
     canaries = [*bad_ones(plan, filters, rows, wanted.count), *_good_ones(plan, filters, rows, base)]
+    if not canaries:  # texts of a few words
+        return
     pool = ProcessPool(size=1)
     try:
         told = await asyncio.gather(*(_walked(canary, plan, filters, pool) for canary in canaries))
@@ -117,7 +119,8 @@ def _good_ones(plan: Plan, filters: Sequence[PlannedStep], rows: Sequence[Row], 
     made = []
     for number, text in enumerate(texts[: wanted.count]):
         row = rows[number % len(rows)]
-        made.append(_canary(row, number, _targets(filters, row, number), text, GOOD))
+        if target := _targets(filters, row, number):
+            made.append(_canary(row, number, target, text, GOOD))
     return made
 
 
