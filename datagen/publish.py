@@ -30,8 +30,6 @@ from datagen.storage import each_record, load_parquet, read_json, read_rows, wri
 
 RELEASED = "released.json"
 """Under OUT/steps: what the released rows were made from. While it holds, they need no second look."""
-BENCHED = ("recipe", "recipe_sha256", "sets", "operators")
-"""What the card quotes of a recipe's bench."""
 LIBRARIES = ("anthropic", "duckdb", "openai", "pyarrow", "pydantic")
 """Their versions are noted: the same rows give the same bytes only with the same writers."""
 
@@ -235,12 +233,18 @@ def described(plan: Plan, this: Season, out: Path, maybe: int = 0) -> dict[str, 
         "prompts": {step.prompt.name: step.prompt.body for step in _flat(plan.steps) if step.prompt},
         "warnings": list(plan.warnings),
         "overrides": dict(plan.overrides),
-        "benches": {step.name: {name: step.bench[name] for name in BENCHED} for step in plan.steps if step.bench},
+        "benches": {step.name: quoted(step.bench) for step in plan.steps if step.bench},
         "canaries": read_json(out / "steps" / CANARIES),
         "versions": {"datagen": __version__} | {name: version_of(name) for name in LIBRARIES},
         "would_cost_usd": would_cost(plan, out) if plan.simulated else None,
         "maybe_usd": 0.0 if plan.simulated else maybe / NANO,
     }
+
+
+def quoted(bench: Mapping[str, Any]) -> dict[str, Any]:
+    """What the card tells of a recipe's bench: its counts, and none of the labelled texts, which may not be ours to hand on."""
+    counts = {name: {what: said for what, said in each.items() if what != "examples"} for name, each in bench["operators"].items()}
+    return {name: bench[name] for name in ("recipe", "recipe_sha256", "sets")} | {"operators": counts}
 
 
 def _dollars(chair: Any) -> dict[str, float] | None:

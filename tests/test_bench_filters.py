@@ -69,7 +69,7 @@ def test_names_that_are_not_there_are_told(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.delenv("DATAGEN_SHARED", raising=False)
     with pytest.raises(SetupError, match="DATAGEN_SHARED"):
         run(folder)
-    with pytest.raises(SpecError, match="no filter recipe 'rationales' in .*; did you mean 'rationale'"):
+    with pytest.raises(SpecError, match=r"no filter recipe 'rationales' in .*; did you mean 'rationale'"):
         list(bench("rationales", (), 10, None))
 
 
@@ -80,6 +80,7 @@ def test_a_card_quotes_the_table_of_the_very_recipe_and_of_no_other(tmp_path: Pa
     steps, more = "  - {name: good, filter: mine, on: answer}", "release: {format: text, columns: {text: answer}}\nguard: {canaries: 0}"
     spec = project(folder, steps, {}, "{table: rows.jsonl}", more)
     assert "was measured on labelled rows (own 4)" in (made(spec, folder / "one").out / "README.md").read_text()
+    assert "Too short." in (folder / "filters" / "mine.bench.json").read_text() and "Too short." not in (folder / "one" / "plan.json").read_text()
     (folder / "filters" / "mine.yaml").write_text("- length: {min_words: 3}\n- refusal: {}\n")
     assert "was measured" not in (made(spec, folder / "two").out / "README.md").read_text()
 
