@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
@@ -27,10 +27,12 @@ from datagen.errors import (
     Unanswered,
 )
 from datagen.plan.model import Plan, Sown
+from datagen.plan.overrides import Setting, overridden
 from datagen.plan.resolve import Rehearsing, api_key, resolve
 from datagen.plan.sow import sow
 from datagen.records import NANO, Spend
 from datagen.running import pilot
+from datagen.running.canaries import plant
 from datagen.running.ending import advising, draining_on_signal
 from datagen.running.guard import guarded
 from datagen.running.hiring import await_workers, hire
@@ -47,7 +49,10 @@ from datagen.runtime.local import LocalRuntime
 from datagen.runtime.log import logging_to
 from datagen.spec.load import Loaded, load_spec
 from datagen.steps.cohort import Season, claim, season
+from datagen.storage import write_json
 
+ORIGIN = "origin.json"
+"""Under OUT/steps: see `_origin`."""
 DRIVER = 999
 """Number of the driver's own ledger segment, where the answers of paid batches go."""
 
@@ -75,6 +80,10 @@ class Options:
     yes: bool = False
     wait: bool = True
     """Wait for paid batches to come back."""
+    paying: bool = True
+    """False: only recorded answers are used, and a row that needs another is left without one."""
+    overrides: tuple[str, ...] = ()
+    """`step.operator.parameter=value`, in place of what the spec says."""
     again: str | None = None
     """`rejected`: ask anew what was rejected in earlier runs."""
     run_id: str = ""
@@ -126,6 +135,8 @@ class _Job:
     watch: Watch
     moment: datetime
     begun: Callable[[Plan, Season], None]
+    base: Path
+    """Where relative paths of the spec start."""
 
 
 def build(
@@ -140,10 +151,11 @@ def build(
 
     Raises a DatagenError whose message says what was saved and how to go on.
     """
-    run = _Job(options, watch, moment or utc_now(), begun)
-    name = run_id(options.run_id, lambda: run.moment)
+    moment = moment or utc_now()
+    name = run_id(options.run_id, lambda: moment)
     with logging_to(options.log, name), telling(options.book) as story, served(options.metrics_host, options.metrics_port) as exports:
         loaded = loaded or load_spec(options.spec, options.library)
+        run = _Job(options, watch, moment, begun, loaded.base)
         say = functools.partial(print, file=sys.stderr, flush=True)
         with moored(options.out, options.ledger, options.work, options.lease, f"run {name} of spec {loaded.spec.name}", say) as mooring:
             made = _built(run, loaded, mooring, story, exports)
@@ -156,13 +168,15 @@ def _built(run: _Job, loaded: Loaded, mooring: Mooring, story: Story, exports: S
     options = run.options
     with planned(loaded, options) as (plan, sown):
         out, folder = options.root, options.book
-        _require_keys(plan, sown, folder, options.again is not None)
+        if options.paying:
+            _require_keys(plan, sown, folder, options.again is not None)
         this = season(plan, sown, out, folder, options.yes)
         _make(out)
         with lock(folder), advising(folder), guarded(plan, out / "steps", options.again is not None):
             await_workers(folder)
             compact(folder)  # what a killed build left is read once, not by every worker
             claim(plan, this, sown, out)
+            write_json(out / "steps" / ORIGIN, _origin(loaded, options))
             sown.lines.close()
             cap, workers = options.budget or plan.spec.release.budget.usd, options.workers if _chosen(options) == "ray" else 1
             told: dict[str, object] = {"seeds": this.seeds, "runtime": _chosen(options), "workers": workers, "simulated": plan.simulated}
@@ -170,6 +184,13 @@ def _built(run: _Job, loaded: Loaded, mooring: Mooring, story: Story, exports: S
             run.begun(plan, this)
             mooring.settle()
             return asyncio.run(_run(plan, this, run, mooring, exports))
+
+
+def _origin(loaded: Loaded, options: Options) -> dict[str, object]:
+    """What this was built from, for whoever curates it anew. It stays in the house."""
+    places = {"spec": loaded.written.path, "library": options.library, "ledger": options.ledger}
+    whole = {name: str(place.resolve()) if isinstance(place, Path) else place for name, place in places.items()}
+    return {**whole, "limit": options.limit, "teacher": options.teacher}
 
 
 def _require_keys(plan: Plan, sown: Sown, folder: Path, again: bool) -> None:
@@ -186,10 +207,19 @@ def _require_keys(plan: Plan, sown: Sown, folder: Path, again: bool) -> None:
 @contextlib.contextmanager
 def planned(loaded: Loaded, options: Options) -> Iterator[tuple[Plan, Sown]]:
     """The plan and the seeds; where a simulated teacher is needed, it runs for the length of the block."""
+    settings = [Setting.read(text) for text in options.overrides]
+    loaded = overridden(loaded if options.paying else _alone(loaded), settings)
     sown = sow(loaded, options.limit, options.root)
     run = len(segments(options.book))
     with contextlib.closing(sown.lines), _simulator(loaded, options.teacher == "simulator", run) as rehearsing:
-        yield resolve(loaded, set(sown.fields), rehearsing, options.teacher == "simulator"), sown
+        plan = resolve(loaded, set(sown.fields), rehearsing, options.teacher == "simulator")
+        yield replace(plan, overrides={setting.name: setting.value for setting in settings}), sown
+
+
+def _alone(loaded: Loaded) -> Loaded:
+    """Without a pilot, which tells beforehand what answers will cost."""
+    guard = loaded.spec.guard.model_copy(update={"pilot": 0, "min_yield": None})
+    return replace(loaded, spec=loaded.spec.model_copy(update={"guard": guard}))
 
 
 @contextlib.contextmanager
@@ -220,12 +250,15 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
     runtime, name = _runtime(options), build_name(plan, this)
     driver = Ledger(folder, name, DRIVER, month=month_of(run.moment), offsite=mooring.offsite)
     before = _settled(driver.accounts.get(name, {}))
-    rounds = rounds_of(plan, driver, runtime)
+    rounds = rounds_of(plan, driver, runtime) if options.paying else None
     fleeting = plan.simulated and not any(chair.simulated and chair.spec.base_url for chair in plan.chairs.values())
     post = None if isinstance(runtime, LocalRuntime) else mooring.post()
     crew = Crew(plan, out / "steps", runtime, rounds, options.wait or fleeting, mooring=mooring if post else None)
+    calm = {} if options.paying else {"paying": False}
     await runtime.start(
-        functools.partial(hire, plan, crew.root, (folder, name, driver.month, driver.newest), options.again is not None, post or mooring.offsite),
+        functools.partial(
+            hire, plan, crew.root, (folder, name, driver.month, driver.newest), options.again is not None, post or mooring.offsite, **calm
+        ),
         Terms(plan, options.budget, driver, mooring),
     )
     warming = asyncio.ensure_future(_warm_later(runtime))
@@ -251,6 +284,8 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
         accounts = compact(folder).get(name, {})
         warming.cancel()
         gc.unfreeze()  # a binding that finds its objects alive at the end of the process complains aloud
+    if made:
+        await plant(plan, out, run.base)
     from datagen.publish import published  # loaded while answers were on their way
 
     publication = published(plan, this, out, made, _maybe(accounts), f"{run.moment:%Y-%m-%d}")

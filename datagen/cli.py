@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from datagen import __version__
+from datagen.curating.commands import bench_filters, recurate
 from datagen.errors import DatagenError
 from datagen.options import AGAIN, BUDGET, FOLDER, LEASE, LEDGER, LIBRARY, LIMIT, OUT, PLACE, PUSH, ROOM, SPEC, TEACHER, WORK, YES, shown
 from datagen.service import commands
@@ -132,7 +133,7 @@ def status(what: str | None, ledger: Path | str | None, work: Path | None, addre
         click.echo(shown(line))
 
 
-for command in (commands.submit, commands.logs, commands.stop, commands.schedule):
+for command in (recurate, bench_filters, commands.submit, commands.logs, commands.stop, commands.schedule):
     cli.add_command(command)
 
 

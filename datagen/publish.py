@@ -19,6 +19,7 @@ from datagen.release.formats import FORMATS
 from datagen.release.pages.render import compiled
 from datagen.release.report import write_report
 from datagen.release.shards import News, publish
+from datagen.release.tables import CANARIES
 from datagen.runtime.log import event
 from datagen.spec.models import Ask, Vote
 from datagen.steps.closing import closing_manifests
@@ -120,6 +121,7 @@ def what_changed(plan: Plan, this: Season, previous: Mapping[str, Any] | None) -
     changed = next((step.name for step in plan.steps if before.get(step.name) != step.fingerprint), "")
     words = [f"step {changed} changed, and all after it"] if changed in before else [f"step {changed} is new"] if changed else []
     words += [f"step {name} is gone" for name in gone]
+    words += [f"recurated with {name} = {value}" for name, value in plan.overrides.items() if previous.get("overrides", {}).get(name) != value]
     return f"made anew: {', '.join(words) or 'what is released of a row changed'}"
 
 
@@ -230,10 +232,19 @@ def described(plan: Plan, this: Season, out: Path, maybe: int = 0) -> dict[str, 
         "release": plan.spec.release.model_dump(mode="json"),
         "prompts": {step.prompt.name: step.prompt.body for step in _flat(plan.steps) if step.prompt},
         "warnings": list(plan.warnings),
+        "overrides": dict(plan.overrides),
+        "benches": {step.name: quoted(step.bench) for step in plan.steps if step.bench},
+        "canaries": read_json(out / "steps" / CANARIES),
         "versions": {"datagen": __version__} | {name: version_of(name) for name in LIBRARIES},
         "would_cost_usd": would_cost(plan, out) if plan.simulated else None,
         "maybe_usd": 0.0 if plan.simulated else maybe / NANO,
     }
+
+
+def quoted(bench: Mapping[str, Any]) -> dict[str, Any]:
+    """What the card tells of a recipe's bench: its counts, and none of the labelled texts, which may not be ours to hand on."""
+    counts = {name: {what: said for what, said in each.items() if what != "examples"} for name, each in bench["operators"].items()}
+    return {name: bench[name] for name in ("recipe", "recipe_sha256", "sets")} | {"operators": counts}
 
 
 def _dollars(chair: Any) -> dict[str, float] | None:

@@ -233,3 +233,7 @@ class Verdict:
     score: float | None = None
     evidence: str = ""
     """The words that decided, cut at 200 characters."""
+    field: str = ""
+    span_start: int | None = None
+    span_end: int | None = None
+    """The field that was judged, and from which to which character of it the evidence stands, where it does."""

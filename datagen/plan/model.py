@@ -70,6 +70,8 @@ class PlannedStep:
     inner: tuple[PlannedStep, ...] = ()
     references: tuple[str, ...] = ()
     """Files of a decontamination, resolved."""
+    bench: Mapping[str, Any] | None = None
+    """What `bench-filters` measured of this very recipe."""
 
     @property
     def name(self) -> str:
@@ -122,6 +124,8 @@ class Plan:
     chairs: Mapping[str, Chair]
     simulated: bool
     warnings: tuple[str, ...] = ()
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """`step.operator.parameter` -> the value in place of the spec's own, as `recurate` was told."""
 
     @property
     def name(self) -> str:

@@ -16,9 +16,11 @@ from datagen.plan.chairs import api_key as api_key
 from datagen.plan.chairs import chair_of
 from datagen.plan.model import SCOPES, Chair, Plan, PlannedStep
 from datagen.records import digest
+from datagen.release.benched import benched
 from datagen.release.columns import split_shares
 from datagen.release.formats import FORMATS
 from datagen.release.formats.base import Format
+from datagen.seeds.labelled import labelled_rows
 from datagen.seeds.table import Table
 from datagen.spec.load import Loaded
 from datagen.spec.models import AnyStep, Ask, Check, Decontaminate, Dedup, Filter, Mix, Repeat, Select, Vote
@@ -131,12 +133,13 @@ class _Resolver:
     def filter(self, step: Filter, number: int, place: Place) -> PlannedStep:
         if isinstance(step.filter, str):
             written = self.loaded.library.recipe(step.filter, self.where((*place, "filter")))
-            items, where = _items(written.value, written.where()), lambda index: written.where((index,))
+            items, where = items_of(written.value, written.where()), lambda index: written.where((index,))
         else:
             items, where = step.filter, lambda index: self.where((*place, "filter", index))
         recipe = Recipe.build(items, where, step.on).knowing(self.said)
         self.need(recipe.reads(), (*place, "filter"))
-        return self.planned(step, number, recipe.writes(), recipe.identity(), recipe=recipe)
+        bench = benched(written.path, written.text, Recipe.build(items, where)) if isinstance(step.filter, str) else None
+        return self.planned(step, number, recipe.writes(), recipe.identity(), recipe=recipe, bench=bench)
 
     def repeat(self, step: Repeat, number: int, place: Place) -> PlannedStep:
         inner: list[PlannedStep] = []
@@ -223,7 +226,8 @@ def read_prompt(name: str, path: Path) -> Prompt:
     return Prompt.read(name, Written(path, None, {}, text))
 
 
-def _items(value: Any, where: str) -> list[dict[str, Any]]:
+def items_of(value: Any, where: str) -> list[dict[str, Any]]:
+    """The lines of a recipe, each as {operator: parameters or None}. Raises SpecError where it is no list."""
     if not isinstance(value, list) or not value:
         raise SpecError(f"{where}: a recipe is a list of operators, each `- name: {{parameters}}`")
     return [{item: None} if isinstance(item, str) else item for item in value]
@@ -238,6 +242,8 @@ def resolve(loaded: Loaded, fields: set[str], rehearsing: Rehearsing | None, eve
     _check_release(loaded, resolver.fields)
     if spec.guard.min_yield is not None and not spec.guard.pilot:
         raise SpecError(f"{loaded.written.where(('guard', 'min_yield'))}: min_yield is judged by the pilot, which `pilot: 0` takes away")
+    for index, name in enumerate(spec.guard.canaries.good):  # read before anything is paid, not after
+        next(labelled_rows(name, loaded.written.where(("guard", "canaries", "good", index)) + ":", loaded.base), None)
     used = {step.spec.of for step in _flat(steps) if isinstance(step.spec, Ask)}
     simulated = any(chair.simulated for name, chair in chairs.items() if name in used)
     return Plan(spec, loaded.written.text, steps, {name: chairs[name] for name in sorted(used)}, simulated, tuple(resolver.warnings))

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.errors import OutputError, SetupError, SpecError
 from datagen.records import digest
-from datagen.storage import ROW_COLUMNS, read_json, replacing, sha256_of
+from datagen.release.tables import KINDS
+from datagen.storage import read_json, replacing, sha256_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,18 +27,9 @@ STORAGE = "v1.4.0"
 LEAN = "32MB"
 """Memory of a build's own queries; those of `datagen sql` take what DuckDB takes by default."""
 
-_ROW = dict.fromkeys(("step", *ROW_COLUMNS), "VARCHAR")
+_SQL = {"string": "VARCHAR", "int64": "BIGINT", "float64": "DOUBLE", "bool": "BOOLEAN"}
 COLUMNS: Mapping[str, Mapping[str, str]] = {
-    "kept": _ROW,
-    "dropped": _ROW | {"operator": "VARCHAR", "reason": "VARCHAR", "score": "DOUBLE", "evidence": "VARCHAR"},
-    "unanswered": _ROW | dict.fromkeys(("outcome", "error", "key"), "VARCHAR"),
-    "verdicts": {"row": "VARCHAR", "step": "VARCHAR", "operator": "VARCHAR", "version": "BIGINT", "keep": "BOOLEAN", "reason": "VARCHAR"}
-    | {"score": "DOUBLE", "evidence": "VARCHAR"},
-    "calls": dict.fromkeys(("key", "step", "row", "teacher", "provider", "model", "outcome"), "VARCHAR")
-    | dict.fromkeys(("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"), "BIGINT")
-    | dict.fromkeys(("cost_usd", "saved_usd", "seconds"), "DOUBLE")
-    | dict.fromkeys(("request_id", "stop_reason", "fingerprint"), "VARCHAR")
-    | {"attempt": "BIGINT", "repaired": "VARCHAR", "batch": "VARCHAR", "simulated": "BOOLEAN", "planted": "VARCHAR", "asked": "BOOLEAN"},
+    **{kind: {"step": "VARCHAR"} | {name: _SQL[type_] for name, type_ in columns.items()} for kind, columns in KINDS.items()},
     "rows": dict.fromkeys(("id", "seed_id", "group_id", "split", "task"), "VARCHAR") | {"simulated": "BOOLEAN"},
 }
 """The columns of each view when there is nothing of its kind; `rows` has those of the format besides."""
@@ -251,6 +243,8 @@ def _of_steps(out: Path, kind: str) -> str:
         step = _quoted(folder.parent.name.partition("-")[2])
         scan = _scan([_unglobbed(str(folder)) + "/*.parquet"], alike=True)
         scans.append(scan if kind == "verdicts" else f"SELECT {step} AS step, * FROM ({scan})")
+    if scans and kind == "verdicts":  # with every column, also where an earlier datagen wrote fewer
+        scans.append(f"({_empty(kind)})")
     return " UNION ALL BY NAME ".join(scans) or _empty(kind)
 
 

@@ -314,6 +314,8 @@ def _write_manifest(
         "steps": step_manifests(out),
         "plan_fingerprint": plan.get("fingerprint", ""),
         "cohorts": cohorts,
+        "overrides": plan.get("overrides", {}),
+        "canaries": plan.get("canaries"),
         "cost": _cost(out, plan),
         "versions": plan.get("versions", {}),
     }

@@ -19,7 +19,14 @@ from datagen.steps.part import PartWorker
 
 
 def hire(
-    plan: Plan, root: Path, driver: tuple[Path, str, str, int], again: bool, away: Offsite | Post | None, shared: Any, number: int
+    plan: Plan,
+    root: Path,
+    driver: tuple[Path, str, str, int],
+    again: bool,
+    away: Offsite | Post | None,
+    shared: Any,
+    number: int,
+    paying: bool = True,
 ) -> PartWorker:
     """A worker with a ledger segment of its own; it runs wherever the runtime puts it. `driver`: of its ledger, the folder, what it records
     for, the month that pays, and the last segment of earlier runs. `away`: how what lies on an object store gets there."""
@@ -28,9 +35,9 @@ def hire(
     if isinstance(away, Post):
         courier = Courier(away)
         ledger = Ledger(courier.book, name, writer, month=month, offsite=courier.offsite, since=since)
-        return PartWorker(plan, courier.root, ledger, books, number, again=again, courier=courier)
+        return PartWorker(plan, courier.root, ledger, books, number, paying, again, courier)
     ledger = Ledger(folder, name, writer, month=month, offsite=away, since=since)
-    return PartWorker(plan, root, ledger, books, number, again=again)
+    return PartWorker(plan, root, ledger, books, number, paying, again)
 
 
 def books_of(plan: Plan, shared: Any, worker: int) -> Books:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from datagen.asking.ask import Answer, Asker, NotAsked
@@ -18,7 +18,7 @@ from datagen.plan.model import Plan, Sown
 from datagen.records import Request, Row
 from datagen.runtime.pool import ProcessPool
 from datagen.steps.closing import judged
-from datagen.steps.journal import Journal
+from datagen.steps.journal import NOT_ASKED, Journal
 from datagen.steps.walk import walk
 from datagen.steps.work import Work
 from datagen.storage import row_of, row_record
@@ -44,19 +44,23 @@ class _Replay(Asker):
         return answer
 
 
-def replay(plan: Plan, sown: Sown, folder: Path | None) -> tuple[dict[str, AskCount], list[Row], set[str]]:
+Watch = Callable[[Journal], None]
+"""Is shown the books of some families of rows, or of a closing step, each row's step once."""
+
+
+def replay(plan: Plan, sown: Sown, folder: Path | None, watch: Watch | None = None) -> tuple[dict[str, AskCount], list[Row], set[str]]:
     """Walk the whole line on recorded answers: (what is recorded and missing per ask, rows at the end, seeds with something missing)."""
     asks = [inner for step in plan.steps for inner, _ in asks_of(step)]
     counts = {step.name: AskCount(step) for step in asks}
     with tempfile.TemporaryDirectory() as empty:
         ledger = Ledger(folder or Path(empty), "")
         try:
-            return (counts, *asyncio.run(_replayed(plan, sown, _Replay(ledger, counts))))
+            return (counts, *asyncio.run(_replayed(plan, sown, _Replay(ledger, counts), watch)))
         finally:
             ledger.close()
 
 
-async def _replayed(plan: Plan, sown: Sown, asker: Asker) -> tuple[list[Row], set[str]]:
+async def _replayed(plan: Plan, sown: Sown, asker: Asker, watch: Watch | None = None) -> tuple[list[Row], set[str]]:
     rows: Iterable[Row] = sown.rows()
     touched: set[str] = set()
     pool = ProcessPool()
@@ -68,9 +72,14 @@ async def _replayed(plan: Plan, sown: Sown, asker: Asker) -> tuple[list[Row], se
                 journal = Journal(stretch.steps)
                 walked = await asyncio.gather(*(walk(family, stretch.steps, Work(plan, asker, pool, journal)) for family in some))
                 left += [row_of(row_record(row)) for family in walked for row in family]  # as a build reads them back
-                touched |= {record["seed_id"] for book in journal.books.values() for record in book.unanswered if record["outcome"] == "not_asked"}
+                touched |= {record["seed_id"] for book in journal.books.values() for record in book.unanswered if record["outcome"] == NOT_ASKED}
+                if watch:
+                    watch(journal)
             if stretch.closing:
-                left = judged(plan, stretch, left)
+                books = Journal((stretch.closing,)) if watch else None
+                left = judged(plan, stretch, left, books)
+                if watch and books:
+                    watch(books)
             rows = left = sorted(left, key=lambda row: (_family(row), row.id))
     finally:
         pool.close()

@@ -74,6 +74,15 @@ class Release(Words):
     """Share of rows without an answer up to which the exit code is 0."""
 
 
+class Canaries(Words):
+    """Rows planted beside a build's own, to measure what its filters miss and what they drop for nothing. They are never released."""
+
+    count: int = Field(default=40, ge=0, le=100_000)
+    """Bad ones: damage done to rows of the build; and as many of the good ones. 0: none."""
+    good: list[str] = Field(default_factory=list)
+    """Known-good texts: a name (gsm8k, humaneval, mbpp, openstax, gpteacher, from $DATAGEN_SHARED/data), or NAME=FILE:FIELD."""
+
+
 BadEnd = Literal["truncated", "refused", "filtered", "malformed", "rejected", "failed"]
 
 
@@ -86,8 +95,15 @@ class Guard(Words):
     """So many answers must have come before the share counts; it is that of the last ten times as many."""
     pilot: int = Field(default=50, ge=0)
     """So many rows go through the whole line first, to project yield and price; 0: none."""
+    canaries: Canaries = Canaries()
+    """`canaries: 200`, or {count: 200, good: [gsm8k]}."""
     min_yield: float | None = Field(default=None, gt=0)
     """Curated rows a seed that the pilot must give: the build waits for it, and stops there below."""
+
+    @field_validator("canaries", mode="before")
+    @classmethod
+    def _counted(cls, value: object) -> object:
+        return {"count": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 Event = Literal["finish", "pause", "failure"]

@@ -68,11 +68,17 @@ def close(plan: Plan, stretch: Stretch, cohort: Cohort, earlier: Sequence[Cohort
     return {**manifest, "made": True}
 
 
-def judged(plan: Plan, stretch: Stretch, rows: Sequence[Row]) -> list[Row]:
-    """What a closing step leaves of rows in memory, when nothing is released; in the order of their ids."""
-    step, rows = set_step(plan, stretch), sorted(rows, key=lambda row: row.id)
-    say = step.judge(step.measure(rows), [], Held(rows))
-    return [row for number, row in enumerate(rows) if not say(number, row).reason]
+def judged(plan: Plan, stretch: Stretch, rows: Sequence[Row], journal: Journal | None = None) -> list[Row]:
+    """What a closing step leaves of rows in memory, when nothing is released; in the order of their ids. `journal`: where to write it down."""
+    verb, rows = set_step(plan, stretch), sorted(rows, key=lambda row: row.id)
+    say = verb.judge(verb.measure(rows), [], Held(rows))
+    if journal is None or stretch.closing is None:
+        return [row for number, row in enumerate(rows) if not say(number, row).reason]
+    step = stretch.closing
+    journal.enter(step, len(rows))
+    kept = [row for number, row in enumerate(rows) if journal.decide(step, row, step.verb, *say(number, row))]
+    journal.keep(step, len(kept))
+    return kept
 
 
 def _manifest(root: Path, stretch: Stretch, cohort: Cohort) -> Path:

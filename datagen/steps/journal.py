@@ -12,33 +12,11 @@ from datagen.asking import prices
 from datagen.errors import DatagenError
 from datagen.plan.model import Chair, PlannedStep
 from datagen.records import NANO, Request, Response, Row, Verdict, digest
+from datagen.release.tables import DROPPED_COLUMNS, UNANSWERED_COLUMNS, VERDICT_COLUMNS
 from datagen.storage import concat_tables, row_record, sealed, write_rows, write_table
 
-VERDICT_COLUMNS = {
-    "row": "string",
-    "step": "string",
-    "operator": "string",
-    "version": "int64",
-    "keep": "bool",
-    "reason": "string",
-    "score": "float64",
-    "evidence": "string",
-}
-DROPPED_COLUMNS = {"operator": "string", "reason": "string", "score": "float64", "evidence": "string"}
-UNANSWERED_COLUMNS = {"outcome": "string", "error": "string", "key": "string"}
-CALL_COLUMNS = {
-    **dict.fromkeys(("key", "step", "row", "teacher", "provider", "model", "outcome"), "string"),
-    **dict.fromkeys(("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"), "int64"),
-    **dict.fromkeys(("cost_usd", "saved_usd", "seconds"), "float64"),
-    **dict.fromkeys(("request_id", "stop_reason", "fingerprint"), "string"),
-    "attempt": "int64",
-    **dict.fromkeys(("repaired", "batch"), "string"),
-    "simulated": "bool",
-    "planted": "string",
-    "asked": "bool",
-}
-"""One record an answer. `saved_usd`: what prompt caching took off the price (below zero where it was written and never read); `attempt`:
-0, or the number of a deliberate second ask; `repaired`: what was mended offline to read it; `batch`: the paid batch that brought it, or ''."""
+NOT_ASKED = "not_asked"
+"""The outcome of a row that needs an answer which the ledger does not have, where nothing may be paid."""
 
 
 @dataclass
@@ -95,7 +73,7 @@ class Journal:
         self.books[step.number].verdicts.append(record | {"evidence": verdict.evidence[:200]})
 
     def decide(self, step: PlannedStep, row: Row, operator: str, reason: str, evidence: str = "", score: float | None = None) -> bool:
-        """What a step that sees many rows says of one: a verdict, and with a reason a drop. True when the row is kept."""
+        """What a step says of a row by itself, without an operator: a verdict, and with a reason a drop. True when the row is kept."""
         self.verdict(step, Verdict(row.id, step.name, operator, 1, not reason, reason, score, evidence))
         if reason:
             self.drop(step, row, operator, reason, evidence, score)
@@ -111,7 +89,7 @@ class Journal:
 
     def not_asked(self, step: PlannedStep, row: Row, key: str) -> None:
         """In a replay that may not pay: the ledger has no answer."""
-        self.books[step.number].unanswered.append(row_record(row, outcome="not_asked", error="", key=key))
+        self.books[step.number].unanswered.append(row_record(row, outcome=NOT_ASKED, error="", key=key))
 
     def waiting(self, step: PlannedStep, row: Row, request: Request, teacher: str) -> None:
         """`row` goes on when the answer to `request` has come back in a batch; until then nothing of it is written."""

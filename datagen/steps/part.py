@@ -22,11 +22,12 @@ from datagen.errors import SetupError
 from datagen.plan.model import Chair, Plan, PlannedStep, Stretch
 from datagen.plan.resolve import api_key
 from datagen.records import Outcome, Request, Row, digest
+from datagen.release.tables import CALL_COLUMNS, VERDICT_COLUMNS
 from datagen.runtime.measures import Measures
 from datagen.runtime.pool import ProcessPool
 from datagen.steps.cohort import SEEDS, part_lines, sown_path, write_part_seeds
 from datagen.steps.courier import Courier
-from datagen.steps.journal import CALL_COLUMNS, Journal
+from datagen.steps.journal import NOT_ASKED, Journal
 from datagen.steps.sets.base import VERSION, SetStep, measured, set_step
 from datagen.steps.walk import walk
 from datagen.steps.work import Work
@@ -247,9 +248,10 @@ class PartWorker:
             write_array(measures_path(root, closing, unit.part), measures)
             written.append(measures_path(root, closing, unit.part))
         counts = {str(number): book.counts() for number, book in journal.books.items()}
-        failed, rejected = (sum(count["unanswered"].get(outcome, 0) for count in counts.values()) for outcome in (Outcome.FAILED, Outcome.REJECTED))
+        ends = Outcome.FAILED, NOT_ASKED, Outcome.REJECTED
+        failed, missing, rejected = (sum(count["unanswered"].get(outcome, 0) for count in counts.values()) for outcome in ends)
         manifest = {"part": unit.part, "fingerprint": fingerprint, "counts": counts, "rows": len(records), "files": sealed(root, written)}
-        manifest |= {"open": failed, "rejected": rejected}
+        manifest |= {"open": failed + missing, "rejected": rejected}
         write_json(manifest_path(root, self.plan, unit), manifest)
         _waiting_path(root, unit.part).unlink(missing_ok=True)
         asked = sum(call["asked"] for call in journal.calls)
@@ -321,8 +323,8 @@ def part_input(plan: Plan, root: Path, unit: Unit) -> Path:
 
 
 def part_fingerprint(stretch: Stretch, path: Path) -> str:
-    """Of the stretch's steps, of how its rows are measured, and of the file they come from."""
-    return digest([stretch.fingerprint, [stretch.closing.fingerprint, VERSION] if stretch.closing else [], sha256_of(path)])
+    """Of the stretch's steps, of how its rows are measured, of what a verdict says, and of the file they come from."""
+    return digest([stretch.fingerprint, list(VERDICT_COLUMNS), [stretch.closing.fingerprint, VERSION] if stretch.closing else [], sha256_of(path)])
 
 
 def measures_path(root: Path, closing: PlannedStep, part: str) -> Path:

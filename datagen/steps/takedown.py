@@ -12,14 +12,11 @@ from datagen.asking.batches.spool import sweep
 from datagen.asking.ledger.book import Ledger, compact, lock
 from datagen.asking.ledger.care import asked_with, forget, note_taken_down, noted
 from datagen.errors import LedgerError, OutputError
+from datagen.release.tables import KINDS, ROW_KINDS
 from datagen.steps.cohort import SEEDS
-from datagen.steps.journal import CALL_COLUMNS, DROPPED_COLUMNS, UNANSWERED_COLUMNS, VERDICT_COLUMNS, gather_calls
-from datagen.storage import ROW_COLUMNS, each_record, read_json, write_table
+from datagen.steps.journal import gather_calls
+from datagen.storage import each_record, read_json, write_table
 
-_ROW = dict.fromkeys(ROW_COLUMNS, "string")
-ROW_KINDS = {"kept": _ROW, "dropped": _ROW | DROPPED_COLUMNS, "unanswered": _ROW | UNANSWERED_COLUMNS}
-KINDS = {**ROW_KINDS, "verdicts": VERDICT_COLUMNS, "calls": CALL_COLUMNS}
-"""Folder under a step -> columns of its files."""
 SHOWN = 20
 PIECE = 100
 """Characters from which a text is looked for in other prompts and rows; shorter ones stand in many by chance."""

@@ -58,7 +58,7 @@ async def _family(parent: Row, step: PlannedStep, rest: Sequence[PlannedStep], w
     born = [parent.child(step.name, 0, {})] if _passes_by(step, parent) else children(step, parent)
     work.journal.enter(step, max(len(born), 1), came_from=1)
     if not born:
-        work.journal.drop(step, parent, "each", "empty_list")
+        work.journal.decide(step, parent, "each", "empty_list")
         return []
     if isinstance(step.spec, Ask) and step.spec.in_order:
         asked, waits = await _in_order(born, step, work)
@@ -110,7 +110,7 @@ async def visit(step: PlannedStep, row: Row, work: Work, counted: bool = False) 
         else:
             left = await ROWS.get(step.verb)(step, row, work)
     except SpecError as error:
-        work.journal.drop(step, row, step.verb, "not_computable", str(error))
+        work.journal.decide(step, row, step.verb, "not_computable", str(error))
         return None
     except NotAsked as missing:
         work.journal.not_asked(step, row, str(missing))

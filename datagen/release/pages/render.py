@@ -7,7 +7,7 @@ headings) is made of tags without attributes.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,8 @@ def compiled(template: str) -> Any:
         "money": money,
         "count": count,
         "percent": percent,
+        "share": share,
+        "interval": interval,
         "cell": cell,
         "fenced": fenced,
         "histogram": histogram,
@@ -83,6 +85,16 @@ def percent(part: float, whole: float = 1.0) -> str:
     """A share with one place where it matters: 0.4 %, 12 %."""
     share = 100 * part / whole if whole else 0.0
     return f"{share:.1f} %" if 0 < share < 10 or 99 < share < 100 else f"{share:.0f} %"
+
+
+def share(found: Mapping[str, Any]) -> str:
+    """Of a counted rate (see `release/intervals.py`); an en dash where nothing was counted."""
+    return "–" if found["share"] is None else percent(found["share"])
+
+
+def interval(found: Mapping[str, Any]) -> str:
+    """Its interval of 95 %."""
+    return "–" if found["share"] is None else f"{percent(found['low'])} to {percent(found['high'])}"
 
 
 # --- text ---

@@ -24,9 +24,11 @@ def run(step: PlannedStep, siblings: Sequence[Row], work: Work) -> list[Row]:
         best = winners[0]
         lost = [own_fields(row, best) for row in losers]
         winners = [row.having({words.fold: lost if row is best else []}) for row in winners]
+    for row in winners:
+        work.journal.decide(step, row, "select", "", f"one of {len(winners)} chosen among {len(siblings)}")
     for row in losers:
         reason = "no_winner" if not winners else "folded" if words.fold else "not_selected"
-        work.journal.drop(step, row, "select", reason, f"won by {winners[0].id}" if winners else f"no row of the group has {words.where}")
+        work.journal.decide(step, row, "select", reason, f"won by {winners[0].id}" if winners else f"no row of the group has {words.where}")
     return winners
 
 

@@ -69,9 +69,9 @@ async def run(step: PlannedStep, row: Row, work: Work, round_: int = 0) -> Row |
         case "kept":
             return row.having({**drawn, **_fields(step, row, read)}, {step.name: request.key})
         case "dropped":  # with the answer among its calls: what it said can be looked up
-            work.journal.drop(step, row.having({}, {step.name: request.key}), step.verb, str(read.response.outcome), _evidence(request, read))
+            work.journal.decide(step, row.having({}, {step.name: request.key}), step.verb, str(read.response.outcome), _evidence(request, read))
         case "unanswered" if read.response.error == FORGOTTEN.error:
-            work.journal.drop(step, row, step.verb, "taken_down")
+            work.journal.decide(step, row, step.verb, "taken_down")
         case "unanswered":
             work.journal.unanswered(step, row, read.response, request.key)
     return None

@@ -2,42 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
-from datagen.operators.base import Finding
+from datagen.operators.base import Finding, Operator
 from datagen.operators.recipe import Recipe
 from datagen.plan.model import PlannedStep
+from datagen.plan.overrides import told_apart
 from datagen.records import Row, Verdict
 from datagen.spec.models import Check
 from datagen.steps.work import Work
 
-Findings = list[tuple[str, int, Finding]]
+SHORTEST = 3
+"""Characters of evidence that are looked for in the text: one or two letters stand in any text."""
 
 
-def judge(recipe: Recipe, fields: Mapping[str, Any]) -> Findings:
+class Said(NamedTuple):
+    """One operator's finding, under its name within the step, and where its evidence stands."""
+
+    operator: str
+    version: int
+    finding: Finding
+    field: str
+    span: tuple[int, int] | None
+    """First character and the one after the last, in the field."""
+
+
+def judge(recipe: Recipe, fields: Mapping[str, Any]) -> list[Said]:
     """What runs in another process: plain, picklable, one row at a time."""
-    return recipe.judge(fields)
+    seen, said = dict(fields), []
+    for (name, operator), (_, version, finding) in zip(named(recipe), recipe.judge(fields), strict=True):
+        said.append(Said(name, version, finding, operator.on, span_of(operator, finding, seen)))
+        seen.update(finding.fields)
+    return said
+
+
+def named(recipe: Recipe) -> Iterator[tuple[str, Operator]]:
+    """The operators under names that tell them apart: the second `length` of a recipe is `length_2`."""
+    return zip(told_apart(name for name, _ in recipe.operators), (operator for _, operator in recipe.operators), strict=True)
+
+
+def span_of(operator: Operator, finding: Finding, fields: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Where the evidence stands in the judged text; None where it is no part of it (`3 words`)."""
+    sought = finding.evidence.strip().strip("…").removesuffix("...").removeprefix("...").strip()
+    if len(sought) < SHORTEST:
+        return None
+    text = operator.text(fields)
+    at, low = text.find(sought), text.lower()
+    if at < 0 and len(low) == len(text):  # some operators look at small letters alone
+        at = low.find(sought.lower())
+    return (at, at + len(sought)) if at >= 0 else None
 
 
 async def run(step: PlannedStep, row: Row, work: Work) -> Row | None:
     """Keep the row, or drop it for the first operator that says so; all verdicts are written down."""
     assert step.recipe is not None
     wanted = {name: row.fields[name] for name in step.recipe.reads() if name in row.fields}
-    findings: Findings | None = await work.pool.call(judge, step.recipe, wanted)
-    if findings is None:
-        work.journal.drop(step, row, step.verb, "took_too_long", "the operators did not finish within the deadline; their process was ended")
+    said: list[Said] | None = await work.pool.call(judge, step.recipe, wanted)
+    if said is None:
+        late = "the operators did not finish within the deadline; their process was ended"
+        work.journal.decide(step, row, step.verb, "took_too_long", late)
         return None
-    written: dict[str, Any] = {}
-    fault: tuple[str, Finding] | None = None
-    for operator, version, finding in findings:
-        verdict = Verdict(row.id, step.name, operator, version, finding.keep, finding.reason, finding.score, finding.evidence)
-        work.journal.verdict(step, verdict)
-        written |= finding.fields
+    fault: Said | None = None
+    for each in said:
+        finding, (start, end) = each.finding, each.span or (None, None)
+        told = finding.keep, finding.reason, finding.score, finding.evidence
+        work.journal.verdict(step, Verdict(row.id, step.name, each.operator, each.version, *told, each.field, start, end))
         if not finding.keep and fault is None:
-            fault = operator, finding
-    row = row.having(written)
+            fault = each
+    row = row.having({name: value for each in said for name, value in each.finding.fields.items()})
     if fault is None or (isinstance(step.spec, Check) and not step.spec.gate):
         return row
-    work.journal.drop(step, row, fault[0], fault[1].reason, fault[1].evidence, fault[1].score)
+    work.journal.drop(step, row, fault.operator, fault.finding.reason, fault.finding.evidence, fault.finding.score)
     return None

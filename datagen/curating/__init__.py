@@ -1,0 +1,1 @@
+"""What is kept, looked at again: other thresholds for what is out, and recipes held against labelled rows."""

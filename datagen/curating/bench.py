@@ -1,0 +1,145 @@
+"""A recipe held against labelled rows: what each operator drops of the good, and what it finds of the bad."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datagen.errors import SetupError, SpecError
+from datagen.operators.base import Operator
+from datagen.operators.recipe import Recipe
+from datagen.plan.resolve import items_of
+from datagen.release.benched import TABLE, identity_of
+from datagen.release.intervals import rate
+from datagen.runtime.pool import ProcessPool
+from datagen.seeds.labelled import GOOD, READY, Labelled, LabelledSet, labelled_set, ready_made
+from datagen.spec.library import Library
+from datagen.spec.reading import Written, read_yaml
+from datagen.steps.rows.judge import Said, judge, named
+from datagen.storage import write_json
+
+ALL = "any operator"
+"""The line of the table for the recipe as a whole."""
+EXAMPLES = 2
+"""Rows shown of each operator: good ones that it drops."""
+
+
+@dataclass
+class Tally:
+    """What one operator said of all rows."""
+
+    good: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+    """Set -> [good rows it drops, good rows]."""
+    bad: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+    """Kind -> [bad rows it drops, bad rows]."""
+    examples: list[dict[str, str]] = field(default_factory=list)
+
+    def add(self, name: str, row: Labelled, drops: bool, why: str) -> None:
+        count = self.good[name] if row.label == GOOD else self.bad[row.label]
+        count[0] += drops
+        count[1] += 1
+        if drops and row.label == GOOD and len(self.examples) < EXAMPLES:
+            self.examples.append({"set": name, "why": why, "text": row.text[:200]})
+
+    def table(self) -> dict[str, Any]:
+        """As it is written: each count with its share and its interval of 95 %."""
+        every = [sum(counts) for counts in zip(*self.good.values(), strict=True)] or [0, 0]
+        good, bad = ({name: rate(*counts) for name, counts in sorted(counts_of.items())} for counts_of in (self.good, self.bad))
+        return {"good": good, "all_good": rate(*every), "bad": bad, "examples": self.examples}
+
+
+def bench(name: str, sets: Sequence[str], take: int, library: Path | None) -> Iterator[str]:
+    """Measure, say it, and write `<recipe>.bench.json` beside the recipe. Raises SpecError, SeedError or SetupError before anything is measured."""
+    written = _written(name, library)
+    recipe = Recipe.build(items_of(written.value, written.where()), lambda index: written.where((index,)))
+    wanted = list(sets) or ready_made()
+    if not wanted:
+        raise SetupError(f"no labelled rows: name some with --on, or set DATAGEN_SHARED for the ready-made sets ({', '.join(READY)})")
+    rows = [labelled_set(text, take, "--on") for text in wanted]
+    able = Recipe(tuple(each for each in recipe.operators if all(_readable(each[1], labelled.rows[0]) for labelled in rows)))
+    tallies, late = asyncio.run(_measured(able, rows))
+    table = {
+        "recipe": written.path.stem,
+        **identity_of(recipe, written.text),
+        "sets": [{"name": each.name, "rows": len(each.rows), "digest": each.digest} for each in rows],
+        "operators": {operator: tally.table() for operator, tally in tallies.items()},
+        "not_measured": sorted({name for name, _ in named(recipe)} - {name for name, _ in named(able)}),
+        "took_too_long": late,
+    }
+    place = written.path.with_name(f"{written.path.stem}{TABLE}")
+    yield from _shown(table)
+    write_json(place, table)
+    yield f"written to {place}"
+
+
+def _written(name: str, library: Path | None) -> Written:
+    """A recipe by path, or by name."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise SpecError(f"{name}: no such file")
+        return read_yaml(path)
+    return Library.around(None, library).recipe(name, "bench-filters")
+
+
+async def _measured(recipe: Recipe, sets: Sequence[LabelledSet]) -> tuple[dict[str, Tally], int]:
+    """Operator -> what it said, the whole recipe last; and how many rows no operator came to an end with."""
+    tallies = {name: Tally() for name, _ in named(recipe)} | {ALL: Tally()}
+    pool, late = ProcessPool(), 0
+    try:
+        for each in sets:
+            answers = await asyncio.gather(*(pool.call(judge, recipe, _fields(recipe, row)) for row in each.rows))
+            for row, said in zip(each.rows, answers, strict=True):
+                late += said is None
+                _count(tallies, recipe, each.name, row, said)
+    finally:
+        pool.close()
+    return tallies, late
+
+
+def _readable(operator: Operator, row: Labelled) -> bool:
+    """Whether a row has what an operator reads; one that looks at texts looks at the text, whatever field the recipe names."""
+    texts = {operator.on} if type(operator).model_fields["on"].default == "text" else set()
+    return not set(operator.reads()) - texts - {"text", *row.fields}
+
+
+def _fields(recipe: Recipe, row: Labelled) -> dict[str, Any]:
+    """The row as a step would see it: its text is whatever field an operator looks at that it does not have itself."""
+    texts = {operator.on: row.text for _, operator in recipe.operators if operator.on not in row.fields}
+    return {**row.fields, **texts, "text": row.text}
+
+
+def _count(tallies: Mapping[str, Tally], recipe: Recipe, name: str, row: Labelled, said: Sequence[Said] | None) -> None:
+    """A row that takes too long is dropped by the recipe, as in a build, and by no operator in particular."""
+    drops = [each for each in said or () if not each.finding.keep]
+    for each in said or ():
+        tallies[each.operator].add(name, row, not each.finding.keep, _why(each))
+    why = "took_too_long" if said is None else f"{drops[0].operator}: {_why(drops[0])}" if drops else ""
+    tallies[ALL].add(name, row, said is None or bool(drops), why)
+
+
+def _why(said: Said) -> str:
+    return " ".join(f"{said.finding.reason} {said.finding.evidence[:80]}".split())
+
+
+def _shown(table: Mapping[str, Any]) -> Iterator[str]:
+    sets = ", ".join(f"{each['name']} ({each['rows']:,} rows)" for each in table["sets"])
+    yield f"{table['recipe']} ({table['recipe_sha256'][:12]}) on {sets}"
+    if table["not_measured"]:
+        yield f"not measured, for these rows lack what they read: {', '.join(table['not_measured'])}"
+    for operator, counts in table["operators"].items():
+        yield f"{operator:<18} good dropped {_share(counts['all_good'])}"
+        if len(counts["good"]) > 1:
+            yield from (f"    {name:<14} {_share(each)}" for name, each in counts["good"].items() if each["found"])
+        yield from (f"    finds {name:<14} {_share(each)}" for name, each in counts["bad"].items())
+        yield from (f"    e.g. {each['set']}: {each['why']}: {' '.join(each['text'].split())[:100]}" for each in counts["examples"])
+
+
+def _share(each: Mapping[str, Any]) -> str:
+    if each["share"] is None:
+        return "none counted"
+    return f"{each['found']:,} of {each['of']:,} = {100 * each['share']:.2f} % (95 %: {100 * each['low']:.2f}-{100 * each['high']:.2f} %)"

@@ -1,0 +1,64 @@
+"""The commands that curate: recurate and bench-filters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from datagen.options import LEDGER, LIBRARY, ROOM, WORK, shown
+
+
+@click.command()
+@ROOM
+@click.option("--set", "sets", multiple=True, required=True, metavar="STEP.OPERATOR.PARAMETER=VALUE", help="good.repetition.at_most=0.2")
+@click.option("--spec", "-s", help="The spec that OUT was built from, where it has moved.")
+@LIBRARY
+@LEDGER
+@WORK
+@click.option("--yes", is_flag=True, help="Release it, as a new major version; without, only say what would change.")
+def recurate(out: Path | str, ledger: Path | str | None, work: Path | None, yes: bool, **given: Any) -> None:
+    """Try other thresholds on what has been built, and with --yes release that. Nothing is asked."""
+    from datagen.curating.recurate import changes, options_of
+    from datagen.running.mooring import visited
+
+    here, book = visited(out, ledger, work, lambda name: True, True)
+    options = options_of(here, book, **given)
+    for line in changes(options):
+        click.echo(shown(line))
+    if yes:
+        _release(options, out, ledger, work)
+    else:
+        click.echo("nothing has been done; type the same with --yes to release it as a new major version")
+
+
+def _release(options: Any, out: Path | str, ledger: Path | str | None, work: Path | None) -> None:
+    from dataclasses import replace
+
+    from datagen.job import run
+    from datagen.terminal import Watcher, report
+
+    def show(summary: Any) -> None:
+        for line in report(summary):
+            click.echo(shown(line))
+
+    for note in run(replace(options, out=out, ledger=ledger or options.ledger, work=work), Watcher(), show):
+        click.echo(shown(f"note: {note}"), err=True)
+
+
+@click.command("bench-filters")
+@click.argument("recipe")
+@click.option("--on", "sets", multiple=True, metavar="NAME | NAME=FILE:FIELD", help="Labelled rows; again for more. Default: all ready-made.")
+@click.option("--take", default=2000, show_default=True, type=click.IntRange(1), help="Rows of each set, by a digest of their text.")
+@LIBRARY
+def bench_filters(recipe: str, sets: tuple[str, ...], take: int, library: Path | None) -> None:
+    """Measure every operator of a recipe on labelled rows, and write the table beside the recipe.
+
+    A file has texts in FIELD (`text`) and labels in `label`, good or bad:KIND; without labels all rows are good. Ready-made known-good
+    sets stand in $DATAGEN_SHARED/data: gsm8k, humaneval, mbpp, openstax, gpteacher.
+    """
+    from datagen.curating.bench import bench
+
+    for line in bench(recipe, sets, take, library):
+        click.echo(shown(line))
