@@ -254,11 +254,8 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
     fleeting = plan.simulated and not any(chair.simulated and chair.spec.base_url for chair in plan.chairs.values())
     post = None if isinstance(runtime, LocalRuntime) else mooring.post()
     crew = Crew(plan, out / "steps", runtime, rounds, options.wait or fleeting, mooring=mooring if post else None)
-    calm = {} if options.paying else {"paying": False}
     await runtime.start(
-        functools.partial(
-            hire, plan, crew.root, (folder, name, driver.month, driver.newest), options.again is not None, post or mooring.offsite, **calm
-        ),
+        hire(plan, crew.root, driver, post or mooring.offsite, options.again is not None, options.paying),
         Terms(plan, options.budget, driver, mooring),
     )
     warming = asyncio.ensure_future(_warm_later(runtime))

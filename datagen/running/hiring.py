@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,27 @@ from datagen.asking.limits.governor import Governor
 from datagen.errors import LedgerError
 from datagen.plan.model import Plan
 from datagen.running.money import WRITERS, limits_of
+from datagen.runtime.base import Hire
 from datagen.steps.courier import Courier, Post
 from datagen.steps.part import PartWorker
 
 
-def hire(
+def hire(plan: Plan, root: Path, driver: Ledger, away: Offsite | Post | None, again: bool, paying: bool) -> Hire:
+    """Makes workers, each with a ledger segment of its own, wherever the runtime puts them. `driver`: the ledger of whoever hires; `away`: how
+    what lies on an object store gets there."""
+    return functools.partial(_hired, plan, root, (driver.folder, driver.build, driver.month, driver.newest), away, again, paying)
+
+
+def _hired(
     plan: Plan,
     root: Path,
     driver: tuple[Path, str, str, int],
-    again: bool,
     away: Offsite | Post | None,
+    again: bool,
+    paying: bool,
     shared: Any,
     number: int,
-    paying: bool = True,
 ) -> PartWorker:
-    """A worker with a ledger segment of its own; it runs wherever the runtime puts it. `driver`: of its ledger, the folder, what it records
-    for, the month that pays, and the last segment of earlier runs. `away`: how what lies on an object store gets there."""
     folder, name, month, since = driver
     books, writer = books_of(plan, shared, number), number % WRITERS
     if isinstance(away, Post):
