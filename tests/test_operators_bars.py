@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from datagen.operators.chat import Refusal
-from datagen.operators.pii import Pii
+from datagen.operators.personal.pii import Pii
 from datagen.operators.recipe import Recipe
 from datagen.storage import read_table
 

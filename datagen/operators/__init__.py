@@ -12,14 +12,14 @@ OPERATORS = Shelf(
         "length": "datagen.operators.shape:Length",
         "math": "datagen.operators.claims.math:Math",
         "meta_talk": "datagen.operators.chat:MetaTalk",
-        "mojibake": "datagen.operators.damage:Mojibake",
-        "pii": "datagen.operators.pii:Pii",
+        "mojibake": "datagen.operators.damage.noise:Mojibake",
+        "pii": "datagen.operators.personal.pii:Pii",
         "prompt_echo": "datagen.operators.chat:PromptEcho",
         "refusal": "datagen.operators.chat:Refusal",
-        "repetition": "datagen.operators.damage:Repetition",
+        "repetition": "datagen.operators.damage.repetition:Repetition",
         "schema": "datagen.operators.claims.schema:Schema",
         "score": "datagen.operators.shape:Score",
-        "truncation": "datagen.operators.damage:Truncation",
+        "truncation": "datagen.operators.damage.truncation:Truncation",
     },
 )
 """Name in a recipe -> where the operator lives. A plugin adds to it by the entry-point group `datagen.operators`."""

@@ -23,7 +23,7 @@ def judge(recipe: Recipe, fields: Mapping[str, Any]) -> Findings:
 async def run(step: PlannedStep, row: Row, work: Work) -> Row | None:
     """Keep the row, or drop it for the first operator that says so; all verdicts are written down."""
     assert step.recipe is not None
-    wanted = {name: row.fields[name] for name in step.recipe.reads() if name in row.fields}
+    wanted = {name: row.fields[name] for name in {*step.recipe.reads(), "task"} if name in row.fields}
     findings: Findings | None = await work.pool.call(judge, step.recipe, wanted)
     if findings is None:
         work.journal.drop(step, row, step.verb, "took_too_long", "the operators did not finish within the deadline; their process was ended")
