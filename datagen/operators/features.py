@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property, lru_cache
 
 _SENTENCE = re.compile(r"[.!?]\s+|\n+")
+_EDGE = ".,;:!?()[]{}<>\"'“”‘’*_`~#|/\\-–—…"
 
 
 class Features:
@@ -24,6 +25,11 @@ class Features:
     def words(self) -> list[str]:
         """Lower case, split at white space; signs stay with their word."""
         return self.text.lower().split()
+
+    @cached_property
+    def bare(self) -> set[str]:
+        """The different words without the signs around them."""
+        return {word.strip(_EDGE) for word in set(self.words)}
 
     @cached_property
     def lines(self) -> list[str]:

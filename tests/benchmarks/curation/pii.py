@@ -8,14 +8,12 @@ A find counts where a label of its kind has the same place (at least half of the
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
-from datagen.operators.personal.pii import Pii
-from datagen.storage import read_table
+from rows import table
 
-SHARED = Path(os.environ.get("DATAGEN_SHARED", Path(__file__).resolve().parents[4] / "shared"))
+from datagen.operators.personal.pii import Pii
+
 LABELS = {
     "EMAIL_ADDRESS": "email",
     "PHONE_NUMBER": "phone",
@@ -52,7 +50,7 @@ def f_score(right: int, found: int, labelled: int, beta: float = 2.0) -> float:
 
 
 def main() -> None:
-    rows = read_table(SHARED / "data" / "pii_presidio_small" / "pii_small.parquet")
+    rows = table("pii_presidio_small/pii_small.parquet")
     kinds = tuple(dict.fromkeys(LABELS.values()))
     right, found, labelled = counts(rows, kinds)
     print(f"pii all kinds: precision {right / found:.3f} recall {right / labelled:.3f} F2 {f_score(right, found, labelled):.3f} ({labelled} spans)")
