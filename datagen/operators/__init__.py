@@ -24,6 +24,8 @@ OPERATORS = Shelf(
         "repetition": "datagen.operators.damage.repetition:Repetition",
         "schema": "datagen.operators.claims.schema:Schema",
         "score": "datagen.operators.shape:Score",
+        "splice": "datagen.operators.damage.order:Splice",
+        "step_order": "datagen.operators.damage.order:StepOrder",
         "toxicity": "datagen.operators.meaning.toxicity:Toxicity",
         "truncation": "datagen.operators.damage.truncation:Truncation",
     },

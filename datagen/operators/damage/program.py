@@ -15,7 +15,9 @@ from datagen.operators.base import Finding, Operator
 
 _PYTHON = re.compile(r"^(?:(?:async )?def \w+\(|from [\w.]+ import |import \w|class \w+)", re.MULTILINE)
 _CERTAIN = re.compile(r"^(?:async )?def \w+ ?\([^\n]*\)[^\n{]*: *(?:#.*)?$", re.MULTILINE)
+_LIKELY = re.compile(r"^\s+(?:if|for|while|elif|with|try|else)\b[^\n{]*: *$|^\s+return [^\n;{]*$", re.MULTILINE)
 _OTHER = re.compile(r"\{\s*$|^\s*(?:func|fn|function|public|private|#include|fi|esac|end|puts)\b|console\.|<\?php|^```|^#!/bin", re.MULTILINE)
+_SIGNS = re.compile(r"[][(){}=;_<>:]")
 _LARGEST = 200_000
 """Characters; longer texts are not parsed."""
 _KNOWN = frozenset(dir(builtins)) | {"__file__", "__name__", "__path__", "__annotations__"}
@@ -24,8 +26,9 @@ _KNOWN = frozenset(dir(builtins)) | {"__file__", "__name__", "__path__", "__anno
 class Program(Operator):
     """Python that does not parse, or whose names nobody defines, or with lines after a `return` of the same block.
 
-    Spliced, shuffled and garbled programs show so. Only texts that are Python as a whole are judged: with a `def`, `import` or `class` at a line's
-    beginning and nothing of other languages. It reads the text and never runs it. The score is 1 for a fault, 0 for none.
+    Spliced, shuffled and garbled programs show so; a longer text without the signs of any language is no program.
+    Only texts that are Python as a whole are judged: with a `def`, `import`, `class` or indented `if ...:` and nothing of other languages. It reads
+    the text and never runs it. The score is 1 for a fault, 0 for none.
     """
 
     made_for: ClassVar[frozenset[str]] = frozenset({"code"})
@@ -40,12 +43,18 @@ class Program(Operator):
         "def area(r):\n    return s\n    s = r * r\n",
     )
 
+    signs: float = 0.008
+    """Brackets, equals signs and underscores among the characters that a text of 200 or more must have to be code at all."""
     unused: bool = True
     """Also drop what stands after a `return` in the same block, and a variable that is read in a line above the first that sets it."""
 
     def judge(self, fields: Mapping[str, Any]) -> Finding:
         text = self.text(fields).replace("\r", "")
-        if len(text) > _LARGEST or "\x00" in text or not _PYTHON.search(text) or _OTHER.search(text):
+        if len(text) > _LARGEST or "\x00" in text or not text.strip():
+            return Finding(True, score=0.0)
+        if len(text) >= 200 and len(_SIGNS.findall(text)) < self.signs * len(text):
+            return Finding(False, "no_code", 1.0, text[:100])
+        if not (_PYTHON.search(text) or _LIKELY.search(text)) or _OTHER.search(text):
             return Finding(True, score=0.0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -58,7 +67,7 @@ def _fault(text: str, unused: bool) -> tuple[str, str]:
         tree = ast.parse(text)
         table = symtable.symtable(text, "text", "exec")
     except SyntaxError as error:
-        return ("", "") if not _CERTAIN.search(text) else ("does_not_parse", f"line {error.lineno}: {error.msg}")
+        return ("", "") if not (_CERTAIN.search(text) or _LIKELY.search(text)) else ("does_not_parse", f"line {error.lineno}: {error.msg}")
     except (ValueError, RecursionError, MemoryError):
         return "", ""
     try:

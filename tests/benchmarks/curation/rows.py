@@ -48,11 +48,11 @@ def known_good() -> dict[str, tuple[str, list[str]]]:
 
 
 def excerpt(text: str, draw: random.Random, words: int = 300) -> str:
-    """Whole paragraphs from a random place, until there are so many words."""
+    """Whole paragraphs from a random place, until there are so many words and a sentence has ended."""
     paragraphs = text.split("\n\n")
     kept: list[str] = []
     for paragraph in paragraphs[draw.randrange(max(1, len(paragraphs) // 2)) :]:
         kept.append(paragraph)
-        if sum(len(part.split()) for part in kept) >= words:
+        if sum(len(part.split()) for part in kept) >= words and paragraph.endswith((".", "!", "?")):
             break
     return "\n\n".join(kept)
