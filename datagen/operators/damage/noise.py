@@ -58,7 +58,7 @@ class OcrNoise(Operator):
     """Words as a scanner misreads them: letters that never stand together ("tbe", "aud"), digits and signs inside words ("l1ght", "wh;ch").
 
     Works on English prose; words of formulas, addresses and other languages' letters are passed over. The score is the share of such
-    words among all that differ.
+    words among all that differ; one with a digit inside counts twice, since names have none.
     """
 
     made_for: ClassVar[frozenset[str]] = frozenset({"prose", "maths", "chat"})
@@ -76,9 +76,10 @@ class OcrNoise(Operator):
 
     def judge(self, fields: Mapping[str, Any]) -> Finding:
         words = set(self.features(fields).words)
-        odd = sorted({_odd(word)[:5]: word for word in words if _odd(word)}.values())
-        share = len(odd) / len(words) if words else 0.0
-        if len(odd) >= self.min_odd and share > self.at_most:
+        odd = sorted({_odd(word)[:5]: word for word in filter(_odd, words)}.values())
+        count = len(odd) + sum(any(map(str.isdigit, word)) for word in odd)
+        share = count / len(words) if words else 0.0
+        if count >= self.min_odd and share > self.at_most:
             return Finding(False, "ocr_noise", share, " ".join(odd[:12]))
         return Finding(True, score=share)
 

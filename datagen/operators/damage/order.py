@@ -18,8 +18,8 @@ class StepOrder(Operator):
     """A worked problem in an order nobody writes: text after the marked answer (`#### 72`), or the only question after the first calculation.
 
     GSM8K's problems with their sentences in a random order show one of the two nearly always, untouched ones do not
-    (tests/benchmarks/curation/junk.py). A rationale that asks itself questions on its way is kept, since its first question stands before its first calculation. Continuous prose is not judged: how
-    much neighbouring sentences share does not tell shuffled pages from printed ones (measured; see `Splice`).
+    (tests/benchmarks/curation/junk.py). A rationale that asks itself questions on its way is kept: its first question stands before its first
+    calculation. Prose is not judged: how much neighbouring sentences share does not tell shuffled pages from printed ones.
     """
 
     made_for: ClassVar[frozenset[str]] = frozenset({"maths"})

@@ -15,7 +15,7 @@ from datagen.operators.base import Finding, Operator
 
 _PYTHON = re.compile(r"^(?:(?:async )?def \w+\(|from [\w.]+ import |import \w|class \w+)", re.MULTILINE)
 _CERTAIN = re.compile(r"^(?:async )?def \w+ ?\([^\n]*\)[^\n{]*: *(?:#.*)?$", re.MULTILINE)
-_LIKELY = re.compile(r"^\s+(?:if|for|while|elif|with|try|else)\b[^\n{]*: *$|^\s+return [^\n;{]*$", re.MULTILINE)
+_LIKELY = re.compile(r"^\s+(?:if|for|while|elif|with|try|else)\b[^\n{]*: *$|^\s+return [^\n;{]*$|^\w+ \w+ ?\([^\n{;]*\) *: *$", re.MULTILINE)
 _OTHER = re.compile(r"\{\s*$|^\s*(?:func|fn|function|public|private|#include|fi|esac|end|puts)\b|console\.|<\?php|^```|^#!/bin", re.MULTILINE)
 _SIGNS = re.compile(r"[][(){}=;_<>:]")
 _LARGEST = 200_000
@@ -97,12 +97,15 @@ def _undefined(table: symtable.SymbolTable, tree: ast.Module) -> Iterator[str]:
                 yield name
 
 
+_ENDS = (ast.Return, ast.Raise, ast.Break, ast.Continue)
+
+
 def _misplaced(tree: ast.Module) -> Iterator[str]:
-    """Lines after a `return` or `raise` of the same block, and reads of a variable above everything that sets it."""
+    """Lines after a `return` or `raise` of the same block (a second `return` is only idle), and reads of a variable above everything that sets it."""
     for node in ast.walk(tree):
         for block in (getattr(node, name, None) for name in ("body", "orelse", "finalbody")):
             for before, after in pairwise(block) if isinstance(block, list) else ():
-                if isinstance(before, ast.Return | ast.Raise | ast.Break | ast.Continue):
+                if isinstance(before, _ENDS) and not isinstance(after, _ENDS):
                     yield f"line {after.lineno}: after the end of its block"
         if isinstance(node, ast.FunctionDef):
             yield from _early(node)

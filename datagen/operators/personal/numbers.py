@@ -86,7 +86,7 @@ def _fictional_phone(digits: str) -> bool:
 
 _TOLL_FREE = re.compile(r"1?8(?:00|33|44|55|66|77|88)\d{7}$")
 """Hotlines are nobody's own."""
-_NO_PHONE = re.compile(r"^(?:1[5-9]|20)\d\d ?[-. ] ?(?:1[5-9]|20)\d\d$|\)\(|(?:^|\D)\d{1,2}\.\d|\d\.\d{1,2}(?!\d)|^\d+\.\d+$|^0000|\d{5}\.\d")
+_NO_PHONE = re.compile(r"^(?:1[5-9]|20)\d\d ?[-. ] ?(?:1[5-9]|20)\d\d$|\)\(|(?:^|\D)\d{1,2}\.\d|\d\.\d{1,2}(?!\d)|^\d+\.\d+$|^000|\d{5}\.\d")
 """Spans of years, products of bracketed numbers, decimals."""
 
 
@@ -102,7 +102,7 @@ def ssns(text: str, fictional: bool) -> Iterator[Span]:
         area, group, serial = found.groups()[-3:]
         issued = area not in {"000", "666"} and area[0] != "9" and group != "00" and serial != "0000"
         if issued and (fictional or area + group + serial not in _NO_SSN):
-            yield found.span(1) if found.lastindex == 4 else found.span()
+            yield found.span(1) if found.re is _SSN_SAID else found.span()
 
 
 _CARD = re.compile(

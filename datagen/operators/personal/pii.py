@@ -84,8 +84,8 @@ class Pii(Operator):
         return any(host == own or host.endswith("." + own) for own in self.allow_domains)
 
 
-_LONG_NUMBER = re.compile(r"\d[\d() .x/-]{6,}\d")
-"""What every kind of number has: eight signs in a row, digits and separators. Most texts end here."""
+_LONG_NUMBER = re.compile(r"\d[\d() .x/-]{5,}\d")
+"""What every kind of number has: seven signs in a row, digits and separators. Most texts end here."""
 _DIGIT = re.compile(r"\d")
 
 
