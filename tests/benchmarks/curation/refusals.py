@@ -35,6 +35,8 @@ def main() -> None:
                 precision, recall, f1 = at(best, report)
                 print(f"refusals: chosen on {select} ({best:g}), on {report}: precision {precision:.3f} recall {recall:.3f} F1 {f1:.3f}")
     default = Refusal().at_least
+    found, wanted = [score >= default for score in scores], [bool(row["is_refusal"]) for row in rows]
+    print("refusals: default {:g}, all rows: precision {:.3f} recall {:.3f} F1 {:.3f}".format(default, *scored(found, wanted)))
     for model in models:
         print("refusals: default {:g}, on {}: precision {:.3f} recall {:.3f} F1 {:.3f}".format(default, model, *at(default, model)))
 
