@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from datagen.operators.chat import Refusal
-from datagen.operators.pii import Pii
+from datagen.operators.personal.pii import Pii
 from datagen.operators.recipe import Recipe
 from datagen.storage import read_table
 
@@ -223,3 +223,22 @@ def test_labelled_personal_data_is_found_and_nothing_else() -> None:
     found = [not Pii().judge({"text": row["text"]}).keep for row in labelled]
     assert sum(told and want for told, want in zip(found, wanted, strict=True)) >= 0.95 * sum(wanted)
     assert sum(told and not want for told, want in zip(found, wanted, strict=True)) <= 0.01 * len(labelled)
+
+
+def test_problems_and_programs_out_of_order_are_caught() -> None:
+    draw, missed = random.Random(5), {"rationale": 0, "code": 0}
+    for kind, apart in (("rationale", r"(?<=[.!?])\s+|\n"), ("code", r"\n")):
+        texts = good(kind)[:150]
+        for text in texts:
+            parts = [part for part in re.split(apart, text) if part.strip()]
+            draw.shuffle(parts)
+            missed[kind] += not reason(kind, ("\n" if kind == "code" else " ").join(parts))
+        assert missed[kind] <= 0.05 * len(texts), missed
+
+
+def test_scanner_noise_is_caught() -> None:
+    misread = {"m": "rn", "l": "1", "o": "0", "e": "c", "h": "b", "d": "cl", "s": "5", "t": "f", "n": "u", "w": "vv", "i": "j"}
+    draw = random.Random(5)
+    texts = good("textbook")[:100]
+    noisy = ["".join(misread[sign] if sign in misread and draw.random() < 0.1 else sign for sign in text) for text in texts]
+    assert sum(bool(reason("textbook", text)) for text in noisy) >= 0.95 * len(noisy)

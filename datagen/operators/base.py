@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from datagen.operators.features import Features, features_of
+
+Task = Literal["prose", "maths", "code", "chat"]
+TASKS: frozenset[str] = frozenset(get_args(Task))
+"""The types of row. A row says its own in the field `task`; one that says nothing, or another word, is judged by every operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +45,41 @@ class Operator(BaseModel):
     keeps: ClassVar[Sequence[str | Mapping[str, Any]]] = ()
     drops: ClassVar[Sequence[str | Mapping[str, Any]]] = ()
 
+    made_for: ClassVar[frozenset[str]] = TASKS
+    """The types of row on which the findings were measured; a row of another type is never shown to it. Rules for prose leave out code and maths."""
+
     on: str = "text"
     """The field that is judged."""
+    tasks: tuple[Task, ...] = ()
+    """The types of row that this line of a recipe judges, of those the operator is made for; empty: all of them."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Operator:
+        if wrong := sorted(set(self.tasks) - self.made_for):
+            raise ValueError(f"is made for {', '.join(sorted(self.made_for))}; it does not judge {', '.join(wrong)}")
+        return self
 
     def judge(self, fields: Mapping[str, Any]) -> Finding:
         """Look at one row's fields. Pure and picklable: it runs in another process. Raises nothing on odd text."""
         raise NotImplementedError
 
+    def judges(self, task: object) -> bool:
+        """Whether a row of this type is shown to the operator."""
+        return task not in TASKS or task in (self.tasks or self.made_for) if isinstance(task, str) else True
+
     def reads(self) -> tuple[str, ...]:
         """The fields this operator needs; `plan` checks that they exist."""
         return (self.on,)
+
+    def written(self) -> tuple[str, ...]:
+        """The fields it may write with these parameters."""
+        return self.writes
 
     def text(self, fields: Mapping[str, Any]) -> str:
         """The judged field as text; empty when it is missing or None."""
         value = fields.get(self.on)
         return value if isinstance(value, str) else "" if value is None else str(value)
+
+    def features(self, fields: Mapping[str, Any]) -> Features:
+        """The judged text with all that operators share."""
+        return features_of(self.text(fields))

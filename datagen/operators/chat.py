@@ -95,6 +95,12 @@ _CAVEATS = _any(
     r"|make sense|based on)|\bfaulty premise|\bassumptions? (?:in|that)[^.]{0,30}not make sense",
     r"\bbut I can\b(?!['’ ]?(?:t|not)\b)",
 )
+_MARKS = ('"', "“", "”", "'")
+_HINTS = (
+    "i ", "i'", "i’", "sorry", "apolog", "unfortunately", "against", "within", "violate", "appropriate", "ethical", "acceptable", "ok",
+    "respectful", "accurate", "there is no", "it's", "it’s", "it is", "is there", "is not", "was not", "were not", "question",
+)  # fmt: skip
+"""Without one of these no pattern of this operator that starts a finding can match; to look for them is four times as fast as the patterns."""
 _DIALOGUE = re.compile(r"[\"“][^\"“”\n]{1,400}[\"”]|(?:^|\n)\s*[\"“][^\n]*|(?:^|(?<=\s))'[^'\n]{3,300}[,.!?]'")
 
 
@@ -123,7 +129,10 @@ class Refusal(Operator):
     """Score from which a row is dropped."""
 
     def judge(self, fields: Mapping[str, Any]) -> Finding:
-        head = _DIALOGUE.sub(" ", self.text(fields)[: self.opening].strip()).strip().lower()
+        head = self.text(fields)[: self.opening].strip()
+        head = (_DIALOGUE.sub(" ", head).strip() if any(mark in head for mark in _MARKS) else head).lower()
+        if not any(word in head for word in _HINTS):
+            return Finding(True, score=0.0)
         refused = [found.group() for found in _REFUSES.finditer(head)]
         sorry = [found.group() for found in (_SORRY.search(head), _ASSISTANT.search(head)) if found]
         if not (refused or sorry or _TURN.search(head)):
@@ -141,6 +150,7 @@ _SELF = _any(
     r"\bI(?:['’]m| am) (?:just |only |merely )?an? (?:AI|artificial intelligence|(?:large )?language model)\b",
     r"\bmy (?:training data|knowledge cut-?off|last (?:knowledge )?update)\b",
 )
+_SELF_HINTS = (" an ai", " a ai", "artificial intelligence", "language model", "my training data", "my knowledge", "my last ")
 _OPENERS = re.compile(
     r"\W*(?:(?:certainly|absolutely|of course|sure(?: thing)?|great question|good question|happy to help|no problem|okay|ok|alright)\b(?=[!,.:])"
     r"(?:[!,.: ]+(?:(?:here|below)(?:['’]s| is| are)|I['’]?(?:d| would|ll| can|m| am)|let['’]?s?\b|this is|the following|please)|!)|"
@@ -159,6 +169,19 @@ _CLOSERS = _any(
     r"\blet me know (?:if|whether|how|what) (?:you|there|this|I|any)\b",
     r"\bif you (?:have|['’]ve got) any (?:other |more |further |additional )?(?:questions|concerns|requests)\b",
     r"\b(?:would you like|do you want) me to\b|\bis there anything else (?:I|you)\b|\bhappy (?:learning|studying|coding)!\s*$",
+)
+_CLOSER_HINTS = (
+    "hope",
+    "feel free",
+    "hesitate to",
+    "let me know",
+    "if you have",
+    "if you'",
+    "if you’",
+    "would you like",
+    "do you want",
+    "anything else",
+    "happy ",
 )
 _FRAMES = _any(
     r"\bin this (?:chapter|section|lesson|unit|module|tutorial|article|essay|passage|textbook),? (?:we|I|you)(?:['’]ll| will| are going to"
@@ -197,17 +220,21 @@ class MetaTalk(Operator):
     """Also drop what opens by announcing what it will say."""
 
     def judge(self, fields: Mapping[str, Any]) -> Finding:
-        text = self.text(fields).strip().lower()
+        text = self.features(fields).lower
         found = (
-            ("model_about_itself", _SELF.search(text)),
+            ("model_about_itself", _SELF.search(text) if any(word in text for word in _SELF_HINTS) else None),
             ("chat_opening", _OPENERS.match(text[:300]) or _OPENERS.match(_last_paragraph(text)) if self.chat else None),
-            ("chat_closing", _CLOSERS.search(text[-300:]) or _CLOSERS.search(text[:200]) if self.chat else None),
+            ("chat_closing", _closing(text[-300:]) or _closing(text[:200]) if self.chat else None),
             ("announcement", _FRAMES.search(_plain_opening(text)) if self.frames else None),
         )
         hits = [(reason, match.group()) for reason, match in found if match]
         if not hits:
             return Finding(True, score=0.0)
         return Finding(False, hits[0][0], float(len(hits)), " | ".join(words.strip() for _, words in hits))
+
+
+def _closing(part: str) -> re.Match[str] | None:
+    return _CLOSERS.search(part) if any(word in part for word in _CLOSER_HINTS) else None
 
 
 def _last_paragraph(text: str) -> str:
@@ -280,7 +307,7 @@ class PromptEcho(Operator):
         echo = _echoed(text, self.known) if self.known else ""
         if echo:
             return Finding(False, "prompt_echo", float(ECHO_WORDS), echo)
-        token = _TOKENS.search(text)
+        token = _TOKENS.search(text) if "<" in text or "[" in text or "{" in text else None
         lines = [] if self.tokens_only else _edges(text)
         orders = [match.group() for line in lines if (match := _ORDERS.search(line))]
         markers = {match.group().strip().lower() for line in lines if (match := _MARKERS.search(line))}
@@ -292,19 +319,24 @@ class PromptEcho(Operator):
 
 def _echoed(text: str, known: tuple[str, ...]) -> str:
     """The first run of words that stands in the prompts, or ''."""
-    grams = _grams_of(known)
+    grams, vocabulary = _grams_of(known)
     words = _WORD.findall(text.lower())
-    runs = (" ".join(words[start : start + ECHO_WORDS]) for start in range(len(words) - ECHO_WORDS + 1))
-    return next((run for run in runs if run in grams), "")
+    run = 0
+    for index, word in enumerate(words):
+        run = run + 1 if word in vocabulary else 0
+        if run >= ECHO_WORDS and (said := " ".join(words[index - ECHO_WORDS + 1 : index + 1])) in grams:
+            return said
+    return ""
 
 
 @cache
-def _grams_of(known: tuple[str, ...]) -> frozenset[str]:
+def _grams_of(known: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """(runs of ECHO_WORDS words, all their words) of the prompts."""
     found: set[str] = set()
     for text in known:
         words = _WORD.findall(text.lower())
         found.update(" ".join(words[start : start + ECHO_WORDS]) for start in range(len(words) - ECHO_WORDS + 1))
-    return frozenset(found)
+    return frozenset(found), frozenset(word for run in found for word in run.split())
 
 
 def _edges(text: str) -> list[str]:

@@ -33,22 +33,26 @@ class Recipe:
     def judge(self, fields: Mapping[str, Any]) -> list[tuple[str, int, Finding]]:
         """(operator, version, finding) of every operator, also after one has dropped: verdicts are data, thresholds may move.
 
-        What an operator writes is seen by those after it. The first finding that does not keep is the drop's reason.
+        What an operator writes is seen by those after it. The first finding that does not keep is the drop's reason. An operator that is not made
+        for the row's type (its field `task`) does not see it, and says nothing of it.
         """
         seen, found = dict(fields), []
+        task = fields.get("task")
         for name, operator in self.operators:
+            if not operator.judges(task):
+                continue
             finding = operator.judge(seen)
             seen.update(finding.fields)
             found.append((name, operator.version, finding))
         return found
 
     def reads(self) -> set[str]:
-        """Fields that must exist before the first operator runs."""
+        """Fields that must exist before the first operator runs; `task` too where a line is for some types only."""
         written: set[str] = set()
-        needed: set[str] = set()
+        needed: set[str] = {"task"} if any(operator.tasks for _, operator in self.operators) else set()
         for _, operator in self.operators:
             needed.update(set(operator.reads()) - written)
-            written.update(operator.writes)
+            written.update(operator.written())
         return needed
 
     def knowing(self, prompts: Sequence[str]) -> Recipe:
@@ -63,7 +67,7 @@ class Recipe:
 
     def writes(self) -> tuple[str, ...]:
         """Fields that the operators add to a row."""
-        return tuple(dict.fromkeys(name for _, operator in self.operators for name in operator.writes))
+        return tuple(dict.fromkeys(name for _, operator in self.operators for name in operator.written()))
 
     def identity(self) -> list[dict[str, Any]]:
         """Names, versions and every parameter, defaults too: what the findings depend on, as plain JSON."""

@@ -33,8 +33,8 @@ class Length(Operator):
         return self
 
     def judge(self, fields: Mapping[str, Any]) -> Finding:
-        text = self.text(fields)
-        words, chars = len(text.split()), len(text)
+        seen = self.features(fields)
+        words, chars = len(seen.words), len(seen.text)
         if words < self.min_words or chars < self.min_chars:
             return Finding(False, "too_short", words, f"{words} words, {chars} characters")
         if (self.max_words is not None and words > self.max_words) or (self.max_chars is not None and chars > self.max_chars):

@@ -31,7 +31,8 @@ class Said(NamedTuple):
 def judge(recipe: Recipe, fields: Mapping[str, Any]) -> list[Said]:
     """What runs in another process: plain, picklable, one row at a time."""
     seen, said = dict(fields), []
-    for (name, operator), (_, version, finding) in zip(named(recipe), recipe.judge(fields), strict=True):
+    judging = ((name, operator) for name, operator in named(recipe) if operator.judges(fields.get("task")))
+    for (name, operator), (_, version, finding) in zip(judging, recipe.judge(fields), strict=True):
         said.append(Said(name, version, finding, operator.on, span_of(operator, finding, seen)))
         seen.update(finding.fields)
     return said
@@ -57,7 +58,7 @@ def span_of(operator: Operator, finding: Finding, fields: Mapping[str, Any]) -> 
 async def run(step: PlannedStep, row: Row, work: Work) -> Row | None:
     """Keep the row, or drop it for the first operator that says so; all verdicts are written down."""
     assert step.recipe is not None
-    wanted = {name: row.fields[name] for name in step.recipe.reads() if name in row.fields}
+    wanted = {name: row.fields[name] for name in {*step.recipe.reads(), "task"} if name in row.fields}
     said: list[Said] | None = await work.pool.call(judge, step.recipe, wanted)
     if said is None:
         late = "the operators did not finish within the deadline; their process was ended"

@@ -1,11 +1,11 @@
-"""Damaged text: loops, text that was cut off, and letters of a wrong encoding."""
+"""Text that was cut off: mid-sentence, in an open code fence, formula or bracket, or right after a heading."""
 
 from __future__ import annotations
 
 import ast
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -14,120 +14,6 @@ from datagen.operators.base import Finding, Operator
 
 _SENTENCE = re.compile(r"[.!?]\s+|\n+")
 _FENCE = re.compile(r"^[ \t]*(```+|~~~+)[^\n]*$", re.MULTILINE)
-
-
-class Repetition(Operator):
-    """Loops and padding: repeated lines, sentences and paragraphs, runs of n-grams, and one block said over and over.
-
-    The measures are those of Gopher (Rae et al. 2021, arXiv 2112.11446, table A1) with two changes that keep worked maths: numbers
-    count as words, so that "3 x 4 = 12" and "3 x 5 = 15" differ, and only repeats of `ngram` words count, because the top 2-grams
-    of a short solution are its nouns. The score is the share of words that lie in a repeat of such an n-gram.
-    """
-
-    keeps: ClassVar = (
-        "3 x 4 = 12 apples. 3 x 5 = 15 apples. 3 x 6 = 18 apples. 12 + 15 + 18 = 45 apples. So she has 45 apples.",
-        "| n | square |\n|---|---|\n| 1 | 1 |\n| 2 | 4 |\n| 3 | 9 |",
-    )
-    drops: ClassVar = (
-        "The cell divides. " * 12,
-        "We start with water and then we add salt and then we add salt and then we add salt and then we add salt and then we add salt and",
-        "The answer is hahahahahahahahahahahahahahahahahahahahahahahahahahahahahahahahahahahahaha",
-    )
-
-    ngram: int = Field(default=6, ge=2, le=20)
-    """Words of the n-grams whose repeats are counted."""
-    at_most: float = Field(default=0.3, ge=0, le=1)
-    """Share of words in repeated n-grams."""
-    lines: float = Field(default=0.3, ge=0, le=1)
-    """Share of characters in lines seen before (lines of four words or more)."""
-    sentences: float = Field(default=0.3, ge=0, le=1)
-    """Share of characters in sentences seen before (of four words or more)."""
-    paragraphs: float = Field(default=0.2, ge=0, le=1)
-    """Share of characters in paragraphs seen before."""
-    run: int = Field(default=4, ge=2)
-    """So often may one block of words stand directly after itself; a run shorter than 16 words never counts."""
-
-    def judge(self, fields: Mapping[str, Any]) -> Finding:
-        text = self.text(fields)
-        words = text.lower().split()
-        share, looped, where = _repeats(words, self.ngram, self.run)
-        if looped:
-            return Finding(False, "loop", share, where)
-        if glued := _glued_loop(words):
-            return Finding(False, "loop", share, glued)
-        if share > self.at_most:
-            return Finding(False, "repeated_ngrams", share, where)
-        for reason, pieces, limit in (
-            ("repeated_paragraphs", text.split("\n\n"), self.paragraphs),
-            ("repeated_lines", text.split("\n"), self.lines),
-            ("repeated_sentences", _SENTENCE.split(text), self.sentences),
-        ):
-            part, again = _seen_before(pieces)
-            if part > limit:
-                return Finding(False, reason, part, again)
-        return Finding(True, score=share)
-
-
-def _repeats(words: list[str], size: int, run: int) -> tuple[float, bool, str]:
-    """(share of words in n-grams seen before, whether a block stands more than `run` times in a row, the words).
-
-    One pass: an n-gram seen `period` words ago, again and again, is a block of `period` words that follows itself.
-    """
-    grams = list(zip(*(words[shift:] for shift in range(size)), strict=False))
-    if len(set(grams)) == len(grams):
-        return 0.0, False, ""
-    last: dict[tuple[str, ...], int] = {}
-    covered, reach, period, length, example = 0, -1, 0, 0, ""
-    for index, gram in enumerate(grams):
-        before = last.get(gram)
-        last[gram] = index
-        if before is None:
-            period = 0
-            continue
-        covered += min(size, index + size - 1 - reach)
-        reach = index + size - 1
-        length = length + 1 if index - before == period else 1
-        period = index - before
-        example = example or " ".join(gram)
-        said = length + size - 1 + period
-        if said > run * period and said >= _shortest_run(gram):
-            return min(1.0, covered / len(words)), True, f"{said // period} times: {' '.join(words[index - period + 1 : index + 1])}"
-    return min(1.0, covered / len(words)), False, example
-
-
-def _shortest_run(block: Iterable[str]) -> int:
-    """Words a run must have to be a loop: 16, but 60 when it is digits alone, which tables and long divisions repeat rightly; blanks never are."""
-    if any(word.isalpha() and len(word) > 1 for word in (word.strip(".,;:!?*()") for word in block)):
-        return 16
-    return 60 if any(sign.isalnum() for word in block for sign in word) else 10**9
-
-
-def _glued_loop(words: list[str]) -> str:
-    """A loop without spaces (hahahaha, or any in a language without them), or ''."""
-    if max(map(len, words), default=0) < 40:
-        return ""
-    for word in words:
-        if len(word) >= 40 and sum(map(str.isalpha, word)) * 2 > len(word) and 4 * len(set(zip(word, word[1:], word[2:], strict=False))) <= len(word):
-            return word[:60]
-    return ""
-
-
-def _seen_before(pieces: Iterable[str]) -> tuple[float, str]:
-    """(share of characters in pieces of four words or more that were seen before, the first such piece)."""
-    pieces = list(pieces)
-    if len(set(pieces)) == len(pieces):
-        return 0.0, ""
-    seen: set[str] = set()
-    total, again, example = 0, 0, ""
-    for piece in pieces:
-        plain = piece.strip()
-        total += len(plain)
-        if plain not in seen:
-            seen.add(plain)
-        elif len(plain) > 15 and plain.count(" ") >= 3 and not plain.startswith("|"):
-            again += len(plain)
-            example = example or plain
-    return (again / total if total else 0.0), example
 
 
 _CLOSED = tuple(".!?…。！？।؟\"”’'»)]}>`*_$|~;")
@@ -335,33 +221,3 @@ def _stops_parsing(text: str) -> bool:
     while body := getattr(last, "orelse", None) or getattr(last, "body", None):
         last = body[-1] if isinstance(body, list) else body
     return isinstance(last, ast.Expr) and isinstance(last.value, ast.Name | ast.Attribute | ast.BinOp | ast.Subscript)
-
-
-_SEQUENCE = re.compile("[\u00c2\u00c3][\u0080-\u00bf]|\u00e2[\u0080-\u009f\u20ac\u201a-\u2122]|\u00c3[\u00a0-\u00ff\u0192\u201a-\u2122]|ï¿½|â€")
-"""UTF-8 read as Latin-1 or Windows-1252: the lead byte of a two- or three-byte sign as a letter, then a continuation byte."""
-_CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ufffd\ufffe\uffff\ud800-\udfff]")
-
-
-class Mojibake(Operator):
-    """Text of a wrong encoding: UTF-8 read as Latin-1, replacement signs, control characters; the score is the count per 1,000 signs."""
-
-    keeps: ClassVar = ("The café opened in 1999 — its naïve owner paid 5 €.", "Ångström and Ñandú are words.")
-    drops: ClassVar = ("The cafÃ© opened and itâ€™s still the best one.", "A \ufffd stands where a letter stood.", "A\x00B")
-
-    at_most: float = Field(default=0.0, ge=0)
-    """Damaged signs per 1,000 characters."""
-
-    def judge(self, fields: Mapping[str, Any]) -> Finding:
-        text = self.text(fields)
-        if text.isascii() and text.isprintable():
-            return Finding(True, score=0.0)
-        places = list(_damaged(text))
-        score = 1000 * len(places) / max(1, len(text))
-        if score > self.at_most:
-            return Finding(False, "mojibake", score, text[max(0, places[0] - 20) : places[0] + 20])
-        return Finding(True, score=score)
-
-
-def _damaged(text: str) -> Iterator[int]:
-    for pattern in (_SEQUENCE, _CONTROL):
-        yield from (found.start() for found in pattern.finditer(text))

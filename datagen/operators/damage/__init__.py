@@ -1,0 +1,1 @@
+"""Damaged text: loops, cuts, wrong encodings, noise of scanners, texts spliced together or put out of order."""

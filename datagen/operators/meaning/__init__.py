@@ -1,0 +1,1 @@
+"""What a text says, against what was asked: its words, its level, its source, its question."""

@@ -1,0 +1,97 @@
+"""Personal data in a text: addresses, numbers and accounts by which a person could be found; such rows are dropped, or masked."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, get_args
+
+from datagen.operators.base import Finding, Operator
+from datagen.operators.personal.addresses import addresses
+from datagen.operators.personal.numbers import FINDERS
+
+Kind = Literal["email", "phone", "ssn", "credit_card", "iban", "ip", "url", "address"]
+
+
+class Pii(Operator):
+    """E-mail, phone, social security, card and account numbers, IP, web and street addresses; names are not looked for.
+
+    Numbers need their own proof: Luhn's sum for cards, length and ISO 7064 (mod 97) for IBANs, a public range for IPs, an issued range for
+    social security numbers, the usual grouping or a word such as "call" for phones. So the figures of maths and science texts pass. Web
+    addresses are looked for only where `kinds` names `url`: most are of nobody in particular. The score is the number of finds.
+    """
+
+    version: ClassVar[int] = 2
+    keeps: ClassVar = (
+        "Write to user@example.com or call (212) 555-0123.",
+        "The speed of light is 299 792 458 m/s and 4111 - 1111 = 3000.",
+        "See section 1.2.3.4, or ping 192.168.0.1.",
+        "In 1863 Lincoln spoke at Gettysburg for 2 minutes on the road to town.",
+        "The account GB29 NWBK 6016 1331 9268 18 and the number 900-12-3456 cannot exist.",
+    )
+    drops: ClassVar = (
+        "Write to maria.kowalska@superrito.com today.",
+        "Call me at (07) 5331 0577.",
+        "My number is 020 7183 8750, or 06 12 34 56 78 in France.",
+        "My SSN is 531-21-7351.",
+        "Card 5213591727586604 was lost.",
+        "Pay to DE89 3704 0044 0532 0130 00.",
+        "The request came from 98.85.59.159.",
+        "She lives at 1755 Mandela Drive, Suite 12.",
+    )
+
+    kinds: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if kind != "url")
+    """What is looked for."""
+    mask: bool = False
+    """Keep the row, and write the text back to `on` with each find as its kind in brackets: `Call me at [PHONE].`"""
+    allow_fictional: bool = True
+    """Let pass what is reserved for examples: example.com and .test, 555-01xx, documentation and private IPs, well-known test numbers."""
+    allow_domains: tuple[str, ...] = ()
+    """Domains whose e-mail and web addresses may stand: a publisher's, your own."""
+    at_most: int = 0
+    """Finds that are tolerated."""
+
+    def judge(self, fields: Mapping[str, Any]) -> Finding:
+        text = self.text(fields)
+        finds = self.finds(text)
+        if len(finds) <= self.at_most:
+            return Finding(True, score=float(len(finds)))
+        if self.mask:
+            told = ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(kind for kind, _, _ in finds).items()))
+            return Finding(True, score=float(len(finds)), evidence=f"masked: {told}", fields={self.on: _masked(text, finds)})
+        return Finding(False, f"pii_{finds[0][0]}", float(len(finds)), " | ".join(text[start:end] for _, start, end in finds[:5]))
+
+    def written(self) -> tuple[str, ...]:
+        return (self.on,) if self.mask else ()
+
+    def finds(self, text: str) -> list[tuple[str, int, int]]:
+        """(kind, start, end) of every find, in the order of the text; of two that overlap, the one whose kind has the stronger proof."""
+        numbers = bool(_LONG_NUMBER.search(text))
+        wanted = [kind for kind in FINDERS if kind in self.kinds and (numbers or kind in ("email", "url") or (kind == "ip" and "::" in text))]
+        spans = [(kind, *span) for kind in wanted for span in FINDERS[kind](text, not self.allow_fictional)]
+        if "address" in self.kinds and _DIGIT.search(text):
+            spans += [("address", *span) for span in addresses(text, not self.allow_fictional)]
+        taken: list[tuple[str, int, int]] = []
+        for kind, start, end in spans:
+            free = all(end <= other[1] or other[2] <= start for other in taken)
+            if free and not (self.allow_domains and kind in ("email", "url") and self._allowed(text[start:end])):
+                taken.append((kind, start, end))
+        return sorted(taken, key=lambda find: find[1:])
+
+    def _allowed(self, value: str) -> bool:
+        host = re.split(r"[/:?#]", value.partition("://")[2] or value.rpartition("@")[2])[0].lower()
+        return any(host == own or host.endswith("." + own) for own in self.allow_domains)
+
+
+_LONG_NUMBER = re.compile(r"\d[\d() .x/-]{5,}\d")
+"""What every kind of number has: seven signs in a row, digits and separators. Most texts end here."""
+_DIGIT = re.compile(r"\d")
+
+
+def _masked(text: str, finds: list[tuple[str, int, int]]) -> str:
+    parts, at = [], 0
+    for kind, start, end in finds:
+        parts += [text[at:start], f"[{kind.upper()}]"]
+        at = end
+    return "".join([*parts, text[at:]])
