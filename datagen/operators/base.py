@@ -50,6 +50,9 @@ class Operator(BaseModel):
         """The fields this operator needs; `plan` checks that they exist."""
         return (self.on,)
 
+    def ready(self) -> None:
+        """Raises SetupError where this machine lacks what the operator needs; `plan` asks before anything is paid."""
+
     def text(self, fields: Mapping[str, Any]) -> str:
         """The judged field as text; empty when it is missing or None."""
         value = fields.get(self.on)
