@@ -95,7 +95,8 @@ def test_a_plan_is_refused_where_there_is_no_sandbox(monkeypatch: pytest.MonkeyP
 
 def test_the_refusal_comes_with_the_line_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(
-        "name: t\nseeds: {grid: {solution: [a, b], tests: [c]}}\nsteps:\n  - {name: right, check: {code: {}}}\nrelease: {format: text, columns: {text: solution}}\n"
+        "name: t\nseeds: {grid: {solution: [a, b], tests: [c]}}\nsteps:\n  - {name: right, check: {code: {}}}\n"
+        "release: {format: text, columns: {text: solution}}\n"
     )
     loaded = load_spec(str(tmp_path / "spec.yaml"))
     assert resolve(loaded, set(sow(loaded).fields), None, False).steps[0].writes == ("passes",)

@@ -7,6 +7,7 @@ from datagen.shelf import Shelf
 OPERATORS = Shelf(
     "operator",
     {
+        "arithmetic": "datagen.operators.claims.arithmetic:Arithmetic",
         "code": "datagen.operators.claims.code:Code",
         "datatrove": "datagen.operators.datatrove:Datatrove",
         "language": "datagen.operators.language:Language",
