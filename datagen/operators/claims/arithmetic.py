@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -12,7 +12,8 @@ from datagen.operators.claims.sums import Equation, Side, equations
 
 _ROUNDS = re.compile(r"\b(?:about|approx\w*|around|roughly|round\w*|nearest|almost|nearly)\b", re.IGNORECASE)
 _WHOLE = re.compile(r"\b(?:remain\w*|left over|leftover|full|whole|at most|at least)\b", re.IGNORECASE)
-_CENTS = re.compile(r"\bcents?\b|¢", re.IGNORECASE)
+_SCALES = {re.compile(r"\bcents?\b|¢", re.IGNORECASE): 100, re.compile(r"\bthousands?\b"): 1000, re.compile(r"\bmillions?\b"): 10**6}
+"""Words that say a number in another size than it is written in: "3 x 50 cents = $1.50"."""
 
 
 class Arithmetic(Operator):
@@ -62,21 +63,18 @@ class Arithmetic(Operator):
 def right(equation: Equation) -> bool | None:
     """Whether the two sides agree in any reading; None where no reading of both is certain."""
     rough = 2 if equation.about or _ROUNDS.search(equation.line) else 1 if _WHOLE.search(equation.line) else 0
-    cents = bool(_CENTS.search(equation.line))
+    scales = [100] if equation.left[-1].percent != equation.right[0].percent else []
+    scales += [scale for word, scale in _SCALES.items() if word.search(equation.line)]
     for left in equation.left:
         for other in equation.right:
-            if left.operations + other.operations and _agree(left, other, rough, cents):
+            if left.operations + other.operations and _agree(left, other, rough, scales):
                 return True
     longest = equation.left[-1], equation.right[0]
     return False if all(side.sure for side in longest) and longest[0].operations else None  # "5 friends = 250/5" defines
 
 
-def _agree(left: Side, right: Side, rough: int, cents: bool) -> bool:
-    values = [right.value]
-    if left.percent != right.percent:
-        values += [right.value * 100, right.value / 100]
-    if cents:
-        values += [right.value * 100, right.value / 100]
+def _agree(left: Side, right: Side, rough: int, scales: Sequence[int]) -> bool:
+    values = [right.value, *(right.value * scale for scale in scales), *(right.value / scale for scale in scales)]
     return any(_close(left, value, right, rough) for value in values)
 
 

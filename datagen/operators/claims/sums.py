@@ -117,30 +117,42 @@ def _endings(tokens: Sequence[_Token], low: int, end: int) -> Iterator[Side]:
     """Readings of the left side, the shortest first: what ends at the sign, from every number, bracket or minus before it."""
     for start in range(end - 1, low - 1, -1):
         if tokens[start].kind in ("number", "coin") or tokens[start].text in ("(", "-"):
-            sure = start == 0 or _apart(tokens, start)
             for side in _readings(tokens, start, end):
-                yield replace(side, sure=sure)
+                yield replace(side, sure=start == 0 or _apart(tokens, start))
 
 
 def _apart(tokens: Sequence[_Token], start: int) -> bool:
     """Whether what stands before a side does not belong to it."""
     before, first = tokens[start - 1], tokens[start]
+    further = tokens[start - 2] if start > 1 else None
     if first.text == "-" and start + 1 < len(tokens) and tokens[start + 1].start > first.end:
         return False  # a minus with room around it joins what stands on both sides
     if first.text == "(" and before.kind == "word" and start + 2 < len(tokens) and tokens[start + 2].text == ")":
         return False  # "Shonda (1) + 2"
+    if further is not None and further.kind in ("sign", "number"):
+        if further.kind == "sign" and before.kind != "word":
+            return False  # "5 + (3 * 4", "8 + . 84"
+        if further.kind == "number" and (before.text == "and" or (before.text == "," and len(first.text) == 3)):
+            return False  # "1 and 1/4", "14, 400 / 80"
     if before.kind == "word":
         return len(before.text) > 1 or before.text in "aI"
     return before.kind in ("stop", "equals", "about") or before.text == "("
 
 
+def _over(tokens: Sequence[_Token], stop: int) -> bool:
+    """Whether what stands after a side does not belong to it."""
+    if stop >= len(tokens):
+        return True
+    after, further = tokens[stop], tokens[stop + 1] if stop + 1 < len(tokens) else None
+    if after.kind == "word":
+        return len(after.text) > 1
+    return after.kind in ("stop", "equals", "about") or (after.text in (")", "$") and (further is None or further.kind != "number"))
+
+
 def _beginnings(tokens: Sequence[_Token], start: int, end: int) -> Iterator[Side]:
     """Readings of the right side, the longest first: what begins at the sign and ends after one of its numbers."""
     for stop in range(end, start, -1):
-        after = tokens[stop] if stop < len(tokens) else None
-        sure = (
-            after is None or after.kind in ("stop", "equals", "about") or after.text in (")", "$") or (after.kind == "word" and len(after.text) > 1)
-        )
+        sure = _over(tokens, stop) and not (tokens[stop - 1].text == "and" and stop < len(tokens) and tokens[stop].kind in ("number", "coin"))
         for side in _readings(tokens, start, stop):
             yield replace(side, sure=sure)
 
@@ -259,7 +271,8 @@ class _Reader:
         for count in range(4):
             if self.peek() == "of" and (self.division or (self.last is not None and self.last.percent)):
                 return
-            if self.kind() == "word" and (len(self.peek()) > 1 or self.peek() == "a"):
+            apart = self.at < self.end and self.tokens[self.at].start > self.tokens[self.at - 1].end
+            if self.kind() == "word" and (len(self.peek()) > 1 or (self.peek() == "a" and apart)):
                 word = self.take()
                 unit = (unit_of(word) or "") if count == 0 else ""
                 if known(unit) or unit in _MORE:

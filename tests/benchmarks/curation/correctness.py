@@ -11,12 +11,12 @@ from datagen.operators.claims.arithmetic import Arithmetic
 from datagen.storage import read_table
 
 DATA = Path(os.environ.get("DATAGEN_SHARED", Path(__file__).resolve().parents[4] / "shared")) / "data"
-_RESULT = re.compile(r"(?<=[=])(\d+)>>\1")
+_RESULT = re.compile(r"(<<[^<>=\n]*[\d)][-+*/][^<>=\n]*=)(\d+)>>\2")
 
 
 def changed(solution: str, by: int) -> str | None:
-    """The solution with the first result of its notes changed, where there is one."""
-    wrong = _RESULT.sub(lambda found: f"{int(found[1]) + by}>>{int(found[1]) + by}", solution, count=1)
+    """The solution with the first result of its calculations changed, where there is one."""
+    wrong = _RESULT.sub(lambda found: f"{found[1]}{int(found[2]) + by}>>{int(found[2]) + by}", solution, count=1)
     return wrong if wrong != solution else None
 
 
