@@ -9,6 +9,7 @@ OPERATORS = Shelf(
     {
         "arithmetic": "datagen.operators.claims.arithmetic:Arithmetic",
         "code": "datagen.operators.claims.code:Code",
+        "confidence": "datagen.operators.claims.confidence:Confidence",
         "datatrove": "datagen.operators.datatrove:Datatrove",
         "language": "datagen.operators.language:Language",
         "length": "datagen.operators.shape:Length",
