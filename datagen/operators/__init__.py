@@ -22,6 +22,7 @@ OPERATORS = Shelf(
         "repetition": "datagen.operators.damage:Repetition",
         "schema": "datagen.operators.claims.schema:Schema",
         "score": "datagen.operators.shape:Score",
+        "tool_calls": "datagen.operators.claims.tools:ToolCalls",
         "truncation": "datagen.operators.damage:Truncation",
     },
 )
