@@ -43,7 +43,7 @@ def build(*items: Any, on: str | None = None) -> Recipe:
 @pytest.mark.parametrize(
     ("item", "told"),
     [
-        ({"lenght": None}, "filters/x.yaml:3: unknown operator 'lenght'; did you mean 'length'? known: answer_leak, datatrove, grounding"),
+        ({"lenght": None}, "filters/x.yaml:3: unknown operator 'lenght'; did you mean 'length'? known: answer_leak, arithmetic, code, "),
         ({"length": {"min_word": 5}}, "filters/x.yaml:3: length: unknown parameter 'min_word'; did you mean 'min_words'? known: "),
         (
             {"length": {"min_words": "many"}},

@@ -8,6 +8,9 @@ OPERATORS = Shelf(
     "operator",
     {
         "answer_leak": "datagen.operators.meaning.leak:AnswerLeak",
+        "arithmetic": "datagen.operators.claims.arithmetic:Arithmetic",
+        "code": "datagen.operators.claims.code:Code",
+        "confidence": "datagen.operators.claims.confidence:Confidence",
         "datatrove": "datagen.operators.datatrove:Datatrove",
         "grounding": "datagen.operators.meaning.grounding:Grounding",
         "language": "datagen.operators.language:Language",
@@ -26,6 +29,7 @@ OPERATORS = Shelf(
         "score": "datagen.operators.shape:Score",
         "splice": "datagen.operators.damage.order:Splice",
         "step_order": "datagen.operators.damage.order:StepOrder",
+        "tool_calls": "datagen.operators.claims.tools:ToolCalls",
         "toxicity": "datagen.operators.meaning.toxicity:Toxicity",
         "truncation": "datagen.operators.damage.truncation:Truncation",
     },

@@ -75,6 +75,9 @@ class Operator(BaseModel):
         """The fields it may write with these parameters."""
         return self.writes
 
+    def ready(self) -> None:
+        """Raises SetupError where this machine lacks what the operator needs; `plan` asks before anything is paid."""
+
     def text(self, fields: Mapping[str, Any]) -> str:
         """The judged field as text; empty when it is missing or None."""
         value = fields.get(self.on)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from datagen.errors import SpecError, nearest
+from datagen.errors import SetupError, SpecError, nearest
 from datagen.operators.recipe import Recipe
 from datagen.plan.chairs import Rehearsing as Rehearsing
 from datagen.plan.chairs import api_key as api_key
@@ -125,6 +125,7 @@ class _Resolver:
         if len(step.check) != 1:
             raise SpecError(f"{self.where((*place, 'check'))}: a check verifies one claim; found {', '.join(step.check) or 'none'}")
         recipe = Recipe.build([step.check], lambda _: self.where((*place, "check")), None)
+        _ready(recipe, self.where((*place, "check")))
         given = next(iter(step.check.values()))
         optional = {operator.gold for _, operator in recipe.operators if hasattr(operator, "gold") and "gold" not in given}
         self.need(recipe.reads() - optional, (*place, "check"))
@@ -137,6 +138,7 @@ class _Resolver:
         else:
             items, where = step.filter, lambda index: self.where((*place, "filter", index))
         recipe = Recipe.build(items, where, step.on).knowing(self.said)
+        _ready(recipe, self.where((*place, "filter")))
         self.need(recipe.reads(), (*place, "filter"))
         bench = benched(written.path, written.text, Recipe.build(items, where)) if isinstance(step.filter, str) else None
         return self.planned(step, number, recipe.writes(), recipe.identity(), recipe=recipe, bench=bench)
@@ -208,6 +210,15 @@ class _Resolver:
         for name in sorted(set(names) - self.fields - given):
             user = f"prompt {prompt!r} uses {name!r}, which" if prompt else f"the field {name!r}"
             raise SpecError(f"{self.where(place)}: {user} no seed, vary list or earlier step gives{nearest(name, self.fields)}")
+
+
+def _ready(recipe: Recipe, where: str) -> None:
+    """Raises SetupError where this machine lacks what an operator needs: now, not after paying for the rows."""
+    for name, operator in recipe.operators:
+        try:
+            operator.ready()
+        except SetupError as error:
+            raise SetupError(f"{where}: {name}: {error}") from error
 
 
 def check_reference(path: Path, where: str) -> None:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from datagen.errors import SetupError
 from datagen.operators import OPERATORS
 from datagen.operators.base import Finding, Operator
 
@@ -26,6 +27,10 @@ def operator(name: str) -> Operator:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of libraries at import
         made: Operator = OPERATORS.get(name)()
+        try:
+            made.ready()
+        except SetupError as error:
+            pytest.skip(str(error))
         made.judge({made.on: "The first look loads what the operator needs."})
     return made
 

@@ -61,7 +61,7 @@ _ARTICLES = re.compile(r"^(?:(?:the|a|an|on|at|in|it is|it's|option|choice)\s+)+
 
 def _words(text: str) -> str:
     """Words for comparing: lower case, no article in front, no punctuation at the ends, single spaces; signs inside stay."""
-    plain = re.sub(r"\s+", " ", text.casefold()).strip(" .!?\"'`*:;,")
+    plain = re.sub(r"(?<![\d!])!{1,3}$", "", re.sub(r"\s+", " ", text.casefold()).strip(" .?\"'`*:;,"))
     return _ARTICLES.sub("", plain).replace(" ,", ",")
 
 

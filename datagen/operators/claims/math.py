@@ -18,6 +18,7 @@ class Math(Operator):
     known: then the row is kept and only the answer is written). `gold` may be a bare answer or a whole reference solution.
     """
 
+    version: ClassVar[int] = 2
     writes: ClassVar[tuple[str, ...]] = ("final_answer", "correct")
     keeps: ClassVar = (
         {"solution": "5 + 7 = 12\n#### 12", "answer": "12"},

@@ -22,7 +22,7 @@ class Schema(Operator):
         value = fields.get(self.on)
         if isinstance(value, str):
             try:
-                value = json.loads(_unfenced(value))
+                value = json.loads(unfenced(value))
             except (ValueError, RecursionError) as error:
                 return Finding(False, "not_json", 0.0, str(error))
         if not isinstance(value, Mapping):
@@ -33,7 +33,7 @@ class Schema(Operator):
         return Finding(True, score=1.0)
 
 
-def _unfenced(text: str) -> str:
+def unfenced(text: str) -> str:
     """The inside of a single code fence around the whole text."""
     plain = text.strip()
     if plain.startswith("```") and plain.endswith("```") and "\n" in plain:

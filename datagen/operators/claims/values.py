@@ -66,7 +66,7 @@ def clean(text: str) -> str:
     for pattern, into in _LATEX:
         plain = pattern.sub(into, plain)
     plain = re.sub(r"\s+", " ", plain).strip(" *`\"'")
-    return re.sub(r"(?<!\.)[.;,]$|(?<=\w)!$", "", plain).strip()
+    return re.sub(r"(?<!\.)[.;,]$|(?<=[^\W\d])!$", "", plain).strip()
 
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)"
@@ -203,6 +203,7 @@ def _compound(text: str) -> Number | None:
     return Number(total, _BASES[dimension]) if dimension in _BASES else None
 
 
+_VARIABLE = re.compile(r"[^\W\d](?:\^.*)?")
 _FILLERS = frozenset(
     _words(
         "total in altogether each left more less remaining now all a an the of per and or so on at for old long tall away apart years-old is was are"
@@ -215,7 +216,7 @@ def unit_of(text: str) -> str | None:
     """The unit after a number in a standard form: a known symbol, else the first noun; '' for none, None where it is more than a unit."""
     plain = re.sub(r"[()\[\]\"*`]", " ", text.lower()).replace("²", "^2").replace("³", "^3").strip(" .,;:!-")
     plain = re.sub(r"\^\s*\{?\s*([23])\s*\}?", r"^\1", plain)
-    if any(sign in plain for sign in "=+<>\\{}|") or len(plain) > 60:
+    if any(sign in plain for sign in "=+<>\\{}|") or len(plain) > 60 or text.lstrip().startswith("!"):  # 5! is no 5
         return None
     plain = re.sub(r"^(?:square|sq\.?)\s+(\w+)", r"\1^2", re.sub(r"^cubic\s+(\w+)", r"\1^3", plain)).replace(" per ", "/").replace(" / ", "/")
     first = plain.split(" ")[0].strip(".,;:!'")
@@ -224,7 +225,7 @@ def unit_of(text: str) -> str | None:
             return symbol
     nouns = [word.strip(".,;:!'?") for word in plain.split()]
     nouns = [word for word in nouns if word and word not in _FILLERS]
-    if len(nouns) > 8:
+    if len(nouns) > 8 or (nouns and (nouns[-1] in _SMALL or _VARIABLE.fullmatch(nouns[-1]))):  # 15 hundred and one; 2x, 3x^2
         return None
     return nouns[-1] if nouns and re.match(r"[^\W\d]", nouns[-1]) else ("" if not nouns or plain in ("'", "") else None)
 
@@ -282,10 +283,15 @@ _LENGTHS = frozenset(symbol for symbol, (dimension, _) in _MEASURES.items() if d
 def known(unit: str) -> tuple[str, Fraction] | None:
     """(dimension, factor to its base unit) of a unit in standard form, or None for '' and for nouns."""
     base, caret, power = unit.partition("^")
+    if caret and base not in _LENGTHS:  # the 2x^2 of a polynomial
+        return None
     if caret:
         return (f"length^{power}", _MEASURES[base][1] ** int(power))
     if "/" in unit:
-        top, bottom = (_MEASURES[part] for part in unit.split("/"))
+        first, _, second = unit.partition("/")
+        if first not in _MEASURES or second not in _MEASURES:
+            return None
+        top, bottom = _MEASURES[first], _MEASURES[second]
         return f"{top[0]}/{bottom[0]}", top[1] / bottom[1]
     if unit in ("mph", "kph"):
         return known("mi/h" if unit == "mph" else "km/h")

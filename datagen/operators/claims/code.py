@@ -1,0 +1,144 @@
+"""A program and its tests, run together in a cell: twice, so that what passes by luck is seen."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from datagen.operators.base import Finding, Operator
+from datagen.runtime import jail
+
+_FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n`]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
+_CHECKS = re.compile(r"\bassert|\braise\b|\bself\.fail")
+"""A test that has none of these accepts whatever is there."""
+_TESTS = re.compile(r"^(?:async )?def (test\w*)\(\s*\)", re.MULTILINE)
+_CASES = """
+import unittest as _unittest, io as _io
+_ran = _unittest.TextTestRunner(stream=_io.StringIO()).run(_unittest.defaultTestLoader.loadTestsFromModule(__import__(__name__)))
+assert _ran.testsRun and _ran.wasSuccessful(), (_ran.failures + _ran.errors or [("", "no test ran")])[0][1].strip().split("\\n")[-1]
+"""
+_SOON = 0.75
+"""Seconds that a program is alone; one that is not at its end then is run a second time beside the first."""
+_REASONS = {"left": "left_early", "killed": "killed", "timeout": "too_slow", "endless": "endless_output"}
+_PLAINLY = "run without a sandbox, under resource limits only"
+
+
+class Code(Operator):
+    """A Python program passes its tests, run in a sandbox (`runtime/jail.py`): no network, no files of this machine, little memory and time.
+
+    Tests are `assert` lines (one text, or a list of them), functions `test_...()`, unittest cases, or HumanEval's `check(candidate)`, for which
+    `entry_point` names the field with the function's name. The program may stand in a code fence among words. It is run twice with one hash
+    seed; where the two runs differ, it is dropped as `not_deterministic`. Writes `passes`. Where there is no bubblewrap on this machine, a
+    plan with this operator is refused, unless `unsafe_sandbox: true` is content with resource limits.
+    """
+
+    writes: ClassVar[tuple[str, ...]] = ("passes",)
+    keeps: ClassVar = (
+        {"solution": "def double(n):\n    return 2 * n", "tests": "assert double(4) == 8"},
+        {
+            "solution": "Here:\n```python\ndef double(n):\n    return n + n\n```\nIt adds.",
+            "tests": ["assert double(0) == 0", "assert double(-1) == -2"],
+        },
+        {"solution": "def double(n):\n    return 2 * n", "tests": "def test_it():\n    assert double(4) == 8"},
+    )
+    drops: ClassVar = (
+        {"solution": "def double(n):\n    return n ** 2", "tests": "assert double(2) == 4\nassert double(4) == 8"},
+        {"solution": "def double(n):\n    return 2 * n\nraise SystemExit(0)", "tests": "assert double(4) == 9"},
+        {"solution": "def double(n)\n    return 2 * n", "tests": "assert double(4) == 8"},
+        {"solution": "def double(n):\n    return 2 * n", "tests": "def test_it():\n    assert double(4) == 9"},
+        {"solution": "def double(n):\n    return 2 * n", "tests": "double(4)"},
+        {"solution": None, "tests": "assert True"},
+    )
+
+    on: str = "solution"
+    tests: str | tuple[str, ...] = "tests"
+    """The field with the tests, or several, in order (what the tests need first)."""
+    setup: str | None = None
+    """The field with code that comes before the program: imports, or the head of a function that the program completes."""
+    entry_point: str | None = None
+    """The field with the name of the function that `check(candidate)` tests."""
+    seconds: float = Field(default=8.0, gt=0, le=8.0)
+    """On the clock, for each of the two runs. The slowest reference program of HumanEval and MBPP takes 4; the process that waits ends at 10."""
+    memory_mb: int = Field(default=512, ge=64, le=4096)
+    unsafe_sandbox: bool = False
+    """Be content with limits on time, memory and files where there is no bubblewrap: for programs that you would run yourself."""
+
+    def reads(self) -> tuple[str, ...]:
+        tests = (self.tests,) if isinstance(self.tests, str) else self.tests
+        return tuple(name for name in (self.on, *tests, self.setup, self.entry_point) if name is not None)
+
+    def ready(self) -> None:
+        jail.check(self.unsafe_sandbox)
+
+    def judge(self, fields: Mapping[str, Any]) -> Finding:
+        code = fenced(self.text(fields), "")
+        tests = "\n".join(_joined(fields.get(name)) for name in ((self.tests,) if isinstance(self.tests, str) else self.tests))
+        if not code.strip():
+            return _drop("no_code", "")
+        if not _CHECKS.search(tests):
+            return _drop("no_tests", "the tests are empty, or nothing in them can fail")
+        name = fields.get(self.entry_point) if self.entry_point else ""
+        if not isinstance(name, str) or (self.entry_point and not name.isidentifier()):
+            return _drop("no_entry_point", repr(name)[:100])
+        before = fields.get(self.setup) if self.setup else ""
+        program = "\n".join((before if isinstance(before, str) else "", fenced(self.text(fields), name), tests, *_calls(tests, name)))
+        return self._run(program)
+
+    def _run(self, program: str) -> Finding:
+        first, second = self._twice(program)
+        held = "" if first.jailed else _PLAINLY
+        if first.how != "passed":
+            return _drop(_reason(first), "; ".join(filter(None, (first.evidence, held))))
+        if (second.how, second.output) != (first.how, first.output):
+            differs = f"first it passed, then: {second.how} {second.evidence}" if second.how != "passed" else "the two runs print different things"
+            return _drop("not_deterministic", "; ".join(filter(None, (differs.strip(), held))))
+        return Finding(True, score=1.0, evidence=held, fields={"passes": True})
+
+    def _twice(self, program: str) -> tuple[jail.Ending, jail.Ending]:
+        """Two runs; only one where it did not pass soon. The second of a slow program goes beside the first, so that both fit in one deadline."""
+        limits = jail.Limits(seconds=self.seconds, cpu=math.ceil(self.seconds), memory=self.memory_mb * 2**20)
+        with ThreadPoolExecutor(2) as runs:
+            one = runs.submit(jail.run, program, limits, self.unsafe_sandbox)
+            if wait((one,), timeout=_SOON).done and one.result().how != "passed":
+                return one.result(), one.result()
+            other = runs.submit(jail.run, program, limits, self.unsafe_sandbox)
+            return one.result(), other.result()
+
+
+def _drop(reason: str, evidence: str) -> Finding:
+    return Finding(False, reason, 0.0, evidence, {"passes": False})
+
+
+def _reason(ending: jail.Ending) -> str:
+    if ending.how != "raised":
+        return _REASONS[ending.how]
+    kind = re.split(r"[: (]", ending.evidence, maxsplit=1)[0]
+    return {"AssertionError": "fails_tests", "MemoryError": "too_much_memory"}.get(
+        kind, "not_code" if kind in ("SyntaxError", "IndentationError", "TabError") else "raises"
+    )
+
+
+def fenced(text: str, name: str) -> str:
+    """The program in an answer: the last fenced block that defines `name`, else the longest one, else the whole text."""
+    blocks = [body for language, body in _FENCE.findall(text) if language.lower() in ("", "python", "py", "python3")]
+    defining = [body for body in blocks if name and re.search(rf"^(?:async )?def {re.escape(name)}\b", body, re.MULTILINE)]
+    return str(defining[-1] if defining else max(blocks, key=len) if blocks else text)
+
+
+def _joined(tests: Any) -> str:
+    if isinstance(tests, Sequence) and not isinstance(tests, str | bytes):
+        return "\n".join(str(test) for test in tests)
+    return fenced(tests, "") if isinstance(tests, str) else ""
+
+
+def _calls(tests: str, name: str) -> list[str]:
+    """What sets tests going that only define something."""
+    calls = [f"{found}()" for found in _TESTS.findall(tests)]
+    if name and re.search(r"^def check\(", tests, re.MULTILINE):
+        calls.append(f"check({name})")
+    return [*calls, _CASES] if re.search(r"^class \w+\([\w.]*TestCase\)", tests, re.MULTILINE) else calls
