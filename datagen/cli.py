@@ -132,7 +132,7 @@ def status(what: str | None, ledger: Path | str | None, work: Path | None, addre
         click.echo(shown(line))
 
 
-for command in (commands.submit, commands.logs, commands.stop, commands.schedule):
+for command in (commands.submit, commands.logs, commands.stop, commands.schedule, commands.benchmarks):
     cli.add_command(command)
 
 

@@ -41,6 +41,8 @@ class Item(NamedTuple):
     benchmark: str
     id: str
     text: str
+    code: str = ""
+    """The task with its solution, where the item is code: what a rewritten solution is compared with."""
 
 
 @dataclass(frozen=True, slots=True)
