@@ -109,8 +109,11 @@ def version(origin: Path) -> str:
 
 
 def described(path: Path) -> dict[str, Any]:
-    """What is known of a reference file for the record: name, hash, and of an imported one version and count."""
+    """What is known of a reference file for the record: name, hash, items, and of an imported one its source and version."""
+    if not path.is_file():
+        return {"name": path.stem, "sha256": "", "count": 0, "version": "", "source": ""}
     sha256 = sha256_of(path)
-    known = (read_json(path.with_name(MANIFEST)) or {}).get(path.stem, {})
+    known = (read_json(path.with_name(MANIFEST)) or {}).get(path.stem)
     same = known if isinstance(known, dict) and known.get("sha256") == sha256 else {}
-    return {"name": path.stem, "sha256": sha256, "version": same.get("version", ""), "source": same.get("source", "")}
+    count = same.get("count") or sum(1 for _ in Table(path=str(path.resolve())).rows(Path("/"), lambda _: []))
+    return {"name": path.stem, "sha256": sha256, "count": count, "version": same.get("version", ""), "source": same.get("source", "")}

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from datagen.plan.resolve import DECIDES
 from datagen.records import digest
 from datagen.steps.sets.likeness import Index, Rarity, Spread, code_figures, prose_figures
 from datagen.steps.sets.overlap import Item, Leak, References
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["verbatim", "rephrased", "same_template"]
 KINDS: tuple[Kind, ...] = ("verbatim", "rephrased", "same_template")
-VERSION = 1
-"""Of all that decides here: another number, and a plan that decontaminates is another plan."""
 CHUNK = 120
 """Words of a row that are looked at together; a question of a benchmark has 20 to 100."""
 NOMINEES, CODE_NOMINEES = 6, 24
@@ -58,7 +57,7 @@ class Logistic(NamedTuple):
 
 
 SAME_PROSE = Logistic((5.34, 7.14, 5.69, 4.28, -5.06, 4.06, 2.6, 2.21, -3.92), -13.34, 0.24)
-SAME_CODE = Logistic((2.75, 0.61, 10.75, 4.33, 4.51, -0.96, 2.9, 1.65, 1.76, 1.21), -9.81, -2.46)
+SAME_CODE = Logistic((2.15, 0.68, 9.76, 5.01, 3.2, -0.33, 2.33, 3.51, 0.98, 1.39), -9.91, -1.94)
 TEMPLATE = Logistic((1.53, 11.85, 5.12, 2.73, -6.47), -8.12, 2.83)
 WORDING = (0, 1, 5, 6, 8)
 """The figures of PROSE that hang on no number."""
@@ -106,7 +105,7 @@ class Detector:
 
     def identity(self) -> str:
         """Digest of the items and of all that decides."""
-        return digest(["detector", VERSION, self._copies.identity(), sorted(item.code for item in self._items)])
+        return digest(["detector", DECIDES, self._copies.identity(), sorted(item.code for item in self._items)])
 
     def find(self, text: str) -> Finding | None:
         """The worst that can be said of a row; None when it is clean."""

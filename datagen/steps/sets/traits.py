@@ -67,7 +67,7 @@ class Traits:
 
 @lru_cache(maxsize=1 << 16)
 def stem(word: str) -> str:
-    """The word without its English ending, by rule: `gathering` and `gathers` are `gather`. Wrong stems do no harm where both sides share them."""
+    """The word without its English ending, by rule: `baking` and `bakes` are `bak`. Wrong stems do no harm where both sides share them."""
     if len(word) > 4:
         for ending, rest in _ENDINGS:
             if word.endswith(ending) and len(word) - len(ending) >= 3:
