@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import random
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 from datagen.cli import cli
 from datagen.errors import SeedError, SpecError
 from datagen.plan.benchmarks import KNOWN, described, import_benchmarks
-from datagen.steps.sets.contamination import Detector, definitions
+from datagen.steps.sets.contamination import KINDS, Detector, definitions
 from datagen.steps.sets.decontaminate import items
 from datagen.steps.sets.overlap import Item
 from datagen.steps.sets.traits import code_traits, examples, holds_code, skeleton, split_name, stem, traits
@@ -183,3 +184,37 @@ def test_what_is_dropped_is_said_in_the_spec(tmp_path: Path) -> None:
         "rephrased": 0,
         "same_template": 1,
     }
+
+
+# --- on real data ---
+
+
+@pytest.mark.real
+def test_the_held_out_half_is_told_apart() -> None:
+    """The bars of the issue, on a third of the rows that `tests/benchmarks/curation/decontamination.py` measures in full."""
+    needs("decontamination_dev")
+    from benchmarks.curation import decontamination as bench
+
+    detector, rng = Detector(bench.maths()), random.Random(5)
+    questions = [row["question"] for row in bench.read("gsm8k/test")]
+    good = [row for row in bench.rewritten("gsm8k") if not bench.fitting(row["index"])][::3]
+    clean = [row["text"] for row in bench.read("decontamination_dev/negatives") if row["benchmark"] == "gsm8k"][1::6]
+    rows = [("rephrased", row["text"]) for row in good] + [("verbatim", questions[row["index"]]) for row in good] + [("", text) for text in clean]
+    rows += [("same_template", text) for row in good if (text := bench.renumbered(questions[row["index"]], rng))]
+    pairs = [(kind, found.kind if (found := detector.find(text)) else "") for kind, text in rows]
+    for kind in KINDS:
+        right = sum(wanted == told == kind for wanted, told in pairs)
+        assert 2 * right / sum((wanted == kind) + (told == kind) for wanted, told in pairs) >= 0.92, kind
+
+
+@pytest.mark.real
+def test_rewritten_code_is_found_and_other_tasks_are_not() -> None:
+    needs("decontamination_dev")
+    from benchmarks.curation import decontamination as bench
+
+    detector = Detector(bench.code())
+    good = [row["text"] for row in bench.rewritten("humaneval") if not bench.fitting(row["index"])]
+    found = [leak for text in good if (leak := detector.find(text))]
+    false = [leak for text in bench.mbpp()[1::4] if (leak := detector.find(text))]
+    assert len(found) >= 0.8 * len(good) and {leak.kind for leak in found} <= {"rephrased", "verbatim"}
+    assert len(false) <= 0.02 * len(bench.mbpp()[1::4])

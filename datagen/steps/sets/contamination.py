@@ -29,9 +29,9 @@ CHUNK = 120
 NOMINEES, CODE_NOMINEES = 6, 24
 LEAST = 0.12
 """Share of an item's rare words that must stand in a row before the pair is looked at."""
-ALIKE = 0.15
+ALIKE = 0.2
 """Cosine of terms and numbers under which no score could say yes: a pair is looked at no closer."""
-FEW = 8
+FEW = 6
 """Items with fewer terms and numbers are looked for word for word alone: in other words nothing tells them from a sentence on their subject."""
 SHORT = 5
 """Words below which a piece of a row poses no problem."""
@@ -56,9 +56,9 @@ class Logistic(NamedTuple):
         return sum(weight * figure for weight, figure in zip(self.weights, figures, strict=True)) + self.bias
 
 
-SAME_PROSE = Logistic((5.34, 7.14, 5.69, 4.28, -5.06, 4.06, 2.6, 2.21, -3.92), -13.34, 0.24)
+SAME_PROSE = Logistic((7.03, 7.86, 4.8, 5.49, -6.55, 4.42, 1.92, 3.87, -4.41), -14.57, -0.49)
 SAME_CODE = Logistic((2.15, 0.68, 9.76, 5.01, 3.2, -0.33, 2.33, 3.51, 0.98, 1.39), -9.91, -1.94)
-TEMPLATE = Logistic((1.53, 11.85, 5.12, 2.73, -6.47), -8.12, 2.83)
+TEMPLATE = Logistic((1.5, 11.19, 5.23, 3.06, -6.6), -7.97, 2.94)
 WORDING = (0, 1, 5, 6, 8)
 """The figures of PROSE that hang on no number."""
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 FREQUENT = 0.1
 """Share of items that hold a term from which it nominates none: it costs the most and tells the least. In small sets every term does."""
+PROOF = 10.0
+"""Weight of numbers that may speak for themselves, as of one that an item in 25 holds (ln 25 squared): that two texts both say `two` is no proof."""
+FEWEST = 2
+"""Numbers of which a full share may be had."""
 SMALL = 500
 """Items up to which all terms nominate."""
 NEUTRAL = 0.25
@@ -49,7 +53,8 @@ class Rarity:
         return self.mass(left & right) / math.sqrt((self.mass(left) or 1.0) * (self.mass(right) or 1.0))
 
     def jaccard(self, left: frozenset[str], right: frozenset[str]) -> float:
-        return self.mass(left & right) / (self.mass(left | right) or 1.0) if left | right else NEUTRAL
+        """Of two sets by their rarity; with less than PROOF in both together, their agreement proves little and counts for little."""
+        return self.mass(left & right) / max(self.mass(left | right), PROOF) if left | right else NEUTRAL
 
 
 def _fixed(value: float) -> float:
@@ -138,7 +143,7 @@ def prose_figures(row: Traits, item: Traits, rarity: Rarity, letters: float) -> 
     return [
         rarity.cosine(row.terms, item.terms),
         letters,
-        sum((ours & theirs).values()) / union if union else NEUTRAL,
+        sum((ours & theirs).values()) / max(union, FEWEST) if union else NEUTRAL,
         rarity.jaccard(here, there),
         min(len(here - there), len(there - here), 3) / 3,
         len(row.names & item.names) / len(names) if (names := row.names | item.names) else NEUTRAL,
@@ -158,7 +163,7 @@ def _in_order(left: Sequence[str], right: Sequence[str], most: int = 40) -> floa
         before = 0
         for place, other in enumerate(right, start=1):
             before, lengths[place] = lengths[place], before + 1 if mine == other else max(lengths[place], lengths[place - 1])
-    return lengths[-1] / max(len(left), len(right))
+    return lengths[-1] / max(len(left), len(right), FEWEST)
 
 
 CODE = ("terms", "doc", "letters", "doc_letters", "shape", "size", "examples", "example_count", "parameters", "returns")
