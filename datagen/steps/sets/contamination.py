@@ -31,6 +31,8 @@ LEAST = 0.12
 """Share of an item's rare words that must stand in a row before the pair is looked at."""
 ALIKE = 0.2
 """Cosine of terms and numbers under which no score could say yes: a pair is looked at no closer."""
+ALIKE_ANYHOW = 0.35
+"""The same where fewer than half of the item's numbers stand in the row."""
 FEW = 6
 """Items with fewer terms and numbers are looked for word for word alone: in other words nothing tells them from a sentence on their subject."""
 SHORT = 5
@@ -174,6 +176,7 @@ class _Prose:
         self._rarity = Rarity(terms, len(items))
         self._index = Index([some if len(some) >= FEW else frozenset() for some in terms], self._rarity)
         self._held, self._mass = terms, [self._rarity.mass(some) for some in terms]
+        self._numbers = [frozenset(item.numbers) for item in items]
         self._spread = Spread([item.letters for item in items])
         self._weighed = [self._spread.weigh(item.letters) for item in items]
 
@@ -185,7 +188,7 @@ class _Prose:
             for nominee in self._index.nominate(terms, NOMINEES, LEAST):
                 span = self._span(parts, nominee.number)
                 piece = "\n".join(part.text for part in span)
-                if (nominee.number, piece) in seen or self._alike(span, nominee.number) < ALIKE:
+                if (nominee.number, piece) in seen or not self._worth(span, nominee.number):
                     continue
                 seen.add((nominee.number, piece))
                 if piece not in made:
@@ -197,10 +200,12 @@ class _Prose:
         words, terms = held(text)
         return _Part(text, words, terms, self._rarity.mass(terms))
 
-    def _alike(self, span: Sequence[_Part], number: int) -> float:
-        """Cosine of what both hold."""
-        ours = frozenset().union(*(part.held for part in span))
-        return self._rarity.mass(ours & self._held[number]) / (math.sqrt(self._rarity.mass(ours) * self._mass[number]) or 1.0)
+    def _worth(self, span: Sequence[_Part], number: int) -> bool:
+        """Whether a closer look at the pair could end in a yes."""
+        ours: frozenset[str] = frozenset().union(*(part.held for part in span))
+        alike = self._rarity.mass(ours & self._held[number]) / (math.sqrt(self._rarity.mass(ours) * self._mass[number]) or 1.0)
+        numbers = self._numbers[number]
+        return alike >= ALIKE_ANYHOW or (alike >= ALIKE and bool(numbers) and 2 * len(numbers & ours) >= len(numbers))
 
     def _pair(self, number: int, text: str, row: Traits, weighed: npt.NDArray[np.float32]) -> Pair:
         item = self._items[number]
