@@ -1,7 +1,8 @@
 """Benchmark items found in a row, in three classes: verbatim, rephrased (the same problem in other words), same_template (other numbers).
 
 Copies are found by their words (`overlap`). For the rest an inverted index nominates, and a logistic score over figures of the pair verifies:
-no model is asked and nothing is downloaded. The weights and limits of the scores were fitted by `tests/benchmarks/curation/decontamination.py --fit` on the
+no model is asked and nothing is downloaded. The weights and limits of the scores were fitted by
+`tests/benchmarks/curation/decontamination.py --fit` on the
 half of the development items whose index // 2 is even; what that benchmark prints is of the other half.
 """
 

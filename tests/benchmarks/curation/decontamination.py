@@ -202,9 +202,8 @@ def speed(rows: int = 200) -> None:
     texts = [" ".join(words[at * 300 : (at + 1) * 300]) for at in range(rows)]
     start = time.process_time()
     leaks = Counter(found.kind for text in texts if (found := detector.find(text)))
-    print(
-        f"speed: {rows / (time.process_time() - start):.0f} rows of 300 words a second of CPU time against {len(detector)} items; taken for items: {dict(leaks)}"
-    )
+    rate = rows / (time.process_time() - start)
+    print(f"speed: {rate:.0f} rows of 300 words a second of CPU time against {len(detector)} items; taken for items: {dict(leaks)}")
 
 
 def main() -> None:
