@@ -133,7 +133,7 @@ def status(what: str | None, ledger: Path | str | None, work: Path | None, addre
         click.echo(shown(line))
 
 
-for command in (recurate, bench_filters, commands.submit, commands.logs, commands.stop, commands.schedule):
+for command in (recurate, bench_filters, commands.submit, commands.logs, commands.stop, commands.schedule, commands.benchmarks):
     cli.add_command(command)
 
 

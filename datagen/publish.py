@@ -10,10 +10,13 @@ from typing import Any
 
 from datagen import __version__
 from datagen.asking.prices import cost
+from datagen.plan.benchmarks import described as described_set
 from datagen.plan.model import Plan, PlannedStep
+from datagen.plan.resolve import DECIDES
 from datagen.records import NANO, Row, Usage, digest
 from datagen.release.card import write_card
 from datagen.release.catalogue import build_catalogue, load_engine, once, over_calls
+from datagen.release.certificate import write_certificate
 from datagen.release.columns import Facts
 from datagen.release.formats import FORMATS
 from datagen.release.pages.render import compiled
@@ -21,7 +24,7 @@ from datagen.release.report import write_report
 from datagen.release.shards import News, publish
 from datagen.release.tables import CANARIES
 from datagen.runtime.log import event
-from datagen.spec.models import Ask, Vote
+from datagen.spec.models import Ask, Decontaminate, Vote
 from datagen.steps.closing import closing_manifests
 from datagen.steps.cohort import Cohort, Season, cohort_records, remove_strays, write_seed_counts
 from datagen.steps.journal import gather_calls
@@ -81,6 +84,7 @@ def publish_release(plan: Plan, this: Season, out: Path, maybe: int = 0, day: st
     write_json(out / "steps" / RELEASED, [_last(read_json(out / "manifest.json")), released_marks(plan, this.cohorts, out, new=True)])
     remove_strays(out)
     build_catalogue(out)
+    write_certificate(out)
     write_card(out)
     write_report(out)
     (out / "steps" / UNPUBLISHED).unlink(missing_ok=True)
@@ -235,6 +239,7 @@ def described(plan: Plan, this: Season, out: Path, maybe: int = 0) -> dict[str, 
         "overrides": dict(plan.overrides),
         "benches": {step.name: quoted(step.bench) for step in plan.steps if step.bench},
         "canaries": read_json(out / "steps" / CANARIES),
+        "decontaminated": [_against(step, step.spec) for step in plan.steps if isinstance(step.spec, Decontaminate)],
         "versions": {"datagen": __version__} | {name: version_of(name) for name in LIBRARIES},
         "would_cost_usd": would_cost(plan, out) if plan.simulated else None,
         "maybe_usd": 0.0 if plan.simulated else maybe / NANO,
@@ -245,6 +250,13 @@ def quoted(bench: Mapping[str, Any]) -> dict[str, Any]:
     """What the card tells of a recipe's bench: its counts, and none of the labelled texts, which may not be ours to hand on."""
     counts = {name: {what: said for what, said in each.items() if what != "examples"} for name, each in bench["operators"].items()}
     return {name: bench[name] for name in ("recipe", "recipe_sha256", "sets")} | {"operators": counts}
+
+
+def _against(step: PlannedStep, spec: Decontaminate) -> dict[str, Any]:
+    """What a step looks for, and in which versions of which sets."""
+    words = spec.decontaminate
+    limits = {"ngram": words.ngram, "share": words.share, "rules": DECIDES}
+    return {"step": step.name, "drop": list(words.drop), "limits": limits, "sets": [described_set(Path(path)) for path in step.references]}
 
 
 def _dollars(chair: Any) -> dict[str, float] | None:

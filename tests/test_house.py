@@ -129,6 +129,9 @@ def test_steps_never_import_one_another() -> None:
         "datagen.steps.sets.figures",
         "datagen.steps.sets.similarity",
         "datagen.steps.sets.overlap",
+        "datagen.steps.sets.traits",
+        "datagen.steps.sets.likeness",
+        "datagen.steps.sets.contamination",
         "datagen.steps.sets.related",
     }
     wrong = [

@@ -34,6 +34,8 @@ _GIVEN = frozenset({"pick", "sample", "round"})
 SUFFIXES = (".parquet", ".jsonl")
 REFERENCE_COLUMNS = ("question", "text", "prompt")
 """Where the text of a reference item is looked for, in this order."""
+DECIDES = 2
+"""Version of what decides a leak (steps/sets/contamination.py): with another, a plan that decontaminates is another plan."""
 Place = tuple[str | int, ...]
 
 
@@ -195,7 +197,7 @@ class _Resolver:
             else:
                 check_reference(path, where)
                 found.append(str(path.resolve()))
-        return self.planned(step, number, [], [sha256_of(Path(path)) for path in found], references=tuple(found))
+        return self.planned(step, number, [], [DECIDES, *(sha256_of(Path(path)) for path in found)], references=tuple(found))
 
     def reference(self, name: str) -> Path | None:
         path = self.loaded.base / Path(name).expanduser()

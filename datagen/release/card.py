@@ -9,6 +9,7 @@ from typing import Any
 
 from datagen.release import schema as types
 from datagen.release.catalogue import held_open
+from datagen.release.certificate import read_certificate
 from datagen.release.pages import figures
 from datagen.release.pages.render import cell, render
 from datagen.storage import replacing
@@ -48,6 +49,7 @@ def write_card(out: Path, repo: str = "") -> Path:
         columns=[(name, types.described(account.manifest["schema"][name]), _about(account, name)) for name in account.manifest["columns"]],
         files=[file["path"] for entry in account.releases for file in entry["files"]],
         releases=_releases(account.manifest),
+        leaks=read_certificate(out),
         repo=repo or (account.plan["release"].get("push") or {}).get("repo") or "",
     )
     path = out / "README.md"

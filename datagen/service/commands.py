@@ -103,6 +103,23 @@ def schedule(to: Path | None, **given: Any) -> None:
         click.echo(shown(line))
 
 
+@click.group()
+def benchmarks() -> None:
+    """Make the reference sets that `decontaminate` names."""
+
+
+@benchmarks.command("import")
+@click.argument("names", nargs=-1, required=True)
+@click.option("--from", "source", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False), help="The folder of data.")
+@click.option("--to", required=True, type=FOLDER, help="A folder for --library: the files go to its benchmarks/.")
+def import_benchmarks(names: tuple[str, ...], source: Path, to: Path) -> None:
+    """Write benchmarks/NAME.parquet and a manifest with hash, count, source and version. NAMES: gsm8k humaneval mbpp mmlu."""
+    from datagen.plan.benchmarks import import_benchmarks as run
+
+    for line in run(names, source, to):
+        click.echo(shown(line))
+
+
 def jobs_at(address: str) -> Any:
     from datagen.runtime.onray.jobs import Jobs
 

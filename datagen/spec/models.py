@@ -205,6 +205,9 @@ class DecontaminateWords(Words):
     """Words of the n-grams that are compared."""
     missing: Literal["error", "warn"] = "error"
     """What a reference set that is not there means; `warn` says so in the plan and on the card."""
+    drop: tuple[Literal["verbatim", "rephrased", "same_template"], ...] = ("verbatim", "rephrased")
+    """Classes of leaks whose rows are dropped; the others are told in the verdict of the kept row, and counted on the card. `same_template`
+    is the item's wording with other numbers: no leak of its answer."""
     share: float = Field(default=0.5, gt=0, le=1)
     """Share of a reference item's n-grams found in the row from which it counts as leaked."""
 

@@ -13,14 +13,15 @@ from datagen.records import Row
 from datagen.seeds.table import Table
 from datagen.spec.models import Decontaminate
 from datagen.steps.sets.base import Decision, Say, Stock, measures, text_of
-from datagen.steps.sets.overlap import Item, Leak, References
+from datagen.steps.sets.contamination import Detector, Finding
+from datagen.steps.sets.overlap import Item
 
 if TYPE_CHECKING:
     from datagen.steps.sets.base import Measures
 
 
 class DecontaminateStep:
-    """Drop rows that hold a reference item verbatim, or a large share of its n-grams. Released rows are not looked at again."""
+    """Drop the classes of leaks that `drop` names; what is found besides is told of the kept row. Released rows are not judged again."""
 
     def __init__(self, step: PlannedStep, before: Sequence[PlannedStep]) -> None:
         assert isinstance(step.spec, Decontaminate)
@@ -32,10 +33,10 @@ class DecontaminateStep:
         return all(Path(path).exists() for path in self._paths)
 
     def measure(self, rows: Sequence[Row]) -> Measures:
-        """Whether each row leaks: the costly part. What leaks is looked up again for the few that do."""
+        """Whether each row holds anything: the costly part. What does is looked up again for the few."""
         found = measures(len(rows), [("leaks", "?")])
         found["id"] = [row.id for row in rows]
-        found["leaks"] = [self._leak(row) is not None for row in rows]
+        found["leaks"] = [self._found(row) is not None for row in rows]
         return found
 
     def judge(self, new: Measures, settled: Sequence[Measures], stock: Stock) -> Say:
@@ -43,25 +44,29 @@ class DecontaminateStep:
         return lambda number, row: self._said(row) if new["leaks"][number - first] else Decision()
 
     def kept(self, row: Row) -> Decision:
-        return Decision()
+        """A row that stands in a release says what is found in it, and stays."""
+        return self._said(row)._replace(reason="")
 
     def _said(self, row: Row) -> Decision:
-        leak = self._leak(row)
-        assert leak is not None
-        return Decision(f"leak_{leak.kind}", f"{leak.benchmark} {leak.item}: {leak.evidence}", leak.share)
+        found = self._found(row)
+        if found is None:
+            return Decision()
+        reason = f"leak_{found.kind}" if found.kind in self._words.drop else ""
+        return Decision(reason, f"{found.kind}: {found.benchmark} {found.item}: {found.evidence}", found.score)
 
-    def _leak(self, row: Row) -> Leak | None:
-        return _references(self._paths, self._words.ngram, self._words.share).find(text_of(row.fields, self._words.on))
+    def _found(self, row: Row) -> Finding | None:
+        return _detector(self._paths, self._words.ngram, self._words.share).find(text_of(row.fields, self._words.on))
 
 
 @lru_cache(maxsize=4)
-def _references(paths: tuple[str, ...], ngram: int, share: float) -> References:
+def _detector(paths: tuple[str, ...], ngram: int, share: float) -> Detector:
     """Built once a process."""
-    return References([item for path in paths for item in items(Path(path))], ngram=ngram, share=share)
+    return Detector([item for path in paths for item in items(Path(path))], ngram=ngram, share=share)
 
 
 def items(path: Path) -> Iterator[Item]:
-    """The items of one reference file; a `benchmark` and an `id` column are used where there are any."""
+    """The items of one reference file; `benchmark`, `id` and `code` columns are used where there are any."""
     for number, values in enumerate(Table(path=str(path)).rows(Path("/"), lambda _: [])):
         column = next(name for name in REFERENCE_COLUMNS if name in values)  # the plan has looked
-        yield Item(str(values.get("benchmark") or path.stem), str(values.get("id", number)), str(values[column] or ""))
+        name, known = str(values.get("benchmark") or path.stem), str(values.get("id", number))
+        yield Item(name, known, str(values[column] or ""), str(values.get("code") or ""))

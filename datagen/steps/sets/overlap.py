@@ -1,7 +1,7 @@
 """Benchmark items found in a row by their words: the item word for word, or a good part of its n-grams.
 
 Verbatim and n-gram overlap see copies, not rephrasings: of 733 GSM8K and HumanEval items rewritten by a model they find none
-(tests/test_overlap.py measures it). What they report is shown by the matched words.
+(tests/test_overlap.py measures it), which is what `contamination` is for. What they report is shown by the matched words.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Item(NamedTuple):
     benchmark: str
     id: str
     text: str
+    code: str = ""
+    """The task with its solution, where the item is code: what a rewritten solution is compared with."""
 
 
 @dataclass(frozen=True, slots=True)
