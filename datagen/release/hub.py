@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.errors import OutputError, SetupError
+from datagen.release.certificate import FILE as CERTIFICATE
 from datagen.storage import read_json, sha256_of
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def _files(out: Path, manifest: Mapping[str, Any]) -> dict[str, Path]:
     missing = [name for name in PAGES if not (out / name).is_file()]
     if missing:
         raise OutputError(f"{out / missing[0]} is missing: build again, which writes it")
-    return {name: out / name for name in (*(file["path"] for file in named), *PAGES)}
+    also = [CERTIFICATE] if (out / CERTIFICATE).is_file() else []
+    return {name: out / name for name in (*(file["path"] for file in named), *PAGES, *also)}
 
 
 class _Remote:

@@ -1,6 +1,6 @@
 """`make bench`: datagen beside a bare SDK loop, against an independent fake teacher, in the same run.
 
-    python tests/benchmarks/run.py [a b c d e limits ray two eight ledger memory growth] [--repeat 3] [--runtime local] [--rows 1000000]
+    python tests/benchmarks/run.py [a b c d e limits ray two eight ledger memory growth curation] [--repeat 3] [--runtime local] [--rows 1000000]
 
 a  1 s latency, 256 in flight: ideal / wall (ideal = rows / in flight x latency), our wall against the bare loop's, first request, CPU
 b  no latency, one core for the client: requests a second against the bare loop's
@@ -13,6 +13,7 @@ two  no latency: requests a second of two Ray workers against one
 eight  eight Ray workers under one limit that the server enforces (3,000 requests and 1 M tokens a minute): share used, 429s
 ledger, memory: the figures of tests/benchmarks/ledger.py and memory.py
 growth  a data set of `--rows` rows: the same command again, and with 1 % more seeds (tests/benchmarks/growth.py)
+curation  precision, recall and speed of what judges rows (tests/benchmarks/curation/)
 """
 
 from __future__ import annotations
@@ -304,6 +305,14 @@ def elsewhere(script: str) -> Callable[[Bench, int], None]:
     return scenario
 
 
+def scenario_curation(bench: Bench, repeat: int) -> None:
+    """Every figure of curation, a script each."""
+    for script in sorted((HERE / "curation").glob("*.py")):
+        if "def main" in script.read_text():
+            print(f"-- {script.stem}", flush=True)
+            subprocess.run([sys.executable, str(script)], check=True)
+
+
 SCENARIOS: dict[str, Callable[[Bench, int], None]] = {
     "a": scenario_a,
     "b": scenario_b,
@@ -317,6 +326,7 @@ SCENARIOS: dict[str, Callable[[Bench, int], None]] = {
     "ledger": elsewhere("ledger.py"),
     "memory": elsewhere("memory.py"),
     "growth": elsewhere("growth.py"),
+    "curation": scenario_curation,
 }
 
 
