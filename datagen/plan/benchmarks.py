@@ -60,7 +60,7 @@ def import_benchmarks(names: Sequence[str], source: Path, to: Path) -> list[str]
     """
     for name in names:
         if name not in KNOWN:
-            raise SpecError(f"benchmarks import: no set {name!r}{nearest(name, KNOWN)}; known: {', '.join(KNOWN)}")
+            raise SpecError(f"benchmarks import: no set {name!r}{nearest(name, KNOWN)}")
         if not (source / KNOWN[name].path).is_file():
             raise SeedError(f"benchmarks import {name}: no {source / KNOWN[name].path}; --from names the folder that holds {KNOWN[name].path}")
     read = {name: list(_items(name, source)) for name in dict.fromkeys(names)}
