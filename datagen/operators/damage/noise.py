@@ -42,6 +42,8 @@ def _damaged(text: str) -> Iterator[int]:
     yield from (found.start() for found in _CONTROL.finditer(text))
 
 
+_ROMAN = re.compile("[mdclxvi]+", re.IGNORECASE)
+"""A number, whatever letters stand side by side in it."""
 _RARE = (
     "aaeoq bcdfghkmnpqvwxz cbdfgjmnpqvwxz dbcfhjkqtxz ez fbcdghjkmnpqsvwxz gbcfjkmpqvwxz hbcdfghjkpqvwxz ihijwy jbcdfghijklmnpqrstvwxyz "
     "kbcdfghjkmpqrtuvwxyz lghjnqwxz mcdfghjkqrtvwxz nbjqwxz oq pbcdfgjknqvwxz qabcdefghijklmnopqrstvwxyz rjqxz sbgjrvxz tdfgjkqvxz uhjkquvwxz "
@@ -88,7 +90,7 @@ class OcrNoise(Operator):
 def _odd(word: str) -> str:
     """The word without the signs around it where it looks misread, else ''; most words are seen again, so to keep the answer is much faster."""
     core = word.strip(_EDGE)
-    if len(core) < 3 or len(core) > 30 or not core.isascii():
+    if len(core) < 3 or len(core) > 30 or not core.isascii() or _ROMAN.fullmatch(core):
         return ""
     if core.isalpha():
         return "" if _PAIRS.isdisjoint(map("".join, pairwise(core))) else core
