@@ -249,7 +249,7 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
     options, out, folder = run.options, run.options.root, run.options.book
     runtime, name = _runtime(options), build_name(plan, this)
     driver = Ledger(folder, name, DRIVER, month=month_of(run.moment), offsite=mooring.offsite)
-    before = _settled(driver.accounts.get(name, {}))
+    before = _answered(driver.accounts.get(name, {}))
     rounds = rounds_of(plan, driver, runtime) if options.paying else None
     fleeting = plan.simulated and not any(chair.simulated and chair.spec.base_url for chair in plan.chairs.values())
     post = None if isinstance(runtime, LocalRuntime) else mooring.post()
@@ -266,6 +266,7 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
             if rounds:
                 crew.round += await rounds.take_in()
             made, notes = await _carry_out(crew, this, show, one_worker=isinstance(runtime, LocalRuntime))
+        asked = (await runtime.status()).get("asked", 0) + (rounds.report.results if rounds else 0)
         notes += [*(await runtime.shared("surprises")), *orphans(plan, driver), *_not_again(plan, this, options)]
     except DatagenError as error:
         with contextlib.suppress(DatagenError):  # of a governor that is gone as well
@@ -289,8 +290,9 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
     torn = [f"ledger: {each}" for each in dict.fromkeys([*map(str, driver.torn), *crew.torn])]
     notes = [*plan.warnings, *torn, *notes, *(rounds.report.notes if rounds else [])]
     unanswered = sum(sum(step["unanswered"].values()) for step in publication.steps)
-    spent = _settled(accounts)
-    figures = publication.rows, publication.total, unanswered, (spent - before).requests, spent.cost / NANO, plan.simulated
+    asked = max(asked, _answered(accounts) - before)  # a worker that died cannot say what it asked
+    spent = sum((account.committed - account.standing for account in accounts.values()), Spend())
+    figures = publication.rows, publication.total, unanswered, asked, spent.cost / NANO, plan.simulated
     return Summary(out, publication.version, *figures, publication.example, str(options.out), notes)
 
 
@@ -346,9 +348,8 @@ def _not_again(plan: Plan, this: Season, options: Options) -> list[str]:
     return []
 
 
-def _settled(accounts: Mapping[str, Account]) -> Spend:
-    """What was spent, or may have been; what is reserved for batches is not over yet. By the ledger: a worker that died cannot be asked."""
-    return sum((account.committed - account.standing for account in accounts.values()), Spend())
+def _answered(accounts: Mapping[str, Account]) -> int:
+    return sum(account.answered.requests for account in accounts.values())
 
 
 def _maybe(accounts: Mapping[str, Account]) -> int:

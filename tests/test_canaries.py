@@ -23,12 +23,19 @@ STEPS = """\
   - {name: unique, dedup: {on: text}}"""
 NOUNS = ("river", "market", "engine", "planet", "garden", "letter", "window", "forest")
 VERBS = ("carries", "follows", "changes", "supports", "measures", "reaches", "divides", "explains")
+FORMS = (
+    "The {0} {1} every {2} that people near the {3} know.",
+    "Nobody who saw the {0} doubts how it {1} a {2} or some {3}.",
+    "Once a {0} {1} its {2}, even an old {3} seems young.",
+    "In spring this {0} slowly {1} one {2} after another {3}.",
+    "What the {0} {1} was, for us, both a {2} and a {3}.",
+)
 
 
 def text(number: int) -> str:
     draw = random.Random(number)
-    words = [[draw.choice(NOUNS), draw.choice(VERBS), draw.choice(NOUNS), draw.choice(NOUNS)] for _ in range(7)]
-    return " ".join(f"The {one} {does} every {two} that people near the {three} know." for one, does, two, three in words)
+    said = (draw.choice(FORMS).format(draw.choice(NOUNS), draw.choice(VERBS), draw.choice(NOUNS), draw.choice(NOUNS)) for _ in range(7))
+    return " ".join(said)
 
 
 def built(folder: Path, canaries: str, rows: int = 30) -> Made:

@@ -55,6 +55,8 @@ BANDS, BAND_ROWS = 48, 4
 """A pair of Jaccard s meets in some band with probability 1 - (1 - s^4)^48: .990 at .55, .9998 at .65."""
 CROWD = 50
 """Kept rows in one bucket from which it says nothing any more (a template, a stock phrase) and nominates no longer."""
+MOST = 100
+"""Kept rows that a row is compared with at most: under a template that nobody named, all rows meet somewhere."""
 _SEED = 2025
 _BATCH = 1024
 """Texts hashed together: their MinHash rows take some 7 KB each until they are keys."""
@@ -299,7 +301,7 @@ class Ties:
             place, mine = int(self.places[begin]), buckets[begin:end]
             if place >= self.settled:
                 telling = mine[(filled[mine] > 0) & (filled[mine] < CROWD)]
-                others = {other for bucket in telling for other in kept_in[start[bucket] : start[bucket] + filled[bucket]].tolist()}
+                others = _likeliest([kept_in[start[bucket] : start[bucket] + filled[bucket]] for bucket in telling])
                 causes = [(score, -other) for other in others if (score := _verified(read(place), read(other), threshold)) is not None]
                 if causes:
                     score, other = max(causes)
@@ -308,6 +310,17 @@ class Ties:
             kept_in[start[mine] + filled[mine]] = place
             filled[mine] += 1
         return dropped
+
+
+def _likeliest(met: Sequence[Places]) -> list[int]:
+    """Of the texts that one has met, MOST: those met in most buckets, then the earliest."""
+    import numpy as np
+
+    if not met:
+        return []
+    found, times = np.unique(np.concatenate(met), return_counts=True)
+    likeliest: list[int] = found[np.lexsort((found, -times))[:MOST]].tolist()
+    return likeliest
 
 
 def _shared_buckets(bands: npt.NDArray[np.uint32], compared: Places) -> tuple[Places, Places]:
