@@ -186,7 +186,7 @@ def wait_for(process: subprocess.Popen[bytes], url: str, answers: int) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.soak), signal.SIGTERM])
 def test_an_interrupted_build_lands_what_is_in_flight_and_the_same_command_goes_on(tmp_path: Path, number: int) -> None:
     with standing_simulator(write_spec(tmp_path, "http://127.0.0.1:9", "0.1")) as url:
         spec = write_spec(tmp_path, url, "0.1", topics=6)

@@ -141,8 +141,12 @@ def asked(project: Project) -> int:
 @pytest.mark.parametrize(
     ("seed", "told"),
     [
-        ({"topic": "new", "level": 0.5}, "the field 'level' of the new seeds is number where the release has integer"),
-        ({"topic": "new", "level": "high"}, "the field 'level' of the new seeds is string where the release has integer"),
+        pytest.param(
+            {"topic": "new", "level": 0.5}, "the field 'level' of the new seeds is number where the release has integer", marks=pytest.mark.soak
+        ),
+        pytest.param(
+            {"topic": "new", "level": "high"}, "the field 'level' of the new seeds is string where the release has integer", marks=pytest.mark.soak
+        ),
         ({"topic": "new", "level": 7, "mood": "calm"}, "the new seeds have the field 'mood', for which the release has no column"),
     ],
 )

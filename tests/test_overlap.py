@@ -134,6 +134,7 @@ def test_clean_rows_stay_and_rephrased_ones_are_beyond_ngrams() -> None:
 
 
 @pytest.mark.real
+@pytest.mark.soak
 def test_all_benchmarks_at_once_find_themselves_and_spare_textbooks() -> None:
     items = [Item(row["benchmark"], row["id"], row["question"]) for row in shared("eval_references/references")]
     references = References(items)

@@ -63,6 +63,7 @@ def test_votes_without_gold(data: Path, tmp_path: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.ray
+@pytest.mark.soak
 def test_two_ray_workers_give_the_same_bytes(checked: Path, tmp_path: Path) -> None:
     build(REAL / "gsm8k_bank.yaml", tmp_path / "ray", *SIMULATED, "--runtime", "ray", "--workers", "2")
     assert digest_of(tmp_path / "ray") == digest_of(checked)

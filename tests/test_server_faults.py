@@ -25,7 +25,7 @@ def totals(url: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("kinds", [COMMON, RARE], ids=["common", "all"])
+@pytest.mark.parametrize("kinds", [pytest.param(COMMON, marks=pytest.mark.soak), RARE], ids=["common", "all"])
 def test_every_row_is_accounted_for_and_no_recorded_answer_is_paid_again(tmp_path: Path, kinds: str) -> None:
     size: dict[str, Any] = {"count": 150, "timeout": 1, "latency": "0.02"}
     spec = write(tmp_path / "faulty.yaml", **size, more=f"faults: {{{kinds}}}")
@@ -50,7 +50,11 @@ def test_every_row_is_accounted_for_and_no_recorded_answer_is_paid_again(tmp_pat
         assert digest_of(tmp_path / "out") == digest_of(tmp_path / "calm")
 
 
-@pytest.mark.parametrize(("how", "count", "places", "latency"), [("error", 240, 16, "0.2"), ("refused", 6, 1, "0.5")], ids=["480 rows", "12 rows"])
+@pytest.mark.parametrize(
+    ("how", "count", "places", "latency"),
+    [("error", 240, 16, "0.2"), pytest.param("refused", 6, 1, "0.5", marks=pytest.mark.soak)],
+    ids=["480 rows", "12 rows"],
+)
 def test_an_outage_in_mid_build_costs_no_row_and_few_probes(tmp_path: Path, how: str, count: int, places: int, latency: str) -> None:
     """Both builds take about 6 s when nothing is wrong, so that an outage from second 3 on is in their middle."""
     outage(tmp_path, how, (3.0, 6.0), {"count": count, "places": places, "latency": latency}, probes=4, tries=3)
