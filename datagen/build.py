@@ -287,13 +287,12 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
     from datagen.publish import published  # loaded while answers were on their way
 
     publication = published(plan, this, out, made, _maybe(accounts), f"{run.moment:%Y-%m-%d}")
-    torn = [f"ledger: {each}" for each in dict.fromkeys([*map(str, driver.torn), *crew.torn])]
+    torn = (f"ledger: {each}" for each in dict.fromkeys([*map(str, driver.torn), *crew.torn]))
     notes = [*plan.warnings, *torn, *notes, *(rounds.report.notes if rounds else [])]
     unanswered = sum(sum(step["unanswered"].values()) for step in publication.steps)
-    asked = max(asked, _answered(accounts) - before)  # a worker that died cannot say what it asked
     spent = sum((account.committed - account.standing for account in accounts.values()), Spend())
-    figures = publication.rows, publication.total, unanswered, asked, spent.cost / NANO, plan.simulated
-    return Summary(out, publication.version, *figures, publication.example, str(options.out), notes)
+    counts = publication.rows, publication.total, unanswered, max(asked, _answered(accounts) - before)
+    return Summary(out, publication.version, *counts, spent.cost / NANO, plan.simulated, publication.example, str(options.out), notes)
 
 
 async def _carry_out(crew: Crew, this: Season, show: Show, one_worker: bool) -> tuple[bool, list[str]]:
@@ -349,6 +348,7 @@ def _not_again(plan: Plan, this: Season, options: Options) -> list[str]:
 
 
 def _answered(accounts: Mapping[str, Account]) -> int:
+    """Recorded answers: more than workers can say where one has died."""
     return sum(account.answered.requests for account in accounts.values())
 
 
