@@ -118,6 +118,7 @@ def test_a_data_set_of_the_hub_can_be_the_seeds(checked: Path, tmp_path: Path) -
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["releases"][0]["rows"] == 50
 
 
+@pytest.mark.soak
 def test_planted_defects_in_lessons_from_real_textbooks(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     build(REAL / "openstax.yaml", out, *SIMULATED)
