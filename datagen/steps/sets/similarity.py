@@ -181,9 +181,9 @@ def _verified(one: _Reading, two: _Reading, threshold: float) -> float | None:
     common = len(one.pairs & two.pairs)
     score = common / (len(one.pairs) + len(two.pairs) - common)
     length = min(one.length, two.length)
-    if score < max(threshold, min(1.0, 1 - SHORT_STEP * (length - SHORT))) or not one.figures.agree(
-        two.figures, length, abs(one.length - two.length)
-    ):
+    if score < max(threshold, min(1.0, 1 - SHORT_STEP * (length - SHORT))):
+        return None
+    if not one.figures.agree(two.figures, length, abs(one.length - two.length), score):
         return None
     return None if score < 1 and _apart(one, two) else score
 
