@@ -35,7 +35,7 @@ _NEEDS = {
     "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
 _SAME = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
-_SLIP = re.compile(rf"([a-z][a-z0-9]+):/+(.+)$|({'|'.join({*_OPTIONS, *_NEEDS, *_SAME})}):(.+)$")
+_SLIP = re.compile(rf"([a-z][a-z0-9]+):/+(.+)$|({'|'.join(sorted({*_OPTIONS, *_NEEDS, *_SAME}))}):(.+)$")
 """An address that lacks a slash or two. A drive of one letter is none."""
 
 T = TypeVar("T")

@@ -81,7 +81,7 @@ class Chief(Governor):
             return Lease(stop=Interrupted("this worker was taken for dead, and others do its work"))
         now = self._clock()
         member = self._members.setdefault(report.worker, _Member(now))
-        had = {teacher: member.occupied(teacher) for teacher in report.used}, member.shares
+        places_before, shares_before = {teacher: member.occupied(teacher) for teacher in report.used}, member.shares
         member.heard, member.known, member.reports = now, True, member.reports + 1
         member.shares, member.wants = dict(report.shares), dict(report.wants)
         for account, amounts in report.drawn.items():
@@ -102,9 +102,8 @@ class Chief(Governor):
             pauses.append(SOON)
         silent = [now - other.heard for other in self._members.values()]
         pauses += [LASTS - seconds + GRACE for seconds in silent if BEAT + GRACE < seconds <= LASTS]  # its share will be free then
-        if any(member.occupied(teacher) < held for teacher, held in had[0].items()) or any(
-            member.shares[account] < share for account, share in had[1].items()
-        ):
+        gave_places = any(member.occupied(teacher) < held for teacher, held in places_before.items())
+        if gave_places or any(member.shares[account] < held for account, held in shares_before.items()):
             self._call(now)
         return Lease(places, flows, self._tight, min(pauses))
 

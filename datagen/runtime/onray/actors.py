@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import math
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -106,8 +107,7 @@ class Remote:
         return lambda *arguments: self._call(method, *arguments)
 
     async def _call(self, method: str, *arguments: Any) -> Any:
-        late = asyncio.get_running_loop().time() + PATIENCE
-        later = 0
+        late, later = math.inf, 0
         while True:
             try:
                 if self._actor is None:
@@ -116,7 +116,9 @@ class Remote:
                 return await self._actor.call.remote(method, *arguments)
             except (the_ray().exceptions.RayActorError, ValueError):  # it is dead, or there is none of that name yet
                 self._actor, later = None, 1 - later  # the one that was known, or the one after it
-                if asyncio.get_running_loop().time() > late:
+                now = asyncio.get_running_loop().time()
+                late = min(late, now + PATIENCE)  # from when it is gone: a call may have been with it for hours
+                if now > late:
                     raise
                 await asyncio.sleep(0.05)
 
