@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from datagen.steps.sets.words import is_figure, is_number
@@ -40,9 +39,9 @@ class Figures:
 
     @classmethod
     def of(cls, runs: Iterable[Sequence[str]]) -> Figures:
-        found = list(chain.from_iterable(zip(run, ("", *run[:-1]), (*run[1:], ""), strict=True) for run in runs if any(map(is_figure, run))))
-        found = [each for each in found if is_figure(each[0])]
-        return cls(tuple(figure for figure, _, _ in found), tuple((before, after) for _, before, after in found))
+        found = [(token, run, place) for run in runs for place, token in enumerate(run) if not token.isalpha() and is_figure(token)]
+        around = (("".join(run[place - 1 : place]), "".join(run[place + 1 : place + 2])) for _, run, place in found)
+        return cls(tuple(token for token, _, _ in found), tuple(around))
 
     def agree(self, other: Figures, words: int, more: int, likeness: float) -> bool:
         """Whether they may be those of a text of so many words and its edited copy, one of which has `more` words than the other; `likeness`:
@@ -90,11 +89,13 @@ def keys(figures: Sequence[Figures], bands: int) -> npt.NDArray[np.uint64]:
     import numpy as np
 
     found = np.zeros((len(figures), bands), dtype=np.uint64)
-    for row, each in zip(found, figures, strict=True):
-        for figure in each.all:
-            value, counted = _drawn(figure, bands)
-            mixed = (row[counted] ^ value) * np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Knuth's multiplicative hash
-            row[counted] = mixed ^ (mixed >> np.uint64(32))
+    for place in range(max((len(each.all) for each in figures), default=0)):  # a figure of every text at once
+        rows = [row for row, each in enumerate(figures) if len(each.all) > place]
+        drawn = [_drawn(figures[row].all[place], bands) for row in rows]
+        mixed = found[rows] ^ np.array([value for value, _ in drawn])[:, None]
+        mixed *= np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Knuth's multiplicative hash
+        mixed ^= mixed >> np.uint64(32)
+        found[rows] = np.where([counted for _, counted in drawn], mixed, found[rows])
     return found
 
 
