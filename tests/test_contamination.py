@@ -67,6 +67,26 @@ def test_a_reworded_item_is_found_inside_a_long_row_with_its_sentences() -> None
     assert found.evidence.startswith("On each of the 9 trays") and "harbour" not in found.evidence
 
 
+SOLVED = (
+    "She bakes 9 x 12 = 108 rolls on her trays. Before noon she sells 70, so 108 - 70 = 38 are left."
+    " The school gets 14 of those, and Marta has 38 - 14 = 24 rolls in the evening.\n#### 24"
+)
+
+
+def test_a_solution_behind_the_question_hides_nothing() -> None:
+    found = Detector(ITEMS).find(f"Solve the following problem.\n\n{REWORDED}\n\nSolution: {SOLVED}")
+    assert found and (found.kind, found.item) == ("rephrased", "0")
+    assert found.evidence.startswith("On each of the 9 trays")
+    assert Detector(ITEMS).find(f"A school buys 24 rolls in the evening. What does one roll cost if all cost 12 crowns?\n\n{SOLVED[:95]}") is None
+
+
+def test_a_fenced_program_is_read_by_itself_and_after_its_task() -> None:
+    code = "def total(prices):\n    return sum(prices)\n"
+    text = f"# A lesson\n\nFirst some words.\n\nAdd up the prices.\n\n```python\n{code}```\n\nNow run it."
+    assert list(definitions(text)) == [code, f"Add up the prices.\n\n{code}"]
+    assert list(definitions(code)) == [code]
+
+
 def test_what_only_shares_a_subject_is_clean() -> None:
     detector = Detector(ITEMS)
     for text in (

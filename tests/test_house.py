@@ -131,6 +131,7 @@ def test_steps_never_import_one_another() -> None:
         "datagen.steps.sets.overlap",
         "datagen.steps.sets.traits",
         "datagen.steps.sets.likeness",
+        "datagen.steps.sets.passages",
         "datagen.steps.sets.contamination",
         "datagen.steps.sets.related",
     }

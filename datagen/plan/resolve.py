@@ -34,7 +34,7 @@ _GIVEN = frozenset({"pick", "sample", "round"})
 SUFFIXES = (".parquet", ".jsonl")
 REFERENCE_COLUMNS = ("question", "text", "prompt")
 """Where the text of a reference item is looked for, in this order."""
-DECIDES = 2
+DECIDES = 3
 """Version of what decides a leak (steps/sets/contamination.py): with another, a plan that decontaminates is another plan."""
 Place = tuple[str | int, ...]
 

@@ -9,6 +9,7 @@ half of the development items whose index // 2 is even; what that benchmark prin
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -17,7 +18,8 @@ from datagen.plan.resolve import DECIDES
 from datagen.records import digest
 from datagen.steps.sets.likeness import Index, Rarity, Spread, code_figures, prose_figures
 from datagen.steps.sets.overlap import Item, Leak, References
-from datagen.steps.sets.traits import CodeTraits, Grams, Traits, code_traits, held, holds_code, sentences, traits
+from datagen.steps.sets.passages import Span, Wanted, parts_of, passages
+from datagen.steps.sets.traits import CodeTraits, Grams, Traits, code_traits, holds_code, traits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["verbatim", "rephrased", "same_template"]
 KINDS: tuple[Kind, ...] = ("verbatim", "rephrased", "same_template")
-CHUNK = 120
-"""Words of a row that are looked at together; a question of a benchmark has 20 to 100."""
 NOMINEES, CODE_NOMINEES = 6, 24
 LEAST = 0.12
 """Share of an item's rare words that must stand in a row before the pair is looked at."""
@@ -36,12 +36,8 @@ ALIKE_ANYHOW = 0.35
 """The same where fewer than half of the item's numbers stand in the row."""
 FEW = 6
 """Items with fewer terms and numbers are looked for word for word alone: in other words nothing tells them from a sentence on their subject."""
-SHORT = 5
-"""Words below which a piece of a row poses no problem."""
 CODE_LETTERS = 6_000
 """Of a row with code, what is looked at together; a longer one is cut at its definitions."""
-STRANGE = 0.25
-"""What a sentence's other words weigh against those it shares with the item, when the sentences that may be the item are looked for."""
 COPY = 0.9
 """Cosine of character n-grams, numbers alike, from which two texts are one wording. Half a percent of the rewritten development items passes 0.8."""
 EVIDENCE = 160
@@ -59,9 +55,9 @@ class Logistic(NamedTuple):
         return sum(weight * figure for weight, figure in zip(self.weights, figures, strict=True)) + self.bias
 
 
-SAME_PROSE = Logistic((7.03, 7.86, 4.8, 5.49, -6.55, 4.42, 1.92, 3.87, -4.41), -14.57, -0.49)
-SAME_CODE = Logistic((2.15, 0.68, 9.76, 5.01, 3.2, -0.33, 2.33, 3.51, 0.98, 1.39), -9.91, -1.94)
-TEMPLATE = Logistic((1.5, 11.19, 5.23, 3.06, -6.6), -7.97, 2.94)
+SAME_PROSE = Logistic((4.68, 5.23, 3.51, 2.94, -3.77, 2.8, 1.97, 3.14, -1.54), -10.58, -0.20)
+SAME_CODE = Logistic((2.15, 0.69, 9.76, 5.0, 3.19, -0.33, 2.33, 3.5, 0.99, 1.4), -9.9, -1.94)
+TEMPLATE = Logistic((1.11, 6.02, 4.49, 2.86, -4.17), -5.26, 2.42)
 WORDING = (0, 1, 5, 6, 8)
 """The figures of PROSE that hang on no number."""
 
@@ -158,16 +154,6 @@ def _probability(odds: float) -> float:
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, odds))))
 
 
-class _Part(NamedTuple):
-    """A sentence."""
-
-    text: str
-    words: int
-    held: frozenset[str]
-    mass: float
-    """The weight of what it holds."""
-
-
 class _Prose:
     """Items in words."""
 
@@ -176,7 +162,7 @@ class _Prose:
         terms = [item.terms | frozenset(item.numbers) for item in items]
         self._rarity = Rarity(terms, len(items))
         self._index = Index([some if len(some) >= FEW else frozenset() for some in terms], self._rarity)
-        self._held, self._mass = terms, [self._rarity.mass(some) for some in terms]
+        self._wanted = [Wanted(item.words, some, self._rarity.mass(some), item.asks) for item, some in zip(items, terms, strict=True)]
         self._numbers = [frozenset(item.numbers) for item in items]
         self._spread = Spread([item.letters for item in items])
         self._weighed = [self._spread.weigh(item.letters) for item in items]
@@ -184,52 +170,29 @@ class _Prose:
     def pairs(self, text: str) -> Iterator[Pair]:
         made: dict[str, tuple[Traits, npt.NDArray[np.float32]]] = {}
         seen: set[tuple[int, str]] = set()
-        for parts in chunks([self._part(part) for part in sentences(text)]):
-            terms = frozenset().union(*(part.held for part in parts))
-            for nominee in self._index.nominate(terms, NOMINEES, LEAST):
-                span = self._span(parts, nominee.number)
-                piece = "\n".join(part.text for part in span)
-                if (nominee.number, piece) in seen or not self._worth(span, nominee.number):
-                    continue
-                seen.add((nominee.number, piece))
-                if piece not in made:
-                    found = traits(piece)
-                    made[piece] = found, self._spread.weigh(found.letters)
-                yield self._pair(nominee.number, piece, *made[piece])
+        for passage in passages(parts_of(text), self._rarity):
+            for nominee in self._index.nominate(passage.held, NOMINEES, LEAST):
+                for span in passage.spans(self._wanted[nominee.number]):
+                    if (nominee.number, span.text) in seen or not self._worth(span, nominee.number):
+                        continue
+                    seen.add((nominee.number, span.text))
+                    if span.text not in made:
+                        found = traits(span.text)
+                        made[span.text] = found, self._spread.weigh(found.letters)
+                    yield self._pair(nominee.number, span.text, *made[span.text])
 
-    def _part(self, text: str) -> _Part:
-        words, terms = held(text)
-        return _Part(text, words, terms, self._rarity.mass(terms))
-
-    def _worth(self, span: Sequence[_Part], number: int) -> bool:
+    def _worth(self, span: Span, number: int) -> bool:
         """Whether a closer look at the pair could end in a yes."""
-        ours: frozenset[str] = frozenset().union(*(part.held for part in span))
-        alike = self._rarity.mass(ours & self._held[number]) / (math.sqrt(self._rarity.mass(ours) * self._mass[number]) or 1.0)
+        if span.alike < ALIKE:
+            return False
         numbers = self._numbers[number]
-        return alike >= ALIKE_ANYHOW or (alike >= ALIKE and bool(numbers) and 2 * len(numbers & ours) >= len(numbers))
+        return span.alike >= ALIKE_ANYHOW or (bool(numbers) and 2 * len(numbers & span.shared) >= len(numbers))
 
     def _pair(self, number: int, text: str, row: Traits, weighed: npt.NDArray[np.float32]) -> Pair:
         item = self._items[number]
         letters = self._spread.cosine((row.letters, weighed), (item.letters, self._weighed[number]))
         changed = min(_more(row.numbers, item.numbers), _more(item.numbers, row.numbers))
         return Pair(number, False, prose_figures(row, item, self._rarity, letters), changed, text)
-
-    def _span(self, parts: Sequence[_Part], number: int) -> Sequence[_Part]:
-        """The neighbouring sentences that share the most with the item. A piece about as long as the item is taken whole, but for what
-        stands at its ends and shares nothing (`Question:`, `#### 18`)."""
-        item, theirs = self._items[number], self._held[number]
-        shared = [self._rarity.mass(part.held & theirs) for part in parts]
-        if sum(part.words for part in parts) <= 1.5 * item.words + 10:
-            telling = [place for place, mass in enumerate(shared) if mass]
-            return parts[telling[0] : telling[-1] + 1]
-        best, start, total, span = 0.0, 0, 0.0, (0, len(parts))
-        for place, mine in enumerate(shared):
-            if total <= 0:
-                start, total = place, 0.0
-            total += mine - STRANGE * (parts[place].mass - mine)
-            if total > best:
-                best, span = total, (start, place + 1)
-        return parts[slice(*span)]
 
 
 def _more(left: Sequence[str], right: Sequence[str]) -> int:
@@ -281,31 +244,29 @@ def _bag(given: CodeTraits, name: str) -> Grams:
     return found
 
 
-def chunks(parts: Sequence[_Part]) -> Iterator[Sequence[_Part]]:
-    """Neighbouring sentences of some CHUNK words, each half anew; a sentence of more stands alone."""
-    start = 0
-    while start < len(parts):
-        end, total = start, 0
-        while end < len(parts) and (total == 0 or total + parts[end].words <= CHUNK):
-            total += parts[end].words
-            end += 1
-        if total >= SHORT:
-            yield parts[start:end]
-        if end == len(parts):
-            return
-        passed, start = parts[start].words, start + 1
-        while start < end and passed + parts[start].words <= CHUNK // 2:
-            passed, start = passed + parts[start].words, start + 1
-
-
 def definitions(text: str) -> Iterator[str]:
-    """A row with code in pieces of at most CODE_LETTERS, cut where a definition begins at the margin."""
+    """The pieces of a row in which one item may be: with what a fence holds, by itself and after the words before it, which may be the task;
+    without fences the row. Of at most CODE_LETTERS, cut where a definition begins at the margin."""
+    fenced = [found for found in _fence.finditer(text) if holds_code(found[1])]
+    for found in fenced:
+        yield from _cut(found[1])
+        before = text[: found.start()].rstrip().rpartition("\n\n")[2]
+        if before.strip() and not before.rstrip().endswith("```"):
+            yield from _cut(before + "\n\n" + found[1])
+    if not fenced:
+        yield from _cut(text)
+
+
+def _cut(text: str) -> Iterator[str]:
     piece = ""
     for line in text.splitlines(keepends=True):
-        begins = line.startswith(("def ", "class ", "async def ", "function ", "```"))
+        begins = line.startswith(("def ", "class ", "async def ", "function "))
         if len(piece) + len(line) > CODE_LETTERS or (begins and len(piece) > CODE_LETTERS // 2):
             yield piece
             piece = ""
         piece += line[:CODE_LETTERS]
     if piece:
         yield piece
+
+
+_fence = re.compile(r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL)

@@ -61,6 +61,8 @@ class Traits:
     names: frozenset[str]
     question: frozenset[str]
     """Stems of the last sentence that asks, or of the last."""
+    asks: bool
+    """Whether it ends in a question."""
     letters: Grams
     """Character n-grams, all numbers alike."""
 
@@ -82,6 +84,11 @@ def sentences(text: str) -> list[str]:
     return [part for part in _sentence_end.split(text) if part and not part.isspace()]
 
 
+def asks(sentence: str) -> bool:
+    """Whether it ends as a question does."""
+    return sentence.rstrip("\"'”’)* ").endswith("?")
+
+
 def held(text: str) -> tuple[int, frozenset[str]]:
     """How many words a text has, and its terms with its numbers: the cheap part of its traits."""
     found = [_SAME.get(token, token) for token in tokens(text)]
@@ -92,13 +99,14 @@ def traits(text: str) -> Traits:
     """Of a piece of prose."""
     found = [_SAME.get(token, token) for token in tokens(text)]
     parts = sentences(text)
-    asked = [part for part in parts if part.rstrip().endswith("?")] or parts or [""]
+    asked = [part for part in parts if asks(part)] or parts or [""]
     return Traits(
         words=len(found),
         terms=frozenset(_stems(found)),
         numbers=tuple(token for token in found if is_number(token) and token != "1"),
         names=frozenset(name.lower() for name in _name.findall(text)) - STOP,
         question=frozenset(stem(_SAME.get(token, token)) for token in tokens(asked[-1]) if token not in STOP),
+        asks=bool(parts) and asks(parts[-1]),
         letters=grams(" ".join("#" if is_number(token) else token for token in found)),
     )
 

@@ -26,6 +26,8 @@ from datagen.steps.sets.overlap import Item
 
 DATA = Path(os.environ.get("DATAGEN_SHARED") or Path(__file__).parents[4] / "shared") / "data"
 SEED = 7
+PENALTY = 3e-3
+"""Of six from 1e-5 to 1e-2, the one with the highest F1 in four-fold cross-validation on the half for fitting (.979; .971 at 1e-4)."""
 _number = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 
 
@@ -98,7 +100,8 @@ def f1(positive: np.ndarray, negative: np.ndarray, limit: float) -> float:
 
 
 def right(pairs: Sequence[Pair], number: int) -> list[Pair]:
-    return [pair for pair in pairs if pair.number == number]
+    """The piece of the row that is most like its item, letter for letter; other pieces of it teach nothing."""
+    return sorted((pair for pair in pairs if pair.number == number), key=lambda pair: -pair.figures[2 if pair.code else 1])[:1]
 
 
 def fit_maths() -> None:
@@ -115,13 +118,13 @@ def fit_maths() -> None:
         if pair.changed
     ]
     clean = [list(detector.pairs(row["question"])) for row in read("gsm8k/train")[::2]]
-    others = [pair for pairs in clean for pair in pairs[:3]]
+    others = [pair for pairs in clean for pair in pairs[:1]]
     yes = [pair for pairs in same for pair in pairs]
-    weights, bias = logistic([pair.figures for pair in [*yes, *others]], [True] * len(yes) + [False] * len(others), 1e-4)
+    weights, bias = logistic([pair.figures for pair in [*yes, *others]], [True] * len(yes) + [False] * len(others), PENALTY)
     score = best_of(lambda pair: float(pair.figures @ weights) + bias)
     show("SAME_PROSE", PROSE, weights, bias, best_limit(scores(same, score), scores(clean, score)))
     wording = [[pair.figures[at] for at in WORDING] for pair in [*yes, *swaps, *others]]
-    weights, bias = logistic(wording, [True] * (len(yes) + len(swaps)) + [False] * len(others), 1e-4)
+    weights, bias = logistic(wording, [True] * (len(yes) + len(swaps)) + [False] * len(others), PENALTY)
     score = best_of(lambda pair: float(np.array(pair.figures)[list(WORDING)] @ weights) + bias)
     limit = float(np.quantile(scores(clean, score), 0.998))  # two clean rows in a thousand
     show("TEMPLATE", [PROSE[at] for at in WORDING], weights, bias, limit)
@@ -137,7 +140,7 @@ def fit_code() -> None:
     clean = [list(detector.pairs(text)) for text in mbpp()[::2]]
     others = [pair for pairs in clean for pair in pairs] + wrong
     yes = [pair for pairs in same for pair in pairs]
-    weights, bias = logistic([pair.figures for pair in [*yes, *others]], [True] * len(yes) + [False] * len(others), 3e-3)
+    weights, bias = logistic([pair.figures for pair in [*yes, *others]], [True] * len(yes) + [False] * len(others), PENALTY)
     score = best_of(lambda pair: float(pair.figures @ weights) + bias)
     show("SAME_CODE", CODE, weights, bias, best_limit(scores(same, score), scores(clean, score)))
 
@@ -194,6 +197,40 @@ def three_classes() -> None:
         )
 
 
+def as_rows_come() -> None:
+    """Found where a row holds more than the item: its solution, a wrapping of instructions, a lesson around a program."""
+    detector, items, train = Detector(maths()), read("gsm8k/test"), read("gsm8k/train")[1::2]
+    good = [(row["text"], items[row["index"]]) for row in rewritten("gsm8k") if not fitting(row["index"])]
+    shapes: dict[str, Callable[[str, str], str]] = {
+        "with its solution": lambda question, answer: f"{question}\n\n{answer}",
+        "in instructions": lambda question, answer: f"Solve the following problem step by step.\n\n{question}\n\nSolution: {answer}",
+        "as a chat": lambda question, answer: f"user: {question}\nassistant: {answer}",
+    }
+    for name, shape in shapes.items():
+        hits = sum(_taken(detector, shape(text, plain(item["answer"]))) for text, item in good)
+        wrong = sum(_taken(detector, shape(item["question"], plain(item["answer"]))) for item in train)
+        print(f"rephrased GSM8K {name}: recall {hits / len(good):.3f} of {len(good)}, clean rows taken {wrong} of {len(train)}")
+    programs = Detector(code())
+    rows = [row["text"] for row in rewritten("humaneval") if not fitting(row["index"])], mbpp()[1::2]
+    hits, wrong = (sum(_taken(programs, LESSON.format(text)) for text in texts) for texts in rows)
+    print(f"rephrased HumanEval in a lesson: {hits} of {len(rows[0])}, clean rows taken {wrong} of {len(rows[1])}")
+
+
+LESSON = (
+    "# Working with data\n\nIn this lesson we write a small function together. Read the description first, then try it yourself.\n\n"
+    "```python\n{}\n```\n\nLet us go through it line by line. The loop looks at each element; the condition decides what happens with it."
+)
+
+
+def plain(answer: str) -> str:
+    return re.sub(r"<<.*?>>", "", answer)
+
+
+def _taken(detector: Detector, text: str) -> bool:
+    found = detector.find(text)
+    return found is not None and found.kind != "same_template"
+
+
 def speed(rows: int = 200) -> None:
     """Rows of 300 words of a textbook against all reference items there are."""
     listed = [Item(row["benchmark"], row["id"], row["question"]) for row in read("eval_references/references")]
@@ -222,6 +259,7 @@ def main() -> None:
     good = [row["text"] for row in rewritten("humaneval") if not fitting(row["index"])]
     rephrased("rephrased HumanEval, half of MBPP", Detector(code()), good, mbpp()[1::2], contamination.SAME_CODE)
     three_classes()
+    as_rows_come()
     speed()
 
 
