@@ -67,7 +67,7 @@ class Reader:
 
     def _run(self) -> None:
         client = self._bucket.client()
-        while not self._ended.wait(0.02):
+        while not self._ended.wait(0.1):
             self.looks += 1
             try:
                 manifest = json.loads(client.get_object(Bucket=BUCKET, Key=f"{self._prefix}/manifest.json")["Body"].read())
