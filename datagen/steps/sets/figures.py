@@ -6,18 +6,11 @@ or won one; no number stands in the place of another.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from datagen.steps.sets.words import is_figure, is_number
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 LOST = 0.1
 """Numbers that an edit may have taken or given, one at least, as a share of the words: as many as may be edited at all. Nor may one text
@@ -81,29 +74,3 @@ def _plain(some: Counter[str]) -> bool:
     """Whether these may have gone with the words: numbers, and the stroke of a fraction with both of its numbers, but no sign alone."""
     numbers = sum(count for figure, count in some.items() if is_number(figure))
     return some.total() - numbers <= numbers // 2
-
-
-def keys(figures: Sequence[Figures], bands: int) -> npt.NDArray[np.uint64]:
-    """One key per text and band, of its operators and of about a quarter of its numbers, by the number and the band: texts with many other
-    numbers seldom meet, while two that differ in one number meet in three bands of four."""
-    import numpy as np
-
-    found = np.zeros((len(figures), bands), dtype=np.uint64)
-    for place in range(max((len(each.all) for each in figures), default=0)):  # a figure of every text at once
-        rows = [row for row, each in enumerate(figures) if len(each.all) > place]
-        drawn = [_drawn(figures[row].all[place], bands) for row in rows]
-        mixed = found[rows] ^ np.array([value for value, _ in drawn])[:, None]
-        mixed *= np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Knuth's multiplicative hash
-        mixed ^= mixed >> np.uint64(32)
-        found[rows] = np.where([counted for _, counted in drawn], mixed, found[rows])
-    return found
-
-
-@lru_cache(maxsize=65_536)
-def _drawn(figure: str, bands: int) -> tuple[np.uint64, npt.NDArray[np.bool_]]:
-    """A figure as a number, and the bands in which it counts."""
-    import numpy as np
-
-    drawn = hashlib.blake2b(figure.encode("utf-8", errors="surrogatepass"), digest_size=8 + bands // 4).digest()
-    one, two = np.unpackbits(np.frombuffer(drawn[8:], dtype=np.uint8)).astype(bool).reshape(2, bands)
-    return np.uint64(int.from_bytes(drawn[:8], "little")), (one & two) if is_number(figure) else np.ones(bands, dtype=bool)

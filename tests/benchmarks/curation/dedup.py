@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from real import column
 
-from datagen.steps.sets.similarity import BAND_ROWS, BANDS, duplicates, signatures
+from datagen.steps.sets.shingles import BAND_ROWS, BANDS
+from datagen.steps.sets.similarity import signatures
+from datagen.steps.sets.ties import duplicates
 from datagen.steps.sets.words import is_figure, tokens
 
 TEMPLATES = (0, 40, 80, 120, 150)
