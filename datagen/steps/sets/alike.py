@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from datagen.steps.sets.shingles import Shingler
+from datagen.steps.sets.shingles import Shingler, Shingles
 from datagen.steps.sets.similarity import OWN_LIKENESS, OWN_RUN, STRETCH, Reader, batches, demanded, verified
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _BITS = 44
 """Of a bigram's number, in which two of a pair of texts are compared: of 10^9 pairs of 50 words one has two bigrams taken for one."""
-_TOGETHER = 1 << 17
-"""Bigrams that are compared at once, or a pair if it has more: three megabytes."""
+_TOGETHER = 1 << 15
+"""Bigrams that are compared at once, or a pair if it has more: the arrays lie in a processor's cache."""
 _HELD = 1 << 23
 """Bigrams of texts that are held for pairs to come: 64 MB."""
 
@@ -35,8 +35,12 @@ class _Outline(NamedTuple):
 
     pairs: Hashes
     figures: int
+    """A digest of them in order."""
     length: int
     alone: bool
+    read: Shingles
+    number: int
+    """Its own among those read together."""
 
 
 class Readings:
@@ -61,7 +65,7 @@ class Readings:
             self._held += len(read.pairs)
             start = 0
             for number, end in enumerate(read.ends.tolist()):
-                self._outlines[some[number]] = _Outline(read.pairs[start:end], sequences[number], lengths[number], alone[number])
+                self._outlines[some[number]] = _Outline(read.pairs[start:end], sequences[number], lengths[number], alone[number], read, number)
                 start = end
 
     def scores(self, ones: Sequence[int], others: Sequence[int]) -> Scores:
@@ -71,10 +75,12 @@ class Readings:
         self.hold([*ones, *others])
         found = [np.zeros(0)]
         for start, end in self._slices(ones, others):
-            scores, unsure = _compared(
-                [self._outlines[place] for pair in zip(ones[start:end], others[start:end], strict=True) for place in pair], self._threshold
-            )
-            for at in np.flatnonzero(unsure).tolist():
+            outlines = [self._outlines[place] for pair in zip(ones[start:end], others[start:end], strict=True) for place in pair]
+            scores, changed, unsure = _compared(outlines, self._threshold)
+            for at in np.flatnonzero(changed).tolist():
+                if not _agree(outlines[2 * at], outlines[2 * at + 1], float(scores[at])):
+                    scores[at] = np.nan
+            for at in np.flatnonzero(unsure & (scores > 0)).tolist():
                 score = verified(self._read(ones[start + at]), self._read(others[start + at]), self._threshold)
                 scores[at] = np.nan if score is None else score
             found.append(scores)
@@ -92,8 +98,15 @@ class Readings:
             yield start, len(ones)
 
 
-def _compared(outlines: Sequence[_Outline], threshold: float) -> tuple[Scores, Marks]:
-    """Of pairs, one text after the other: (bigram Jaccard, not a number where it is no near-duplicate; which are still to be verified)."""
+def _agree(one: _Outline, other: _Outline, score: float) -> bool:
+    """Whether the figures are those of a text and its edited copy."""
+    words, more = min(one.length, other.length), abs(one.length - other.length)
+    return one.read.figures_of(one.number).agree(other.read.figures_of(other.number), words, more, score)
+
+
+def _compared(outlines: Sequence[_Outline], threshold: float) -> tuple[Scores, Marks, Marks]:
+    """Of pairs, one text after the other: (bigram Jaccard, not a number where that is too low; which have other figures; of which it is not sure
+    that they are one content)."""
     import numpy as np
 
     sizes = np.array([len(each.pairs) for each in outlines])
@@ -101,10 +114,9 @@ def _compared(outlines: Sequence[_Outline], threshold: float) -> tuple[Scores, M
     figures = np.array([each.figures for each in outlines], dtype=np.uint64).reshape(-1, 2)
     alone = np.array([each.alone for each in outlines]).reshape(-1, 2).any(axis=1)
     scores, shared = _overlap(np.concatenate([each.pairs for each in outlines]), sizes)
-    likely: Marks = np.asarray(scores >= demanded(lengths, threshold))
+    likely: Marks = np.array(scores >= demanded(lengths, threshold), ndmin=1)
     scores[~likely] = np.nan
-    sure = likely & (figures[:, 0] == figures[:, 1])
-    close = np.flatnonzero(sure & (scores < 1))
+    apart, close = np.zeros(len(scores), dtype=bool), np.flatnonzero(likely & (scores < 1))
     if len(close):
         both = (2 * close[:, None] + [0, 1]).ravel()
         taken = np.zeros(len(sizes), dtype=bool)
@@ -112,8 +124,8 @@ def _compared(outlines: Sequence[_Outline], threshold: float) -> tuple[Scores, M
         marks, sizes = shared[np.repeat(taken, sizes)], sizes[both]
         scattered = (_longest(~marks, sizes, inside=1).reshape(-1, 2) < OWN_RUN).any(axis=1)
         whole = (_longest(marks, sizes).reshape(-1, 2) < STRETCH - 1).all(axis=1) & (scores[close] >= OWN_LIKENESS) & ~alone[close]
-        sure[close] = scattered | whole
-    return scores, likely & ~sure
+        apart[close] = ~(scattered | whole)
+    return scores, likely & (figures[:, 0] != figures[:, 1]), apart
 
 
 def _overlap(pairs: Hashes, sizes: Places) -> tuple[Scores, Marks]:

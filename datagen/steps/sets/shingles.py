@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache, reduce
 from typing import TYPE_CHECKING, Any
 
+from datagen.steps.sets.figures import Figures
 from datagen.steps.sets.scan import ONE, TWO, Scan, hashes_of, mixed, ordered, places_in, summed
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class Shingles:
     """Numbers and operators in order; none when numbers are folded."""
     numbers: Marks
     """Which of the figures are numbers."""
+    before: Hashes
+    """The word before each figure; 0 at an end."""
+    after: Hashes
 
     @property
     def counts(self) -> Places:
@@ -53,6 +57,12 @@ class Shingles:
         import numpy as np
 
         return np.diff(self.ends, prepend=0)
+
+    def figures_of(self, number: int) -> Figures:
+        """Those of one text."""
+        mine = slice(int(self.figure_ends[number - 1]) if number else 0, int(self.figure_ends[number]))
+        values, around = self.figures[mine].tolist(), zip(self.before[mine].tolist(), self.after[mine].tolist(), strict=True)
+        return Figures(tuple(values), tuple(around), frozenset(self.figures[mine][self.numbers[mine]].tolist()))
 
     def sequences(self) -> Hashes:
         """Of each text, a digest of its figures in order."""
@@ -81,9 +91,12 @@ class Shingler:
         lone = own & ~joined & ~np.append(False, joined[:-1])
         pairs = np.where(lone, mixed(tokens), tokens * np.uint64(ONE) + np.append(tokens[1:], np.uint64(0)))
         figures = scan.figures & own & (not self._fold)
+        before = np.append(np.uint64(0), np.where(joined, tokens, np.uint64(0)))[:-1][figures]
+        after = np.where(joined, np.append(tokens[1:], np.uint64(0)), np.uint64(0))[figures]
         ends, alone, lengths, figure_ends = (_up_to(scan.ends, marks) for marks in (joined | lone, lone, own, figures))
         alone, lengths = (np.diff(counts, prepend=0) for counts in (alone, lengths))
-        return Shingles(scan.exact, ends, pairs[joined | lone], alone > 0, lengths, figure_ends, scan.tokens[figures], scan.numbers[figures])
+        those = scan.tokens[figures], scan.numbers[figures], before, after
+        return Shingles(scan.exact, ends, pairs[joined | lone], alone > 0, lengths, figure_ends, *those)
 
     def _tokens(self, scan: Scan) -> Hashes:
         import numpy as np
