@@ -112,10 +112,10 @@ def _compared(outlines: Sequence[_Outline], threshold: float) -> tuple[Scores, M
     sizes = np.array([len(each.pairs) for each in outlines])
     lengths = np.array([each.length for each in outlines]).reshape(-1, 2).min(axis=1)
     figures = np.array([each.figures for each in outlines], dtype=np.uint64).reshape(-1, 2)
-    alone = np.array([each.alone for each in outlines]).reshape(-1, 2).any(axis=1)
+    alone = np.array([each.alone for each in outlines])[::2] | np.array([each.alone for each in outlines])[1::2]
     scores, shared = _overlap(np.concatenate([each.pairs for each in outlines]), sizes)
-    likely: Marks = np.array(scores >= demanded(lengths, threshold), ndmin=1)
-    scores[~likely] = np.nan
+    scores[scores < demanded(lengths, threshold)] = np.nan
+    likely = ~np.isnan(scores)
     apart, close = np.zeros(len(scores), dtype=bool), np.flatnonzero(likely & (scores < 1))
     if len(close):
         both = (2 * close[:, None] + [0, 1]).ravel()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from datagen.steps.sets.words import OPERATOR, OPERATORS, SPACELESS, SPELLED, STOPS, is_number, tokens
@@ -46,15 +46,15 @@ class Scan:
     figures: Marks
     """Which are numbers or operators."""
     exact: Hashes
-    """Of each text, a digest of it as `words.normal` has it."""
+    """Of each text, a digest of it as `words.normal` has it; of none where nobody asked for them."""
 
     @classmethod
-    def of(cls, texts: Sequence[str]) -> Scan:
+    def of(cls, texts: Sequence[str], digests: bool = False) -> Scan:
         import numpy as np
 
         plain = [text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold() for text in texts]
         page = _Page.of(plain)
-        exact = page.digests()
+        exact = page.digests() if digests else np.zeros(0, dtype=np.uint64)
         odd = np.unique(page.text_of(np.flatnonzero((page.kinds & (_SPACELESS | _DECIMAL)) == _SPACELESS | _DECIMAL)))
         page = page.without_thousands()
         starts, ends, operators = page.spans()
@@ -245,11 +245,19 @@ class _Page:
 
         if self.letters.dtype == np.uint8:
             return _hashes(self.letters, starts, ends)
-        wide = np.flatnonzero(self.letters > 0x7F)
-        more = np.concatenate([[0], np.cumsum(1 + (self.letters[wide] > 0x7FF) + (self.letters[wide] > 0xFFFF))])
+        data, at = self._bytes
+        return _hashes(data, at[starts], at[ends])
+
+    @cached_property
+    def _bytes(self) -> tuple[npt.NDArray[np.uint8], Places]:
+        """(all characters in UTF-8, where each begins)."""
+        import numpy as np
+
+        sizes = (self.letters > 0x7F).astype(np.int64)  # beyond one byte
+        sizes += self.letters > 0x7FF
+        sizes += self.letters > 0xFFFF
         data = self.letters.tobytes().decode("utf-32-le", errors="surrogatepass").encode("utf-8", errors="surrogatepass")
-        starts, ends = (places + more[np.searchsorted(wide, places)] for places in (starts, ends))
-        return _hashes(np.frombuffer(data, dtype=np.uint8), starts, ends)
+        return np.frombuffer(data, dtype=np.uint8), np.cumsum(sizes) - sizes + np.arange(len(sizes))
 
     def with_digits(self, starts: Places) -> Marks:
         """Which of the tokens hold a digit."""

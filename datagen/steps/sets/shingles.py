@@ -33,7 +33,7 @@ class Shingles:
     """Texts as the comparison sees them."""
 
     exact: Hashes
-    """Of each text, the digest of all of it."""
+    """Of each text, the digest of all of it, where it was asked for."""
     ends: Places
     """Of each text, the number of bigrams up to its end."""
     pairs: Hashes
@@ -81,10 +81,11 @@ class Shingler:
         grams, whole = _grams(self._tokens(scan), scan.ends)
         self._known = np.unique(grams[whole])
 
-    def read(self, texts: Sequence[str]) -> Shingles:
+    def read(self, texts: Sequence[str], digests: bool = False) -> Shingles:
+        """`digests`: whether those are wanted, too."""
         import numpy as np
 
-        scan = Scan.of(texts)
+        scan = Scan.of(texts, digests)
         tokens, own = self._tokens(scan), self._own(scan)
         joined = own & np.append(own[1:], False)  # with the word after
         joined[scan.ends[scan.ends > 0] - 1] = False

@@ -119,7 +119,7 @@ def signatures(texts: Iterable[str], numbers: Numbers = "keep", known: Sequence[
     for some in _some(texts):
         these = np.zeros(len(some), dtype=signature_fields())
         for at, alike in batches(enumerate(some)):
-            read = shingler.read(alike)
+            read = shingler.read(alike, digests=True)
             these["exact"][at], these["some"][at], these["bands"][at] = read.exact, read.counts > 0, bucket_keys(read)
         signed.append(these)
     return np.concatenate(signed)
