@@ -10,8 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from datagen.steps.sets.similarity import THRESHOLD, signatures, similarity
+from datagen.steps.sets import ties
+from datagen.steps.sets.alike import Readings
+from datagen.steps.sets.similarity import THRESHOLD, Numbers, signatures, similarity
 from datagen.steps.sets.ties import Duplicate, duplicates
 from datagen.steps.sets.words import is_figure, normal, tokens, words
 
@@ -229,3 +233,48 @@ def test_the_kept_set_does_not_depend_on_how_the_rows_come_in() -> None:
         outcomes.append([(rows[duplicate.index], rows[duplicate.of], duplicate.score) for duplicate in found])
     assert outcomes[0] == outcomes[1] == outcomes[2]
     assert len(outcomes[0]) > 400
+
+
+NUMBERS = ["3", "4", "12", "three", "+", "1/3", "x = -3"]
+
+
+def resembling(rng: random.Random, count: int) -> list[str]:
+    """Texts of which many are edits of another: words and numbers replaced, dropped, put in, changed in places; some under one template."""
+    words = [*set(STORY.split()), *NUMBERS]
+    found = [f"{STORY} 3 times", TEMPLATE, f"{TEMPLATE} {STORY}"]
+    while len(found) < count:
+        parts = rng.choice(found).split()
+        for _ in range(rng.choice((0, 1, 1, 2, 4, 8))):
+            place = rng.randrange(len(parts))
+            parts[place : place + rng.choice((0, 1, 1, 1, 3))] = rng.choices(words, k=rng.choice((0, 1, 1, 2, 5)))
+            parts = parts or ["one"]
+        found.append(" ".join(parts))
+    return found
+
+
+@pytest.mark.parametrize("numbers", ["keep", "fold"])
+@pytest.mark.parametrize("known", [(), (TEMPLATE,), (" ".join(STORY.split()[5:14]),)], ids=["plain", "template", "passage"])
+def test_many_pairs_at_once_are_judged_as_each_by_itself(numbers: Numbers, known: Sequence[str]) -> None:
+    rng = random.Random(15)
+    texts = resembling(rng, 150)
+    pairs = [(rng.randrange(150), rng.randrange(150)) for _ in range(1500)]
+    ones, others = zip(*pairs, strict=True)
+    scores = Readings(lambda place: texts[place], 0.55, numbers, known).scores(ones, others).tolist()
+    want = [similarity(texts[one], texts[other], threshold=0.55, numbers=numbers, known=known) for one, other in pairs]
+    assert [None if score != score else score for score in scores] == want
+    assert 20 < sum(score is not None for score in want) < 1400
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 20), st.sampled_from((1, 3, 50)), st.sampled_from((1, 4, 100)), st.sampled_from((2, 5, 64)))
+def test_blocks_decide_as_one_text_after_another(salt: int, before: int, crowd: int, most: int, block: int) -> None:
+    """Also where buckets are full, where a text meets more than it is compared with, and where few meetings fit into a block."""
+    texts = resembling(random.Random(salt), 60)
+    outcomes = []
+    for size, meetings in ((1, ties.MEETINGS), (block, ties.MEETINGS), (64, 40)):
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in (("CROWD", crowd), ("MOST", most), ("BLOCK", size), ("MEETINGS", meetings)):
+                patch.setattr(ties, name, value)
+            outcomes.append(duplicates(texts, range(60), settled=before))
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert outcomes[0]

@@ -38,8 +38,8 @@ class Shingles:
     """Of each text, the number of bigrams up to its end."""
     pairs: Hashes
     """Word bigrams in the order of the text, repeated ones too; the word itself where it stands alone between known text."""
-    alone: Marks
-    """Of each text, whether a word stands alone in it."""
+    split: Marks
+    """Of each text, whether known text stands between its words."""
     lengths: Places
     """Of each text, the words that are left of it."""
     figure_ends: Places
@@ -89,15 +89,16 @@ class Shingler:
         tokens, own = self._tokens(scan), self._own(scan)
         joined = own & np.append(own[1:], False)  # with the word after
         joined[scan.ends[scan.ends > 0] - 1] = False
-        lone = own & ~joined & ~np.append(False, joined[:-1])
+        opens = own & ~np.append(False, joined[:-1])
+        lone = opens & ~joined
         pairs = np.where(lone, mixed(tokens), tokens * np.uint64(ONE) + np.append(tokens[1:], np.uint64(0)))
         figures = scan.figures & own & (not self._fold)
         before = np.append(np.uint64(0), np.where(joined, tokens, np.uint64(0)))[:-1][figures]
         after = np.where(joined, np.append(tokens[1:], np.uint64(0)), np.uint64(0))[figures]
-        ends, alone, lengths, figure_ends = (_up_to(scan.ends, marks) for marks in (joined | lone, lone, own, figures))
-        alone, lengths = (np.diff(counts, prepend=0) for counts in (alone, lengths))
+        ends, runs, lengths, figure_ends = (_up_to(scan.ends, marks) for marks in (joined | lone, opens, own, figures))
+        runs, lengths = (np.diff(counts, prepend=0) for counts in (runs, lengths))
         those = scan.tokens[figures], scan.numbers[figures], before, after
-        return Shingles(scan.exact, ends, pairs[joined | lone], alone > 0, lengths, figure_ends, *those)
+        return Shingles(scan.exact, ends, pairs[joined | lone], runs > 1, lengths, figure_ends, *those)
 
     def _tokens(self, scan: Scan) -> Hashes:
         import numpy as np

@@ -2,11 +2,11 @@
 
     python tests/benchmarks/curation/dedup_speed.py [rows] [share of copies ...]
 
-`rensa` is its documented way to keep unique documents, `RMinHashDeduplicator(threshold, num_perm=128, use_lsh=True).add_pairs(...)`, which works in one
-process: with the README's words and threshold (.8), and with the word bigrams and the threshold that datagen decides by (.55). It reads a
-text by `str.split`, verifies nothing and gives no evidence. `datagen` is `signatures` and `duplicates`: in one process, and with two that
-make signatures as the workers of a build do (decisions are made in one). Each way runs in a process of its own, which reads the rows from a file
-before the clock starts; memory is the most that its whole tree held at once, rows included.
+`rensa` is its documented way to keep unique documents, `RMinHashDeduplicator(threshold, num_perm=128, use_lsh=True).add_pairs(...)`, which works
+in one process: with its README's words and threshold (.8), and with the word bigrams and the threshold that datagen decides by (.55). It
+reads a text by `str.split`, verifies nothing and gives no evidence. `datagen` is `signatures` and `duplicates`: in one process, and with
+two that make signatures as the workers of a build do (decisions are made in one). Each way runs in a process of its own, which reads the
+rows from a file before the clock starts; memory is the most that its whole tree held at once, rows included.
 """
 
 from __future__ import annotations
