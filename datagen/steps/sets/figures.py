@@ -58,7 +58,7 @@ class Figures:
         if [figure for figure in self.all if figure not in changed] != [figure for figure in other.all if figure not in changed]:
             return False
         here, there = self._places(), other._places()
-        return not any(_replaced(here[place], there[place], place) for place in here.keys() & there.keys())
+        return not any(here[place] != there[place] and _replaced(here[place], there[place], place) for place in here.keys() & there.keys())
 
     def _places(self) -> dict[_Place, list[Token]]:
         """The figures that stand after a word, before one, and between two."""

@@ -171,8 +171,9 @@ class _Line:
 
         begins = self.ties.begins[at : end + 1]
         buckets = self.ties.buckets[begins[0] : begins[-1]]
-        by_bucket = np.argsort(buckets, kind="stable")
-        return np.repeat(np.arange(at, end), np.diff(begins))[by_bucket], buckets[by_bucket]
+        entries = buckets.astype(np.int64) << 32 | np.repeat(np.arange(at, end), np.diff(begins))
+        entries.sort()
+        return entries & 0xFFFFFFFF, (entries >> 32).astype(np.int32)
 
     def keep(self, at: int, stays: npt.NDArray[np.bool_]) -> None:
         """Of the texts from number `at` on, which are kept."""
