@@ -265,6 +265,21 @@ def test_many_pairs_at_once_are_judged_as_each_by_itself(numbers: Numbers, known
     assert 20 < sum(score is not None for score in want) < 1400
 
 
+def test_many_pairs_under_a_template_are_judged_as_each_by_itself() -> None:
+    """Where the common stretch is about as long as one must be, and what is left about as much, and as alike."""
+    rng, pool = random.Random(16), [word for word in dict.fromkeys(STORY.split()) if word not in TEMPLATE.split()]
+    texts = []
+    for _ in range(250):
+        at, own, stretch = rng.randrange(6), rng.randint(6, 12), rng.randint(28, 33)
+        template = TEMPLATE.split()[:stretch] + ["and"] * rng.randrange(2) + TEMPLATE.split()[stretch : stretch + rng.choice((0, 0, 9, 29, 30))]
+        texts.append(" ".join(pool[at : at + own] + template + pool[at + 12 : at + 12 + rng.choice((0, 0, 3))]))
+    ones, others = zip(*((rng.randrange(250), rng.randrange(250)) for _ in range(6000)), strict=True)
+    scores = Readings(lambda place: texts[place], 0.3, "keep", ()).scores(ones, others).tolist()
+    want = [similarity(texts[one], texts[other], threshold=0.3) for one, other in zip(ones, others, strict=True)]
+    assert [None if score != score else score for score in scores] == want
+    assert 500 < sum(score is None for score in want) < 5500
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32), st.integers(0, 20), st.sampled_from((1, 3, 50)), st.sampled_from((1, 4, 100)), st.sampled_from((2, 5, 64)))
 def test_blocks_decide_as_one_text_after_another(salt: int, before: int, crowd: int, most: int, block: int) -> None:
