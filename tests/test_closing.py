@@ -26,10 +26,11 @@ from datagen.steps.closing import close
 from datagen.steps.cohort import Cohort, cohort_of
 from datagen.steps.part import Unit, manifest_path, measures_path
 from datagen.steps.sets import related as relating
-from datagen.steps.sets import similarity
+from datagen.steps.sets import similarity, ties
 from datagen.steps.sets.base import set_step
 from datagen.steps.sets.related import related
-from datagen.steps.sets.similarity import Ties, duplicates, signatures
+from datagen.steps.sets.similarity import signatures
+from datagen.steps.sets.ties import Ties, duplicates
 from datagen.storage import read_array, read_json, read_rows, read_table, row_record, sealed, seed_line, write_array, write_json, write_rows
 
 VOCABULARY = ["".join(letters) for letters in itertools.product("bdfgklmn", "aeiou", "rst", "ae")]
@@ -59,16 +60,16 @@ def test_the_related_settled_texts_decide_as_all_do(salt: int, before: int, coun
     texts = alike(rng, before + count)
     signed = signatures(texts)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(similarity, "CROWD", crowd)
+        patch.setattr(ties, "CROWD", crowd)
         patch.setattr(relating, "CROWD", crowd)
         patch.setattr(relating, "_CHUNK", 7)
         all_of_them = duplicates(texts, range(len(texts)), settled=before, exact_only=exact_only)
         cut = rng.randint(0, before)
         few = related([signed[:cut], signed[cut:before]], signed[before:], exact_only).tolist()
         names = [*few, *range(before, len(texts))]
-        ties = Ties.of(signed[names], len(few), exact_only)
-        seen = {names[place] for place in ties.involved().tolist()}
-        found = ties.broken(lambda place: texts[seen_only(seen, names[place])], names, similarity.THRESHOLD, "keep", ())
+        some = Ties.of(signed[names], len(few), exact_only)
+        seen = {names[place] for place in some.involved().tolist()}
+        found = some.broken(lambda place: texts[seen_only(seen, names[place])], names, similarity.THRESHOLD, "keep", ())
     assert found == all_of_them
     assert few == sorted(set(few)) and all(number < before for number in few)
 

@@ -43,7 +43,6 @@ DOORS = {
     "yaml": {"spec/reading.py"},
     "click": {"cli.py", "options.py", "service/commands.py", "curating/commands.py"},
     "prometheus_client": {"running/telling/metrics.py"},
-    "rensa": {"steps/sets/similarity.py"},
     "math_verify": {"operators/claims/equal.py"},
 }
 FILE_LINES, FUNCTION_LINES = 400, 50
@@ -127,7 +126,11 @@ def test_steps_never_import_one_another() -> None:
         "datagen.steps.sets.base",
         "datagen.steps.sets.words",
         "datagen.steps.sets.figures",
+        "datagen.steps.sets.scan",
+        "datagen.steps.sets.shingles",
         "datagen.steps.sets.similarity",
+        "datagen.steps.sets.alike",
+        "datagen.steps.sets.ties",
         "datagen.steps.sets.overlap",
         "datagen.steps.sets.traits",
         "datagen.steps.sets.likeness",
@@ -180,7 +183,7 @@ def test_one_door_for_each_foreign_library() -> None:
 
 
 @pytest.mark.parametrize(
-    "library", ["openai", "anthropic", "ray", "duckdb", "pyarrow", "datasets", "datatrove", "lingua", "math_verify", "rensa", "huggingface_hub"]
+    "library", ["openai", "anthropic", "ray", "duckdb", "pyarrow", "datasets", "datatrove", "lingua", "math_verify", "huggingface_hub"]
 )
 def test_what_is_heavy_is_imported_inside_functions(library: str) -> None:
     for path in sources():

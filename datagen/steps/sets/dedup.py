@@ -13,7 +13,8 @@ from datagen.spec.models import Ask, Dedup
 from datagen.spec.templates import evaluate, own_words
 from datagen.steps.sets.base import Decision, Say, Stock, measures, text_of
 from datagen.steps.sets.related import related
-from datagen.steps.sets.similarity import Ties, signature_fields, signatures
+from datagen.steps.sets.similarity import signature_fields, signatures
+from datagen.steps.sets.ties import Ties
 from datagen.storage import Texts, spilled
 
 if TYPE_CHECKING:

@@ -6,18 +6,12 @@ or won one; no number stands in the place of another.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 from datagen.steps.sets.words import is_figure, is_number
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 LOST = 0.1
 """Numbers that an edit may have taken or given, one at least, as a share of the words: as many as may be edited at all. Nor may one text
@@ -26,22 +20,27 @@ be longer by more: a clause with its number is more than an edit."""
 
 BOTH = 0.65
 """Jaccard from which one text may have lost a number and won another elsewhere: of GSM8K's questions, all distinct, a pair at .57 has done so."""
-_Place = tuple[str | None, str | None]
+Token: TypeAlias = str | int
+"""A word or a figure: as text, or as its number in a Scan."""
+_Place: TypeAlias = tuple[Token | None, Token | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
     """Numbers and operators in order, each with the words that stand around it."""
 
-    all: tuple[str, ...] = ()
-    around: tuple[tuple[str, str], ...] = ()
-    """The word before and the word after; empty at an end."""
+    all: tuple[Token, ...] = ()
+    around: tuple[tuple[Token, Token], ...] = ()
+    """The word before and the word after; empty, or 0, at an end."""
+    numbers: frozenset[Token] = frozenset()
+    """Those that are numbers."""
 
     @classmethod
     def of(cls, runs: Iterable[Sequence[str]]) -> Figures:
         found = [(token, run, place) for run in runs for place, token in enumerate(run) if not token.isalpha() and is_figure(token)]
         around = (("".join(run[place - 1 : place]), "".join(run[place + 1 : place + 2])) for _, run, place in found)
-        return cls(tuple(token for token, _, _ in found), tuple(around))
+        figures = tuple(token for token, _, _ in found)
+        return cls(figures, tuple(around), frozenset(figure for figure in figures if is_number(figure)))
 
     def agree(self, other: Figures, words: int, more: int, likeness: float) -> bool:
         """Whether they may be those of a text of so many words and its edited copy, one of which has `more` words than the other; `likeness`:
@@ -52,58 +51,33 @@ class Figures:
         mine, others = Counter(self.all), Counter(other.all)
         lost, won = mine - others, others - mine
         changed = {*lost, *won}
-        if not changed or max(more, lost.total() + won.total()) > most or not (_plain(lost) and _plain(won)):
+        if not changed or max(more, lost.total() + won.total()) > most or not (_plain(lost, self.numbers) and _plain(won, other.numbers)):
             return False
         if lost and won and likeness < BOTH:
             return False
         if [figure for figure in self.all if figure not in changed] != [figure for figure in other.all if figure not in changed]:
             return False
         here, there = self._places(), other._places()
-        return not any(_replaced(here[place], there[place], place) for place in here.keys() & there.keys())
+        return not any(here[place] != there[place] and _replaced(here[place], there[place], place) for place in here.keys() & there.keys())
 
-    def _places(self) -> dict[_Place, list[str]]:
+    def _places(self) -> dict[_Place, list[Token]]:
         """The figures that stand after a word, before one, and between two."""
-        found: dict[_Place, list[str]] = {}
+        found: dict[_Place, list[Token]] = {}
         for figure, (before, after) in zip(self.all, self.around, strict=True):
-            for place in ((before, None), (None, after), (before, after)):
+            places: tuple[_Place, ...] = (before, None), (None, after), (before, after)
+            for place in places:
                 found.setdefault(place, []).append(figure)
         return found
 
 
-def _replaced(here: list[str], there: list[str], place: _Place) -> bool:
+def _replaced(here: list[Token], there: list[Token], place: _Place) -> bool:
     """Whether one number stands where the other text has another: of several between the same two words, any."""
     if None not in place and len(here) == len(there):
-        return sorted(here) != sorted(there)
+        return Counter(here) != Counter(there)
     return set(here).isdisjoint(there)
 
 
-def _plain(some: Counter[str]) -> bool:
+def _plain(some: Counter[Token], numbers: frozenset[Token]) -> bool:
     """Whether these may have gone with the words: numbers, and the stroke of a fraction with both of its numbers, but no sign alone."""
-    numbers = sum(count for figure, count in some.items() if is_number(figure))
-    return some.total() - numbers <= numbers // 2
-
-
-def keys(figures: Sequence[Figures], bands: int) -> npt.NDArray[np.uint64]:
-    """One key per text and band, of its operators and of about a quarter of its numbers, by the number and the band: texts with many other
-    numbers seldom meet, while two that differ in one number meet in three bands of four."""
-    import numpy as np
-
-    found = np.zeros((len(figures), bands), dtype=np.uint64)
-    for place in range(max((len(each.all) for each in figures), default=0)):  # a figure of every text at once
-        rows = [row for row, each in enumerate(figures) if len(each.all) > place]
-        drawn = [_drawn(figures[row].all[place], bands) for row in rows]
-        mixed = found[rows] ^ np.array([value for value, _ in drawn])[:, None]
-        mixed *= np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Knuth's multiplicative hash
-        mixed ^= mixed >> np.uint64(32)
-        found[rows] = np.where([counted for _, counted in drawn], mixed, found[rows])
-    return found
-
-
-@lru_cache(maxsize=65_536)
-def _drawn(figure: str, bands: int) -> tuple[np.uint64, npt.NDArray[np.bool_]]:
-    """A figure as a number, and the bands in which it counts."""
-    import numpy as np
-
-    drawn = hashlib.blake2b(figure.encode("utf-8", errors="surrogatepass"), digest_size=8 + bands // 4).digest()
-    one, two = np.unpackbits(np.frombuffer(drawn[8:], dtype=np.uint8)).astype(bool).reshape(2, bands)
-    return np.uint64(int.from_bytes(drawn[:8], "little")), (one & two) if is_number(figure) else np.ones(bands, dtype=bool)
+    these = sum(count for figure, count in some.items() if figure in numbers)
+    return some.total() - these <= these // 2

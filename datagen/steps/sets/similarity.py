@@ -16,22 +16,20 @@ gives: a function of the set and that order, not of how the rows came in.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
-from datagen.steps.sets.figures import Figures, keys
-from datagen.steps.sets.words import is_number, normal, tokens
+from datagen.steps.sets.figures import Figures
+from datagen.steps.sets.shingles import BANDS, KNOWN_WORDS, Shingler, bucket_keys
+from datagen.steps.sets.words import is_number, tokens
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     Signatures = npt.NDArray[np.void]
-    Places = npt.NDArray[np.int64]
 
 Numbers = Literal["keep", "fold"]
 
@@ -49,33 +47,12 @@ OWN_RUN = 3
 OWN_LIKENESS = 0.25
 """Jaccard of what is left, under which the pair is apart. The four together: of copies with 5 % and 10 % of the words replaced, .2 % and
 .6 % are held apart; of 500 questions under one unknown template of 80 to 150 words, numbers folded, 495 or more stay."""
-KNOWN_WORDS = 6
-"""Length of the word n-grams of known text that are taken out of a row."""
-BANDS, BAND_ROWS = 48, 4
-"""A pair of Jaccard s meets in some band with probability 1 - (1 - s^4)^48: .990 at .55, .9998 at .65."""
-CROWD = 50
-"""Kept rows in one bucket from which it says nothing any more (a template, a stock phrase) and nominates no longer."""
-MOST = 100
-"""Kept rows that a row is compared with at most: under a template that nobody named, all rows meet somewhere."""
-_SEED = 2025
-_BATCH = 1024
-"""Texts hashed together: their MinHash rows take some 7 KB each until they are keys."""
+BATCH, LETTERS = 1024, 1 << 19
+"""Texts read at once, and so many characters or one text more: each takes some forty bytes for that moment."""
 
 
 @dataclass(frozen=True, slots=True)
-class Duplicate:
-    """A text that is dropped, and why."""
-
-    index: int
-    of: int
-    """Index of the kept text that covers it."""
-    score: float
-    """Word-bigram Jaccard with that text; 1 for an exact copy."""
-    kind: Literal["exact", "near"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
+class Reading:
     """A text as the comparison sees it: what is left of it without the known text."""
 
     runs: tuple[tuple[str, ...], ...]
@@ -86,17 +63,17 @@ class _Reading:
     length: int
 
 
-class _Reader:
+class Reader:
     """Reads texts for comparison; holds the known text's n-grams."""
 
     def __init__(self, numbers: Numbers, known: Sequence[str]) -> None:
         self._fold = numbers == "fold"
         self._known = {gram for text in known for gram in _grams(self._tokens(text))}
 
-    def read(self, text: str) -> _Reading:
+    def read(self, text: str) -> Reading:
         runs = self._own_runs(self._tokens(text))
         pairs = frozenset(f"{one} {two}" for run in runs for one, two in pairwise(run)).union(run[0] for run in runs if len(run) == 1)
-        return _Reading(runs, pairs, Figures() if self._fold else Figures.of(runs), sum(map(len, runs)))
+        return Reading(runs, pairs, Figures() if self._fold else Figures.of(runs), sum(map(len, runs)))
 
     def _tokens(self, text: str) -> list[str]:
         found = tokens(text)
@@ -138,57 +115,65 @@ def signatures(texts: Iterable[str], numbers: Numbers = "keep", known: Sequence[
     them, in any batch. Only signatures made with the same `numbers` and `known` go together."""
     import numpy as np
 
-    reader = _Reader(numbers, known)
-    signed = [np.zeros(0, dtype=signature_fields())]
-    source = iter(texts)
-    while some := list(islice(source, _BATCH)):
-        readings = [reader.read(text) for text in some]
+    shingler, signed = Shingler(numbers == "fold", known), [np.zeros(0, dtype=signature_fields())]
+    for some in _some(texts):
         these = np.zeros(len(some), dtype=signature_fields())
-        these["exact"] = np.frombuffer(b"".join(_digest(normal(text)) for text in some), dtype="<u8")
-        these["some"] = [bool(reading.pairs) for reading in readings]
-        these["bands"] = _bucket_keys(readings) * these["some"][:, None]
+        for at, alike in batches(enumerate(some)):
+            read = shingler.read(alike, digests=True)
+            these["exact"][at], these["some"][at], these["bands"][at] = read.exact, read.counts > 0, bucket_keys(read)
         signed.append(these)
     return np.concatenate(signed)
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", errors="surrogatepass"), digest_size=8).digest()
+def _some(texts: Iterable[str]) -> Iterator[list[str]]:
+    source = iter(texts)
+    while some := list(islice(source, 2 * BATCH)):
+        yield some
 
 
-def _bucket_keys(readings: Sequence[_Reading]) -> npt.NDArray[np.uint32]:
-    """One key per text and band: MinHash rows of the band mixed with the figures, so that texts with other figures seldom meet."""
-    import numpy as np
-    from rensa import RMinHash
-
-    pairs = [list(reading.pairs) for reading in readings]
-    minima = np.array(RMinHash.digests_from_token_sets(pairs, num_perm=BANDS * BAND_ROWS, seed=_SEED), dtype=np.uint64)
-    mixed = keys([reading.figures for reading in readings], BANDS)
-    for row in range(BAND_ROWS):
-        mixed = (mixed ^ minima[:, row::BAND_ROWS]) * np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Knuth's multiplicative hash
-        mixed ^= mixed >> np.uint64(32)
-    return mixed.astype("<u4")
+def batches(numbered: Iterable[tuple[int, str]]) -> Iterator[tuple[list[int], list[str]]]:
+    """Texts to be read at once, with their numbers: not too much together, and those of ASCII apart, which are read faster."""
+    waiting: dict[bool, tuple[list[int], list[str]]] = {}
+    sizes = {True: 0, False: 0}
+    for number, text in numbered:
+        plain = text.isascii()
+        numbers, texts = waiting.setdefault(plain, ([], []))
+        numbers.append(number)
+        texts.append(text)
+        sizes[plain] += len(text)
+        if len(texts) == BATCH or sizes[plain] >= LETTERS:
+            yield waiting.pop(plain)
+            sizes[plain] = 0
+    yield from waiting.values()
 
 
 def similarity(one: str, two: str, *, threshold: float = THRESHOLD, numbers: Numbers = "keep", known: Sequence[str] = ()) -> float | None:
     """The pair's bigram Jaccard where it is a near-duplicate, else None: the whole test that decides."""
-    reader = _Reader(numbers, known)
-    return _verified(reader.read(one), reader.read(two), threshold)
+    reader = Reader(numbers, known)
+    return verified(reader.read(one), reader.read(two), threshold)
 
 
-def _verified(one: _Reading, two: _Reading, threshold: float) -> float | None:
+def demanded(length: Any, threshold: float) -> Any:
+    """The Jaccard from which two texts, the shorter of so many words, may be near-duplicates; of many lengths at once, too."""
+    import numpy as np
+
+    return np.maximum(threshold, np.minimum(1.0, 1 - SHORT_STEP * (length - SHORT)))
+
+
+def verified(one: Reading, two: Reading, threshold: float) -> float | None:
     if not one.pairs:
         return None
     common = len(one.pairs & two.pairs)
     score = common / (len(one.pairs) + len(two.pairs) - common)
     length = min(one.length, two.length)
-    if score < max(threshold, min(1.0, 1 - SHORT_STEP * (length - SHORT))):
+    if score < demanded(length, threshold):
         return None
     if not one.figures.agree(two.figures, length, abs(one.length - two.length), score):
         return None
     return None if score < 1 and _apart(one, two) else score
 
 
-def _apart(one: _Reading, two: _Reading) -> bool:
+def _apart(one: Reading, two: Reading) -> bool:
     """Whether the two share stretches of text and differ in everything else."""
     (first, first_words, first_run), (second, second_words, second_run) = _left(one, two), _left(two, one)
     if min(first_words, second_words) < max(OWN_WORDS, OWN_SHARE * min(one.length, two.length)) or min(first_run, second_run) < OWN_RUN:
@@ -196,7 +181,7 @@ def _apart(one: _Reading, two: _Reading) -> bool:
     return len(first & second) < OWN_LIKENESS * len(first | second)
 
 
-def _left(one: _Reading, other: _Reading) -> tuple[set[str], int, int]:
+def _left(one: Reading, other: Reading) -> tuple[set[str], int, int]:
     """The first text without the common stretches: its bigrams, its words, and its longest run of words without a bigram in the other."""
     pairs: set[str] = set()
     words = longest = 0
@@ -212,134 +197,3 @@ def _left(one: _Reading, other: _Reading) -> tuple[set[str], int, int]:
         words += len(run)
         pairs.update(bigrams)
     return pairs - {""}, words, longest
-
-
-def duplicates(
-    texts: Sequence[str],
-    order: Sequence[int],
-    *,
-    threshold: float = THRESHOLD,
-    numbers: Numbers = "keep",
-    exact_only: bool = False,
-    known: Sequence[str] = (),
-    settled: int = 0,
-    signed: Signatures | None = None,
-) -> list[Duplicate]:
-    """The texts to drop, in the order given.
-
-    `order` names every index of `texts` once, the most wanted first; its first `settled` are released already and stay whatever they
-    resemble. `known` are texts of prompts and templates that rows may share without being alike. `signed` are the texts'
-    signatures where workers made them before; texts themselves are read again only for pairs that were nominated.
-    """
-    if sorted(order) != list(range(len(texts))):
-        raise ValueError(f"order must name each of the {len(texts)} texts once; it has {len(order)} entries, {len(set(order))} of them different")
-    signed = signatures(texts, numbers, known) if signed is None else signed
-    return Ties.of(signed[list(order)], settled, exact_only).broken(lambda place: texts[order[place]], order, threshold, numbers, known)
-
-
-@dataclass(frozen=True)
-class Ties:
-    """Which texts may be alike, by their signatures. Texts are named by their place in the order of preference."""
-
-    settled: int
-    """So many at the beginning stay whatever they resemble."""
-    first: Places
-    """Of each text, the first in order with the same normalised text: itself when there is none before."""
-    places: Places
-    """Texts with a bucket that they share, ascending: several entries where they share several."""
-    buckets: Places
-    """The bucket of each entry of `places`."""
-
-    @classmethod
-    def of(cls, signed: Signatures, settled: int = 0, exact_only: bool = False) -> Ties:
-        """`signed`: in the order of preference."""
-        import numpy as np
-
-        _, at, inverse = np.unique(signed["exact"], return_index=True, return_inverse=True)
-        first, here = at[inverse].astype(np.int64), np.arange(len(signed))
-        compared = here[((first == here) | (here < settled)) & signed["some"]] if not exact_only else here[:0]
-        return cls(settled, first, *_shared_buckets(signed["bands"], compared))
-
-    def involved(self) -> Places:
-        """The texts that are looked at, or named as evidence; ascending."""
-        import numpy as np
-
-        copies = np.nonzero(self.first != np.arange(len(self.first)))[0]
-        return np.unique(np.concatenate([self.places, copies, self.first[copies]]))
-
-    def broken(
-        self, text: Callable[[int], str], names: Sequence[int] | Places, threshold: float, numbers: Numbers, known: Sequence[str]
-    ) -> list[Duplicate]:
-        """What is dropped, in order. `text`: that of a place that is involved. `names`: what to call the text of each place.
-
-        A copy of a kept text is exact; a copy of a dropped one is covered by what covered that.
-        """
-        reader = _Reader(numbers, known)
-        near = self._near(lru_cache(maxsize=8192)(lambda place: reader.read(text(place))), threshold)
-        found: list[Duplicate] = []
-        for place in self.involved().tolist():
-            first = int(self.first[place])
-            if place < self.settled:
-                continue
-            if first in near:
-                score, other = near[first]
-                found.append(Duplicate(int(names[place]), int(names[other]), score, "near"))
-            elif first != place:
-                found.append(Duplicate(int(names[place]), int(names[first]), 1.0, "exact"))
-        return found
-
-    def _near(self, read: Callable[[int], _Reading], threshold: float) -> dict[int, tuple[float, int]]:
-        """Goes through the order, dropping what a kept text before covers; of several the most alike is the cause, then the earliest."""
-        import numpy as np
-
-        _, buckets, sizes = np.unique(self.buckets, return_inverse=True, return_counts=True)
-        # each bucket's kept texts stand one after another in `kept_in`, from its `start`: so many as `filled` says
-        start, filled, kept_in = np.cumsum(sizes) - sizes, np.zeros(len(sizes), dtype=np.int64), np.zeros(len(buckets), dtype=np.int64)
-        dropped: dict[int, tuple[float, int]] = {}
-        begins = np.flatnonzero(np.diff(self.places, prepend=-1)).tolist()
-        for begin, end in zip(begins, [*begins[1:], len(self.places)], strict=False):
-            place, mine = int(self.places[begin]), buckets[begin:end]
-            if place >= self.settled:
-                telling = mine[(filled[mine] > 0) & (filled[mine] < CROWD)]
-                others = _likeliest([kept_in[start[bucket] : start[bucket] + filled[bucket]] for bucket in telling])
-                causes = [(score, -other) for other in others if (score := _verified(read(place), read(other), threshold)) is not None]
-                if causes:
-                    score, other = max(causes)
-                    dropped[place] = score, -other
-                    continue
-            kept_in[start[mine] + filled[mine]] = place
-            filled[mine] += 1
-        return dropped
-
-
-def _likeliest(met: Sequence[Places]) -> list[int]:
-    """Of the texts that one has met, MOST: those met in most buckets, then the earliest."""
-    import numpy as np
-
-    if not met:
-        return []
-    found, times = np.unique(np.concatenate(met), return_counts=True)
-    likeliest: list[int] = found[np.lexsort((found, -times))[:MOST]].tolist()
-    return likeliest
-
-
-def _shared_buckets(bands: npt.NDArray[np.uint32], compared: Places) -> tuple[Places, Places]:
-    """(place, bucket) of every bucket that holds two of the `compared` or more, by place; those of one are never built."""
-    import numpy as np
-
-    places, buckets, count = [compared[:0]], [compared[:0]], 0
-    for band in range(BANDS):
-        pairs = bands[compared, band].astype(np.uint64) << np.uint64(32) | compared.astype(np.uint64)
-        pairs.sort()  # by key, then by place
-        keys = pairs >> np.uint64(32)
-        same = keys[1:] == keys[:-1]
-        shared = np.zeros(len(keys), dtype=bool)
-        shared[1:] |= same
-        shared[:-1] |= same
-        number = count + np.cumsum(np.concatenate([[False], ~same])[: len(keys)])
-        places.append((pairs[shared] & np.uint64(0xFFFFFFFF)).astype(np.int64))
-        buckets.append(number[shared].astype(np.int64))
-        count += len(keys)
-    at = np.concatenate(places)
-    by_place = np.argsort(at, kind="stable")
-    return at[by_place], np.concatenate(buckets)[by_place]

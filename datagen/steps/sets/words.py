@@ -16,7 +16,8 @@ _STOPS = (
 )
 _SPACELESS = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30fa\u30fc-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = rf"[{_SPACELESS}]|[^\s{_STOPS}{_SPACELESS}]+"
-_OPERATOR = r"[-+*/^<>=×÷]+"
+OPERATORS = "-+*/^<>=×÷"
+_OPERATOR = rf"[{OPERATORS}]+"
 _RIGHT = r"[\d(\[{\\$-]|\w\b"
 # An operator stands between operands (digits, brackets, single letters) with a space on both sides or on neither, or is the minus of a
 # negative number: so `a-b`, `3 + 4` and `x = -3` hold operators, `well-known`, `**bold**` and a `- list item` do not.
@@ -26,12 +27,14 @@ _BETWEEN = (
     r"|(?<![^\s(\[{=$])-(?=\d)"
 )
 _LANGUAGE = r"\b[cf](?:\+\+|#)(?!\w)"  # C++, C#, F#: not C
+STOPS, SPACELESS, OPERATOR = (re.compile(f"[{letters}]+") for letters in (_STOPS, _SPACELESS, OPERATORS))
+"""Runs of characters of a kind."""
 _words = re.compile(rf"{_LANGUAGE}|{_WORD}")
 _tokens = re.compile(rf"{_LANGUAGE}|{_BETWEEN}|\d+(?:\.\d+)+|{_WORD}")
 _thousands = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _SMALL = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
 _TENS = "thirty forty fifty sixty seventy eighty ninety"
-_SPELLED = {
+SPELLED = {
     "zero": "0",
     **{word: str(number) for number, word in enumerate(_SMALL.split(), start=2)},
     **{word: str(10 * number) for number, word in enumerate(_TENS.split(), start=3)},
@@ -48,7 +51,7 @@ def normal(text: str) -> str:
 def tokens(text: str) -> list[str]:
     """Words, numbers (`1,000` as `1000`, `three` as `3`, `2.5` in one piece) and the operators between operands, in order."""
     plain = _thousands.sub("", unicodedata.normalize("NFC", text).casefold())
-    return [_SPELLED.get(token, token) for token in _tokens.findall(plain)]
+    return [SPELLED.get(token, token) for token in _tokens.findall(plain)]
 
 
 def is_number(token: str) -> bool:
@@ -58,7 +61,7 @@ def is_number(token: str) -> bool:
 
 def is_figure(token: str) -> bool:
     """Whether a token is a number or an operator: what makes two problems of one wording different problems."""
-    return not token.isalpha() and (token[0] in "-+*/^<>=×÷" or is_number(token))
+    return not token.isalpha() and (token[0] in OPERATORS or is_number(token))
 
 
 def words(text: str) -> list[str]:

@@ -1,6 +1,6 @@
-"""Deduplication on real rows with planted copies: what is caught, what is kept, and how fast.
+"""Deduplication on real rows with planted copies: what is caught, and what is kept. How fast: dedup_speed.py.
 
-    python tests/benchmarks/curation/dedup.py [templates edits variants teachers speed]
+    python tests/benchmarks/curation/dedup.py [templates edits variants teachers]
 
 Data: $DATAGEN_SHARED/data (GSM8K, OpenStax, MBPP, alpaca_eval's outputs). Edits replace words drawn anywhere in the text, numbers too.
 """
@@ -10,14 +10,12 @@ from __future__ import annotations
 import itertools
 import random
 import re
-import resource
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from real import column
 
-from datagen.steps.sets.similarity import BAND_ROWS, BANDS, duplicates, signatures
+from datagen.steps.sets.ties import duplicates
 from datagen.steps.sets.words import is_figure, tokens
 
 TEMPLATES = (0, 40, 80, 120, 150)
@@ -80,35 +78,8 @@ def teachers() -> None:
     print(f"teachers: of {pairs} pairs of answers to one prompt {merged / max(pairs, 1):.2%} merged as near, {same} word for word", flush=True)
 
 
-def speed(rows: int = 100_000) -> None:
-    """Rows of 50 words, half of them copies with one word in twenty replaced; the baseline is rensa alone on the same bigrams."""
-    from rensa import RMinHash
-
-    rng, words = random.Random(24), " ".join(column("openstax_textbooks/physics", "text")).split()
-    own = [" ".join(rng.sample(words, 50)) for _ in range(rows // 2)]
-    texts = [*own, *(edited(text, 0.05, words, rng) for text in own)]
-    began = time.process_time()
-    for some in _slices(texts, 1024):
-        pairs = [list({f"{one} {two}" for one, two in itertools.pairwise(text.split())}) for text in some]
-        RMinHash.digests_from_token_sets(pairs, num_perm=BANDS * BAND_ROWS, seed=1)
-    alone, began = time.process_time() - began, time.process_time()
-    signed = signatures(texts)
-    signing, began = time.process_time() - began, time.process_time()
-    found = duplicates(texts, range(len(texts)), signed=signed)
-    deciding, peak = time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    print(
-        f"speed {len(texts)} rows: rensa alone {alone:.1f} s CPU; signatures {signing:.1f} s, decisions {deciding:.1f} s: "
-        f"{(signing + deciding) / alone:.2f} times; caught {len(found) / (rows // 2):.4f}; peak {peak:,.0f} MB",
-        flush=True,
-    )
-
-
-def _slices(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    return (texts[at : at + size] for at in range(0, len(texts), size))
-
-
 def main(names: Sequence[str] = ()) -> None:
-    every: dict[str, Callable[[], None]] = {"templates": templates, "edits": edits, "variants": variants, "teachers": teachers, "speed": speed}
+    every: dict[str, Callable[[], None]] = {"templates": templates, "edits": edits, "variants": variants, "teachers": teachers}
     for name in names or every:
         every[name]()
 
