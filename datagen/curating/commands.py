@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from datagen.options import LEDGER, LIBRARY, ROOM, WORK, shown
+from datagen.options import LEDGER, LIBRARY, ROOM, UNSAFE, WORK, shown
 
 
 @click.command()
@@ -17,6 +17,7 @@ from datagen.options import LEDGER, LIBRARY, ROOM, WORK, shown
 @LIBRARY
 @LEDGER
 @WORK
+@UNSAFE
 @click.option("--yes", is_flag=True, help="Release it, as a new major version; without, only say what would change.")
 def recurate(out: Path | str, ledger: Path | str | None, work: Path | None, yes: bool, **given: Any) -> None:
     """Try other thresholds on what has been built, and with --yes release that. Nothing is asked."""

@@ -52,7 +52,7 @@ def said(step: str, operator: str, reason: str, evidence: str) -> str:
     return f"{step}.{operator}: {reason}" + (f" ({words[:WIDTH]})" if words else "")
 
 
-def options_of(out: Path, book: Path, spec: str | None, library: Path | None, sets: Sequence[str]) -> Options:
+def options_of(out: Path, book: Path, spec: str | None, library: Path | None, sets: Sequence[str], unsafe_sandbox: bool = False) -> Options:
     """As this OUT was built, with these values in place of the spec's; those of an earlier `recurate` hold on.
 
     Raises OutputError where nothing says which spec it was, or nothing is out.
@@ -80,6 +80,7 @@ def options_of(out: Path, book: Path, spec: str | None, library: Path | None, se
         paying=False,
         overrides=overrides,
         yes=True,
+        unsafe_sandbox=unsafe_sandbox or bool(origin.get("unsafe_sandbox")),
     )
 
 

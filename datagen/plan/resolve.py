@@ -51,6 +51,8 @@ class _Resolver:
     """Fields that an earlier step drew from a list; the next one draws anew."""
     last: str = "seeds"
     fanned: bool = False
+    unsafe: bool = False
+    """`--unsafe-sandbox`: programs may be run under resource limits alone."""
     said: list[str] = field(default_factory=list)
     """The prompts' own words so far, without what rows put in."""
 
@@ -126,7 +128,7 @@ class _Resolver:
     def check(self, step: Check, number: int, place: Place) -> PlannedStep:
         if len(step.check) != 1:
             raise SpecError(f"{self.where((*place, 'check'))}: a check verifies one claim; found {', '.join(step.check) or 'none'}")
-        recipe = Recipe.build([step.check], lambda _: self.where((*place, "check")), None)
+        recipe = self.held(Recipe.build([step.check], lambda _: self.where((*place, "check")), None))
         _ready(recipe, self.where((*place, "check")))
         given = next(iter(step.check.values()))
         optional = {operator.gold for _, operator in recipe.operators if hasattr(operator, "gold") and "gold" not in given}
@@ -139,11 +141,14 @@ class _Resolver:
             items, where = items_of(written.value, written.where()), lambda index: written.where((index,))
         else:
             items, where = step.filter, lambda index: self.where((*place, "filter", index))
-        recipe = Recipe.build(items, where, step.on).knowing(self.said)
+        recipe = self.held(Recipe.build(items, where, step.on).knowing(self.said))
         _ready(recipe, self.where((*place, "filter")))
         self.need(recipe.reads(), (*place, "filter"))
         bench = benched(written.path, written.text, Recipe.build(items, where)) if isinstance(step.filter, str) else None
         return self.planned(step, number, recipe.writes(), recipe.identity(), recipe=recipe, bench=bench)
+
+    def held(self, recipe: Recipe) -> Recipe:
+        return recipe.unsafe() if self.unsafe else recipe
 
     def repeat(self, step: Repeat, number: int, place: Place) -> PlannedStep:
         inner: list[PlannedStep] = []
@@ -246,11 +251,12 @@ def items_of(value: Any, where: str) -> list[dict[str, Any]]:
     return [{item: None} if isinstance(item, str) else item for item in value]
 
 
-def resolve(loaded: Loaded, fields: set[str], rehearsing: Rehearsing | None, everything_simulated: bool) -> Plan:
-    """The plan of a spec whose seeds have `fields`. Raises SpecError with file:line on the first thing that cannot be."""
+def resolve(loaded: Loaded, fields: set[str], rehearsing: Rehearsing | None, everything_simulated: bool, unsafe_sandbox: bool = False) -> Plan:
+    """The plan of a spec whose seeds have `fields`. Raises SpecError with file:line on the first thing that cannot be, SetupError where this
+    machine lacks what a step needs: a sandbox for programs, say, without which `unsafe_sandbox` is content with limits."""
     spec = loaded.spec
     chairs = {name: chair_of(loaded, name, teacher, rehearsing, everything_simulated) for name, teacher in spec.teachers.items()}
-    resolver = _Resolver(loaded, chairs, set(fields))
+    resolver = _Resolver(loaded, chairs, set(fields), unsafe=unsafe_sandbox)
     steps = tuple(resolver.step(step, index + 1, ("steps", index)) for index, step in enumerate(spec.steps))
     _check_release(loaded, resolver.fields)
     if spec.guard.min_yield is not None and not spec.guard.pilot:

@@ -135,8 +135,9 @@ def check(unsafe: bool = False) -> None:
     if not unsafe and _way() == "limits":
         raise SetupError(
             f"programs of a teacher are run in a sandbox, and there is none here: {_why()}. Install bubblewrap (Debian, Ubuntu: `apt-get install "
-            "bubblewrap`; Fedora: `dnf install bubblewrap`) and allow user namespaces; or, for programs that you trust, set `unsafe_sandbox: true` "
-            "(in a spec: `check: {code: {unsafe_sandbox: true}}`), which limits time, memory and file size, but hides neither files nor network"
+            "bubblewrap`; Fedora: `dnf install bubblewrap`) and allow user namespaces; or, for programs that you would run yourself, say "
+            "`--unsafe-sandbox` (in a spec: `check: {code: {unsafe_sandbox: true}}`), which limits time, memory and file size, hides neither files "
+            "nor network, and is told with the release"
         )
 
 

@@ -25,7 +25,8 @@ assert _ran.testsRun and _ran.wasSuccessful(), (_ran.failures + _ran.errors or [
 _SOON = 0.75
 """Seconds that a program is alone; one that is not at its end then is run a second time beside the first."""
 _REASONS = {"left": "left_early", "killed": "killed", "timeout": "too_slow", "endless": "endless_output"}
-_PLAINLY = "run without a sandbox, under resource limits only"
+PLAINLY = "run without a sandbox, under resource limits only"
+"""Begins the evidence of every verdict on a program that nothing but limits held."""
 
 
 class Code(Operator):
@@ -34,7 +35,7 @@ class Code(Operator):
     Tests are `assert` lines (one text, or a list of them), functions `test_...()`, unittest cases, or HumanEval's `check(candidate)`, for which
     `entry_point` names the field with the function's name. The program may stand in a code fence among words. It is run twice with one hash
     seed; where the two runs differ, it is dropped as `not_deterministic`. Writes `passes`. Where there is no bubblewrap on this machine, a
-    plan with this operator is refused, unless `unsafe_sandbox: true` is content with resource limits.
+    plan with this operator is refused, unless `--unsafe-sandbox`, or `unsafe_sandbox: true` here, is content with resource limits.
     """
 
     writes: ClassVar[tuple[str, ...]] = ("passes",)
@@ -91,12 +92,12 @@ class Code(Operator):
 
     def _run(self, program: str) -> Finding:
         first, second = self._twice(program)
-        held = "" if first.jailed else _PLAINLY
+        held = "" if first.jailed else PLAINLY
         if first.how != "passed":
-            return _drop(_reason(first), "; ".join(filter(None, (first.evidence, held))))
+            return _drop(_reason(first), "; ".join(filter(None, (held, first.evidence))))
         if (second.how, second.output) != (first.how, first.output):
             differs = f"first it passed, then: {second.how} {second.evidence}" if second.how != "passed" else "the two runs print different things"
-            return _drop("not_deterministic", "; ".join(filter(None, (differs.strip(), held))))
+            return _drop("not_deterministic", "; ".join(filter(None, (held, differs.strip()))))
         return Finding(True, score=1.0, evidence=held, fields={"passes": True})
 
     def _twice(self, program: str) -> tuple[jail.Ending, jail.Ending]:
