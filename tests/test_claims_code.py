@@ -57,7 +57,7 @@ def reason(solution: str, tests: Any = "assert f(2) == 4", **parameters: Any) ->
     ],
 )
 def test_each_fault_has_its_reason(solution: str, why: str) -> None:
-    assert reason(solution, seconds=1.0) == why
+    assert reason(solution, timeout=1.0) == why
 
 
 def test_the_failing_line_is_the_evidence() -> None:
@@ -150,7 +150,7 @@ def test_without_bubblewrap_a_plan_is_refused_and_a_word_on_the_command_line_is_
 
 def test_limits_alone_say_so_in_the_verdict(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(jail, "_way", lambda: "limits")
-    loose = Code(unsafe_sandbox=True, seconds=1.5)
+    loose = Code(unsafe_sandbox=True, timeout=1.0)
     good = loose.judge({"solution": "def f(n):\n    return 2 * n", "tests": "assert f(2) == 4"})
     assert (good.keep, good.evidence) == (True, PLAINLY)
     bad = loose.judge({"solution": "def f(n):\n    while True:\n        pass", "tests": "assert f(2) == 4"})

@@ -92,7 +92,7 @@ async def _measured(recipe: Recipe, sets: Sequence[LabelledSet]) -> tuple[dict[s
     pool, late = ProcessPool(), 0
     try:
         for each in sets:
-            answers = await asyncio.gather(*(pool.call(judge, recipe, _fields(recipe, row)) for row in each.rows))
+            answers = await asyncio.gather(*(pool.call(judge, recipe, _fields(recipe, row), recipe.deadline()) for row in each.rows))
             for row, said in zip(each.rows, answers, strict=True):
                 late += said is None
                 _count(tallies, recipe, each.name, row, said)

@@ -78,6 +78,10 @@ class Operator(BaseModel):
     def ready(self) -> None:
         """Raises SetupError where this machine lacks what the operator needs; `plan` asks before anything is paid."""
 
+    def deadline(self) -> float:
+        """Seconds that one row may take, where the pool's own deadline for a batch (`runtime/pool.py`) is too short; 0: it is not."""
+        return 0.0
+
     def text(self, fields: Mapping[str, Any]) -> str:
         """The judged field as text; empty when it is missing or None."""
         value = fields.get(self.on)

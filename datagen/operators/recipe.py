@@ -65,6 +65,10 @@ class Recipe:
             )
         )
 
+    def deadline(self) -> float:
+        """Seconds that one row may take beyond a batch's deadline; 0 where no operator needs that."""
+        return sum(operator.deadline() for _, operator in self.operators)
+
     def unsafe(self) -> Recipe:
         """The same recipe for a machine without a sandbox: operators that run programs are content with resource limits."""
         loose = {"unsafe_sandbox": True}

@@ -24,6 +24,8 @@ assert _ran.testsRun and _ran.wasSuccessful(), (_ran.failures + _ran.errors or [
 """
 _SOON = 0.75
 """Seconds that a program is alone; one that is not at its end then is run a second time beside the first."""
+PATIENCE = 3
+"""Seconds on the clock for each second of processor time that a program may use: some machines have more to do, and some programs only wait."""
 _REASONS = {"left": "left_early", "killed": "killed", "timeout": "too_slow", "endless": "endless_output"}
 PLAINLY = "run without a sandbox, under resource limits only"
 """Begins the evidence of every verdict on a program that nothing but limits held."""
@@ -38,6 +40,7 @@ class Code(Operator):
     plan with this operator is refused, unless `--unsafe-sandbox`, or `unsafe_sandbox: true` here, is content with resource limits.
     """
 
+    version: ClassVar[int] = 2
     writes: ClassVar[tuple[str, ...]] = ("passes",)
     keeps: ClassVar = (
         {"solution": "def double(n):\n    return 2 * n", "tests": "assert double(4) == 8"},
@@ -63,8 +66,9 @@ class Code(Operator):
     """The field with code that comes before the program: imports, or the head of a function that the program completes."""
     entry_point: str | None = None
     """The field with the name of the function that `check(candidate)` tests."""
-    seconds: float = Field(default=8.0, gt=0, le=8.0)
-    """On the clock, for each of the two runs. The slowest reference program of HumanEval and MBPP takes 4; the process that waits ends at 10."""
+    timeout: float = Field(default=10.0, gt=0, le=600.0)
+    """Seconds of processor time for each of the two runs, so that a busy machine condemns nothing; the slowest reference program of HumanEval
+    and MBPP takes 4. On the clock a run has `PATIENCE` times as long."""
     memory_mb: int = Field(default=512, ge=64, le=4096)
     unsafe_sandbox: bool = False
     """Be content with limits on time, memory and files where there is no bubblewrap: for programs that you would run yourself."""
@@ -75,6 +79,10 @@ class Code(Operator):
 
     def ready(self) -> None:
         jail.check(self.unsafe_sandbox)
+
+    def deadline(self) -> float:
+        """Both runs side by side, the second a moment later, and the making of two cells."""
+        return PATIENCE * self.timeout + _SOON + 2 * jail.START
 
     def judge(self, fields: Mapping[str, Any]) -> Finding:
         code = fenced(self.text(fields), "")
@@ -102,7 +110,7 @@ class Code(Operator):
 
     def _twice(self, program: str) -> tuple[jail.Ending, jail.Ending]:
         """Two runs; only one where it did not pass soon. The second of a slow program goes beside the first, so that both fit in one deadline."""
-        limits = jail.Limits(seconds=self.seconds, cpu=math.ceil(self.seconds), memory=self.memory_mb * 2**20)
+        limits = jail.Limits(seconds=PATIENCE * self.timeout, cpu=math.ceil(self.timeout), memory=self.memory_mb * 2**20)
         with ThreadPoolExecutor(2) as runs:
             one = runs.submit(jail.run, program, limits, self.unsafe_sandbox)
             if wait((one,), timeout=_SOON).done and one.result().how != "passed":
