@@ -26,7 +26,7 @@ from datagen.plan.resolve import Rehearsing, api_key, resolve
 from datagen.plan.sow import sow
 from datagen.records import NANO, Spend
 from datagen.running import pilot
-from datagen.running.canaries import plant
+from datagen.running.canaries.planting import plant
 from datagen.running.ending import advising, draining_on_signal
 from datagen.running.guard import guarded
 from datagen.running.hiring import await_workers, hire

@@ -249,9 +249,8 @@ def described(plan: Plan, this: Season, out: Path, maybe: int = 0) -> dict[str, 
 
 
 def quoted(bench: Mapping[str, Any]) -> dict[str, Any]:
-    """What the card tells of a recipe's bench: its counts, and none of the labelled texts, which may not be ours to hand on."""
-    counts = {name: {what: said for what, said in each.items() if what != "examples"} for name, each in bench["operators"].items()}
-    return {name: bench[name] for name in ("recipe", "recipe_sha256", "sets")} | {"operators": counts}
+    """What the card tells of a recipe's bench."""
+    return {name: bench[name] for name in ("recipe", "recipe_sha256", "present", "sets", "operators")}
 
 
 def unsandboxed(plan: Plan, root: Path) -> dict[str, int]:

@@ -28,6 +28,8 @@ class Finding:
     """The words that decided; cut at 200 characters by the step."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """What a claim writes to the row (see `Operator.writes`)."""
+    span: tuple[int, int] | None = None
+    """First character and the one after the last of what decided, where the evidence does not quote it; else the step looks for the evidence."""
 
 
 class Operator(BaseModel):

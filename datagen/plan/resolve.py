@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from datagen.errors import SetupError, SpecError, nearest
+from datagen.errors import SeedError, SetupError, SpecError, nearest
 from datagen.operators.recipe import Recipe
 from datagen.plan.chairs import Rehearsing as Rehearsing
 from datagen.plan.chairs import api_key as api_key
@@ -262,7 +262,9 @@ def resolve(loaded: Loaded, fields: set[str], rehearsing: Rehearsing | None, eve
     if spec.guard.min_yield is not None and not spec.guard.pilot:
         raise SpecError(f"{loaded.written.where(('guard', 'min_yield'))}: min_yield is judged by the pilot, which `pilot: 0` takes away")
     for index, name in enumerate(spec.guard.canaries.good):  # read before anything is paid, not after
-        next(labelled_rows(name, loaded.written.where(("guard", "canaries", "good", index)) + ":", loaded.base), None)
+        where = f"{loaded.written.where(('guard', 'canaries', 'good', index))}:"
+        if next(labelled_rows(name, where, loaded.base), None) is None:
+            raise SeedError(f"{where} {name}: there is no row in it")
     used = {step.spec.of for step in _flat(steps) if isinstance(step.spec, Ask)}
     simulated = any(chair.simulated for name, chair in chairs.items() if name in used)
     return Plan(spec, loaded.written.text, steps, {name: chairs[name] for name in sorted(used)}, simulated, tuple(resolver.warnings))

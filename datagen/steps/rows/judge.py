@@ -33,7 +33,7 @@ def judge(recipe: Recipe, fields: Mapping[str, Any]) -> list[Said]:
     seen, said = dict(fields), []
     judging = ((name, operator) for name, operator in named(recipe) if operator.judges(fields.get("task")))
     for (name, operator), (_, version, finding) in zip(judging, recipe.judge(fields), strict=True):
-        said.append(Said(name, version, finding, operator.on, span_of(operator, finding, seen)))
+        said.append(Said(name, version, finding, operator.on, finding.span or span_of(operator, finding, seen)))
         seen.update(finding.fields)
     return said
 
