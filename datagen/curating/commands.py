@@ -21,10 +21,12 @@ from datagen.options import LEDGER, LIBRARY, ROOM, UNSAFE, WORK, shown
 @click.option("--yes", is_flag=True, help="Release it, as a new major version; without, only say what would change.")
 def recurate(out: Path | str, ledger: Path | str | None, work: Path | None, yes: bool, **given: Any) -> None:
     """Try other thresholds on what has been built, and with --yes release that. Nothing is asked."""
-    from datagen.curating.recurate import changes, options_of
+    from datagen.curating.recurate import changes, ledger_of, options_of
     from datagen.running.mooring import visited
 
-    here, book = visited(out, ledger, work, lambda name: True, True)
+    here, _ = visited(out, ledger, work, lambda name: True, book=False)
+    ledger = ledger or ledger_of(here)
+    _, book = visited(out, ledger, work, lambda name: False)
     options = options_of(here, book, **given)
     for line in changes(options):
         click.echo(shown(line))
@@ -44,7 +46,7 @@ def _release(options: Any, out: Path | str, ledger: Path | str | None, work: Pat
         for line in report(summary):
             click.echo(shown(line))
 
-    for note in run(replace(options, out=out, ledger=ledger or options.ledger, work=work), Watcher(), show):
+    for note in run(replace(options, out=out, ledger=ledger, work=work), Watcher(), show):
         click.echo(shown(f"note: {note}"), err=True)
 
 
