@@ -70,6 +70,15 @@ def test_a_build_states_escapes_and_false_drops_and_releases_the_same_bytes(tmp_
     assert json.loads((tmp_path / "c" / "out" / "steps" / "canaries.json").read_text()) == told
 
 
+def test_a_field_of_the_seeds_can_be_the_known_good_text(tmp_path: Path) -> None:
+    rows = [{"text": text(number), "source": text(3000 + number) if number else "Four words are few."} for number in range(6)]
+    (tmp_path / "seeds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    more = 'release: {format: text, columns: {text: text}}\nguard: {canaries: {count: 6, good: ["seeds:source"]}}'
+    found = made(project(tmp_path, STEPS.partition("\n")[0], {}, "{table: seeds.jsonl}", more), tmp_path / "out")
+    told = json.loads((found.out / "manifest.json").read_text())["canaries"]["steps"]["good"]["false_drops"]
+    assert (told["found"], told["of"]) == (1, 6)  # one source is shorter than the filter allows
+
+
 def test_counts_add_up() -> None:
     row = Row("canary:0", "", "canary:0", {})
     canaries = [Canary(row, "splice", "s"), Canary(row, "splice", "s"), Canary(row, "wrong_answer", "t"), Canary(row, "good", "s", good=True)]
@@ -93,6 +102,8 @@ def test_counts_add_up() -> None:
         ("gsm9k", "no ready-made set of that name; did you mean 'gsm8k'", SpecError),
         ("own=none.jsonl:text", "no such file", SeedError),
         ("own=empty.jsonl:text", "there is no row in it", SeedError),
+        ('"seeds:txt"', "no field 'txt'; did you mean 'text'", SpecError),
+        ('"seeds:text"', "the step good judges that field", SpecError),
     ],
 )
 def test_a_set_that_is_not_there_is_told_with_its_line(tmp_path: Path, good: str, told: str, kind: type[Exception]) -> None:

@@ -20,7 +20,7 @@ from datagen.release.benched import benched
 from datagen.release.columns import split_shares
 from datagen.release.formats import FORMATS
 from datagen.release.formats.base import Format
-from datagen.seeds.labelled import labelled_rows
+from datagen.seeds.labelled import SEEDS, labelled_rows
 from datagen.seeds.table import Table
 from datagen.spec.load import Loaded
 from datagen.spec.models import AnyStep, Ask, Check, Decontaminate, Dedup, Filter, Mix, Repeat, Select, Vote
@@ -262,12 +262,22 @@ def resolve(loaded: Loaded, fields: set[str], rehearsing: Rehearsing | None, eve
     if spec.guard.min_yield is not None and not spec.guard.pilot:
         raise SpecError(f"{loaded.written.where(('guard', 'min_yield'))}: min_yield is judged by the pilot, which `pilot: 0` takes away")
     for index, name in enumerate(spec.guard.canaries.good):  # read before anything is paid, not after
-        where = f"{loaded.written.where(('guard', 'canaries', 'good', index))}:"
-        if next(labelled_rows(name, where, loaded.base), None) is None:
-            raise SeedError(f"{where} {name}: there is no row in it")
+        _require_good(name, f"{loaded.written.where(('guard', 'canaries', 'good', index))}:", loaded.base, fields, steps)
     used = {step.spec.of for step in _flat(steps) if isinstance(step.spec, Ask)}
     simulated = any(chair.simulated for name, chair in chairs.items() if name in used)
     return Plan(spec, loaded.written.text, steps, {name: chairs[name] for name in sorted(used)}, simulated, tuple(resolver.warnings))
+
+
+def _require_good(name: str, where: str, base: Path, fields: set[str], steps: Sequence[PlannedStep]) -> None:
+    """Raises SpecError, SeedError or SetupError where no known-good text can be had under this name."""
+    if name.startswith(SEEDS):
+        field = name.removeprefix(SEEDS)
+        if field not in fields:
+            raise SpecError(f"{where} {name}: the seeds have no field {field!r}{nearest(field, fields)}")
+        if judges := [step.name for step in steps if step.recipe and any(operator.on == field for _, operator in step.recipe.operators)]:
+            raise SpecError(f"{where} {name}: the step {judges[0]} judges that field, and what it has kept says nothing of what it drops")
+    elif next(labelled_rows(name, where, base), None) is None:
+        raise SeedError(f"{where} {name}: there is no row in it")
 
 
 def _flat(steps: Iterable[PlannedStep]) -> Iterable[PlannedStep]:

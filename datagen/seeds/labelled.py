@@ -14,6 +14,8 @@ from datagen.records import digest
 from datagen.seeds.table import Table
 
 GOOD = "good"
+SEEDS = "seeds:"
+"""Before the name of a field of the build's own seeds, where known-good texts are named."""
 READY: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "gsm8k": ("gsm8k/train.parquet", lambda row: f"{row['question']}\n{row['answer']}"),
     "humaneval": ("humaneval/humaneval.parquet", lambda row: f"{row['prompt']}{row['canonical_solution']}"),

@@ -81,7 +81,8 @@ class Canaries(Words):
     """Bad ones for the filters: damage done to rows of the build; and as many for each check, dedup and decontamination; and of the good ones.
     0: none."""
     good: list[str] = Field(default_factory=list)
-    """Known-good texts: a name (gsm8k, humaneval, mbpp, openstax, gpteacher, from $DATAGEN_SHARED/data), or NAME=FILE:FIELD.
+    """Known-good texts: a name (gsm8k, humaneval, mbpp, openstax, gpteacher, from $DATAGEN_SHARED/data), or NAME=FILE:FIELD, or
+    seeds:FIELD for a field of the build's own seeds (documents, say) that no step judges.
     A check is tried with those that hold what it reads: gsm8k for answers and arithmetic, humaneval and mbpp for code, and files of yours
     with columns of the names that it reads."""
 

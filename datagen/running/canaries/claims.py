@@ -57,7 +57,7 @@ def false_claims(checks: Sequence[PlannedStep], rows: Sequence[Row], count: int)
 def _falsified(operator: Operator, row: Row, other: Row, chance: random.Random) -> Iterator[Changed]:
     text, fields = operator.text(row.fields), row.fields
     match operator:
-        case Math(on=on, gold=gold) if gold and fields.get(gold) not in (None, ""):
+        case Math(on=on, gold=gold) if gold and gold != on and fields.get(gold) not in (None, ""):
             if (wrong := wrong_answer(text, str(fields[gold]), chance)) is not None:
                 yield "wrong_answer", {on: wrong}
             elif (wrong := wrong_answer(str(fields[gold]), str(fields[gold]), chance)) is not None:
@@ -158,7 +158,7 @@ def _claimed(operator: Operator, name: str, row: Labelled) -> dict[str, Any] | N
     if set(operator.reads()) <= given.keys():
         return {field: given[field] for field in operator.reads()}
     match operator, name:
-        case Math(on=on, gold=gold), "gsm8k" if gold:
+        case Math(on=on, gold=gold), "gsm8k" if gold and gold != on:
             return {on: given["answer"], gold: given["answer"].rpartition("####")[2].strip()}
         case Arithmetic(on=on), "gsm8k":
             return {on: given["answer"]}

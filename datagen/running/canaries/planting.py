@@ -19,7 +19,7 @@ from datagen.running.canaries.claims import false_claims, true_claims
 from datagen.running.canaries.counts import Canary, Told, counted, of_steps
 from datagen.running.canaries.damage import bad_ones, good_ones
 from datagen.runtime.pool import ProcessPool
-from datagen.seeds.labelled import LabelledSet, labelled_set
+from datagen.seeds.labelled import GOOD, SEEDS, Labelled, LabelledSet, labelled_set
 from datagen.spec.models import Check, Decontaminate, Dedup, Filter
 from datagen.steps.journal import Journal
 from datagen.steps.part import part_folder
@@ -39,10 +39,18 @@ async def plant(plan: Plan, out: Path, base: Path) -> None:
     rows = list(_some_rows(plan, out / "steps", wanted.count)) if judging and wanted.count else []
     if not rows:
         return
-    sets = [labelled_set(name, wanted.count, "guard.canaries.good:", base) for name in wanted.good]
+    sets = [_known_good(name, rows, wanted.count, base) for name in wanted.good]
     told = await _in_rows(plan, rows, sets) | {"sets": await _in_sets(plan, rows, sets)}
     if told["steps"] or told["sets"]:  # else: texts of a few words
         write_json(out / "steps" / CANARIES, told)
+
+
+def _known_good(name: str, rows: Sequence[Row], count: int, base: Path) -> LabelledSet:
+    """A set by its name; `seeds:FIELD` is that field of the rows' own seeds, which no filter has judged."""
+    if not name.startswith(SEEDS):
+        return labelled_set(name, count, "guard.canaries.good:", base)
+    texts = dict.fromkeys(str(row.fields.get(name.removeprefix(SEEDS)) or "") for row in rows)
+    return LabelledSet("seeds", tuple(Labelled(text, GOOD, {}) for text in texts if text)[:count], digest(list(texts)))
 
 
 def _some_rows(plan: Plan, root: Path, count: int) -> Iterator[Row]:
