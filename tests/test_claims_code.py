@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import random
 import subprocess
 import sys
@@ -110,6 +111,8 @@ def test_the_refusal_comes_with_the_line_before_anything_is_asked(monkeypatch: p
     monkeypatch.setattr(jail, "_way", lambda: "limits")
     with pytest.raises(SetupError, match=r"spec.yaml:4.*: code: .*bubblewrap"):
         resolve(loaded, set(sow(loaded).fields), None, False)
+    plan = pickle.loads(pickle.dumps(resolve(loaded, set(sow(loaded).fields), None, False, unsafe_sandbox=True)))
+    assert plan.steps[0].recipe.loose()  # as it reaches a worker elsewhere
 
 
 SPEC = """name: t
