@@ -19,20 +19,14 @@ from datagen.asking.ledger.book import Account, Ledger, compact
 from datagen.asking.ledger.segments import lock, segments
 from datagen.depot.lease import SECONDS
 from datagen.depot.store import folder_of
-from datagen.errors import (
-    DatagenError,
-    LowYield,
-    OutputError,
-    SetupError,
-    Unanswered,
-)
+from datagen.errors import DatagenError, LowYield, OutputError, SetupError, Unanswered
 from datagen.plan.model import Plan, Sown
 from datagen.plan.overrides import Setting, overridden
 from datagen.plan.resolve import Rehearsing, api_key, resolve
 from datagen.plan.sow import sow
 from datagen.records import NANO, Spend
 from datagen.running import pilot
-from datagen.running.canaries import plant
+from datagen.running.canaries.planting import plant
 from datagen.running.ending import advising, draining_on_signal
 from datagen.running.guard import guarded
 from datagen.running.hiring import await_workers, hire
@@ -84,6 +78,8 @@ class Options:
     """False: only recorded answers are used, and a row that needs another is left without one."""
     overrides: tuple[str, ...] = ()
     """`step.operator.parameter=value`, in place of what the spec says."""
+    unsafe_sandbox: bool = False
+    """Where there is no bubblewrap, run programs under resource limits alone; part of the plan, and said in the release."""
     again: str | None = None
     """`rejected`: ask anew what was rejected in earlier runs."""
     run_id: str = ""
@@ -190,7 +186,7 @@ def _origin(loaded: Loaded, options: Options) -> dict[str, object]:
     """What this was built from, for whoever curates it anew. It stays in the house."""
     places = {"spec": loaded.written.path, "library": options.library, "ledger": options.ledger}
     whole = {name: str(place.resolve()) if isinstance(place, Path) else place for name, place in places.items()}
-    return {**whole, "limit": options.limit, "teacher": options.teacher}
+    return {**whole, "limit": options.limit, "teacher": options.teacher, "unsafe_sandbox": options.unsafe_sandbox}
 
 
 def _require_keys(plan: Plan, sown: Sown, folder: Path, again: bool) -> None:
@@ -212,7 +208,7 @@ def planned(loaded: Loaded, options: Options) -> Iterator[tuple[Plan, Sown]]:
     sown = sow(loaded, options.limit, options.root)
     run = len(segments(options.book))
     with contextlib.closing(sown.lines), _simulator(loaded, options.teacher == "simulator", run) as rehearsing:
-        plan = resolve(loaded, set(sown.fields), rehearsing, options.teacher == "simulator")
+        plan = resolve(loaded, set(sown.fields), rehearsing, options.teacher == "simulator", options.unsafe_sandbox)
         yield replace(plan, overrides={setting.name: setting.value for setting in settings}), sown
 
 

@@ -12,7 +12,7 @@ import click
 from datagen import __version__
 from datagen.curating.commands import bench_filters, recurate
 from datagen.errors import DatagenError
-from datagen.options import AGAIN, BUDGET, FOLDER, LEASE, LEDGER, LIBRARY, LIMIT, OUT, PLACE, PUSH, ROOM, SPEC, TEACHER, WORK, YES, shown
+from datagen.options import AGAIN, BUDGET, FOLDER, LEASE, LEDGER, LIBRARY, LIMIT, OUT, PLACE, PUSH, ROOM, SPEC, TEACHER, UNSAFE, WORK, YES, shown
 from datagen.service import commands
 
 
@@ -45,6 +45,7 @@ def init(folder: Path) -> None:
 @click.option("--ask/--no-ask", default=False, help="Also ask the teacher (this costs) and show answers and verdicts.")
 @LIBRARY
 @TEACHER
+@UNSAFE
 def preview(**given: Any) -> None:
     """Show the prompts as they would be sent; nothing is paid without --ask."""
     from datagen.preview import preview as run
@@ -60,6 +61,7 @@ def preview(**given: Any) -> None:
 @LIBRARY
 @LEDGER
 @TEACHER
+@UNSAFE
 @WORK
 def plan(out: Path | str | None, ledger: Path | str | None, work: Path | None, **given: Any) -> None:
     """Say what a build would ask, reuse, change and cost; nothing is paid."""
@@ -87,6 +89,7 @@ def plan(out: Path | str | None, ledger: Path | str | None, work: Path | None, *
 @PUSH
 @YES
 @AGAIN
+@UNSAFE
 @click.option("--wait/--no-wait", default=True, help="Wait for paid batches to come back, or leave (exit code 13) and be typed again later.")
 @click.option("--run-id", default="", help="Names the run in OUT/run.json. Default: the Ray job's id, or the UTC date.")
 @click.option("--notify", metavar="URL_ENV", help="Environment variable with a webhook's address, which is told how the run ended.")

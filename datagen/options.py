@@ -47,6 +47,9 @@ TEACHER = click.option("--teacher", type=click.Choice(["simulator"]), help="Rehe
 BUDGET = click.option(
     "--budget", type=click.FloatRange(0, 1e9, min_open=True, max_open=True), help="Cap in US dollars over all runs of this release."
 )
+UNSAFE = click.option(
+    "--unsafe-sandbox", is_flag=True, help="Run programs that a check tests without bubblewrap where there is none, under resource limits only."
+)
 PUSH = click.option("--push", is_flag=True, help="Push the release to the Hub when it is out.")
 YES = click.option("--yes", is_flag=True, help="Agree to a new major release where released rows would change.")
 AGAIN = click.option("--again", type=click.Choice(["rejected"]), help="Ask anew what the provider rejected (400, 413, 422) in earlier runs.")

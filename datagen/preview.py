@@ -31,10 +31,10 @@ from datagen.steps.rows.ask import compose
 from datagen.storage import read_json, read_rows
 
 
-def preview(spec: str, rows: int, ask: bool, library: Path | None, teacher: str | None) -> Iterator[str]:
+def preview(spec: str, rows: int, ask: bool, library: Path | None, teacher: str | None, unsafe_sandbox: bool = False) -> Iterator[str]:
     """The first prompts of a few seeds; then, where it is free or asked for, answers and verdicts."""
     loaded = load_spec(spec, library)
-    options = Options(spec, Path(), limit=rows, library=library, teacher=teacher)
+    options = Options(spec, Path(), limit=rows, library=library, teacher=teacher, unsafe_sandbox=unsafe_sandbox)
     with planned(loaded, options) as (plan, sown):
         first = next((step for step in plan.steps if isinstance(step.spec, Ask)), None)
         for row in sown.rows():
@@ -102,11 +102,13 @@ def plan_lines(
     library: Path | None,
     ledger: Path | None,
     teacher: str | None,
+    unsafe_sandbox: bool = False,
     moment: datetime | None = None,
 ) -> Iterator[str]:
     """The plan in words and numbers; nothing is paid. `moment` (now): when the build would begin."""
     loaded = load_spec(spec, library)
-    with planned(loaded, Options(spec, out or Path(), limit, library=library, teacher=teacher)) as (plan, sown):
+    options = Options(spec, out or Path(), limit, library=library, teacher=teacher, unsafe_sandbox=unsafe_sandbox)
+    with planned(loaded, options) as (plan, sown):
         folder = ledger or (out / "ledger" if out else None)
         counts, final, touched = replay(plan, sown, folder)
         seeds = sum(1 for _ in sown.seeds())

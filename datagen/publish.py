@@ -10,6 +10,7 @@ from typing import Any
 
 from datagen import __version__
 from datagen.asking.prices import cost
+from datagen.operators.claims.code import PLAINLY
 from datagen.plan.benchmarks import described as described_set
 from datagen.plan.model import Plan, PlannedStep
 from datagen.plan.resolve import DECIDES
@@ -239,6 +240,7 @@ def described(plan: Plan, this: Season, out: Path, maybe: int = 0) -> dict[str, 
         "overrides": dict(plan.overrides),
         "benches": {step.name: quoted(step.bench) for step in plan.steps if step.bench},
         "canaries": read_json(out / "steps" / CANARIES),
+        "unsandboxed": unsandboxed(plan, out / "steps"),
         "decontaminated": [_against(step, step.spec) for step in plan.steps if isinstance(step.spec, Decontaminate)],
         "versions": {"datagen": __version__} | {name: version_of(name) for name in LIBRARIES},
         "would_cost_usd": would_cost(plan, out) if plan.simulated else None,
@@ -247,9 +249,19 @@ def described(plan: Plan, this: Season, out: Path, maybe: int = 0) -> dict[str, 
 
 
 def quoted(bench: Mapping[str, Any]) -> dict[str, Any]:
-    """What the card tells of a recipe's bench: its counts, and none of the labelled texts, which may not be ours to hand on."""
-    counts = {name: {what: said for what, said in each.items() if what != "examples"} for name, each in bench["operators"].items()}
-    return {name: bench[name] for name in ("recipe", "recipe_sha256", "sets")} | {"operators": counts}
+    """What the card tells of a recipe's bench."""
+    return {name: bench[name] for name in ("recipe", "recipe_sha256", "present", "sets", "operators")}
+
+
+def unsandboxed(plan: Plan, root: Path) -> dict[str, int]:
+    """Step that may run programs without a sandbox -> programs that it ran so, by its verdicts."""
+    loose = {step.name: step for step in _flat(plan.steps) if step.recipe and step.recipe.loose()}
+    folders = {step.number: root / step.folder for step in plan.steps}
+    counts = dict.fromkeys(loose, 0)
+    for path in (path for number in {step.number for step in loose.values()} for path in (folders[number] / "verdicts").glob("*.parquet")):
+        for verdict in each_record(path, ["step", "evidence"]):
+            counts[verdict["step"]] = counts.get(verdict["step"], 0) + (verdict["evidence"] or "").startswith(PLAINLY)
+    return {name: counts[name] for name in loose}
 
 
 def _against(step: PlannedStep, spec: Decontaminate) -> dict[str, Any]:

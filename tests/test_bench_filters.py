@@ -9,8 +9,13 @@ from typing import Any
 import pytest
 from teaching import made, project
 
-from datagen.curating.bench import ALL, bench
+from datagen.curating.bench import ALL, MADE_FOR, bench
 from datagen.errors import SeedError, SetupError, SpecError
+from datagen.operators.recipe import Recipe
+from datagen.plan.resolve import items_of
+from datagen.release.benched import benched
+from datagen.spec.library import SHIPPED
+from datagen.spec.reading import read_yaml
 from datagen.storage import read_json
 
 RECIPE = "- length: {min_words: 4}\n- refusal: {}\n- score: {at_least: 3}\n"
@@ -41,7 +46,8 @@ def test_good_drops_and_bad_finds_are_counted_for_each_operator_and_for_all(tmp_
     assert (length["all_good"]["found"], length["all_good"]["of"]) == (1, 2) and length["bad"]["refusal"]["found"] == 0
     assert (refusal["bad"]["refusal"]["found"], refusal["bad"]["dull"]["found"], refusal["all_good"]["found"]) == (1, 0, 0)
     assert every["good"]["own"]["found"] == 1 and every["bad"]["refusal"]["share"] == 1.0 and every["bad"]["dull"]["share"] == 0.0
-    assert length["examples"][0]["text"] == "Too short." and table["not_measured"] == ["score"] and "score" not in table["operators"]
+    assert "Too short." not in (folder / "filters" / "mine.bench.json").read_text() and any("Too short." in line for line in lines)
+    assert table["not_measured"] == ["score"] and "score" not in table["operators"]
     assert any("length" in line and "1 of 2 = 50.00 %" in line for line in lines) and any("not measured" in line for line in lines)
     run(folder, f"own={folder / 'rows.jsonl'}:answer")
     assert read_json(folder / "filters" / "mine.bench.json") == table
@@ -80,9 +86,30 @@ def test_a_card_quotes_the_table_of_the_very_recipe_and_of_no_other(tmp_path: Pa
     steps, more = "  - {name: good, filter: mine, on: answer}", "release: {format: text, columns: {text: answer}}\nguard: {canaries: 0}"
     spec = project(folder, steps, {}, "{table: rows.jsonl}", more)
     assert "was measured on labelled rows (own 4)" in (made(spec, folder / "one").out / "README.md").read_text()
-    assert "Too short." in (folder / "filters" / "mine.bench.json").read_text() and "Too short." not in (folder / "one" / "plan.json").read_text()
     (folder / "filters" / "mine.yaml").write_text("- length: {min_words: 3}\n- refusal: {}\n")
-    assert "was measured" not in (made(spec, folder / "two").out / "README.md").read_text()
+    assert "**in another version**" in (made(spec, folder / "two").out / "README.md").read_text()
+    (folder / "filters" / "mine.bench.json").unlink()
+    assert "was measured" not in (made(spec, folder / "three").out / "README.md").read_text()
+
+
+def test_good_rows_are_damaged_where_that_is_asked_for(tmp_path: Path) -> None:
+    told = "The stone falls until the ground holds it up, and the {} that lay on it rolls away down the hill to the river below."
+    folder = folder_of(tmp_path, [{"answer": told.format(name)} for name in ("moss", "snow", "sand", "ball", "leaf")])
+    list(bench(str(folder / "filters" / "mine.yaml"), [f"own={folder / 'rows.jsonl'}:answer"], 100, None, damaged=18))
+    table = read_json(folder / "filters" / "mine.bench.json")
+    assert [each["name"] for each in table["sets"]] == ["own", "own, damaged"]
+    found = table["operators"]["refusal"]
+    assert found["bad"]["refusal"]["share"] == 1.0 and found["bad"]["truncation"]["found"] == 0 and found["all_good"]["of"] == 5
+
+
+@pytest.mark.parametrize("name", MADE_FOR)
+def test_the_table_beside_a_shipped_recipe_is_of_the_recipe_as_it_is(name: str) -> None:
+    """Else: `datagen bench-filters --shipped`, and look at what has changed."""
+    path = SHIPPED / "filters" / f"{name}.yaml"
+    written = read_yaml(path)
+    table = benched(path, written.text, Recipe.build(items_of(written.value, name), lambda index: f"{name}:{index}"))
+    assert table and table["present"], f"filters/{name}.bench.json is of another version: run `datagen bench-filters --shipped`"
+    assert table["operators"][ALL]["all_good"]["share"] <= 0.02
 
 
 @pytest.mark.real

@@ -16,7 +16,8 @@ from datagen.records import Row
 from datagen.rehearsal.material import REFUSALS
 from datagen.release.catalogue import query
 from datagen.release.intervals import wilson
-from datagen.running.canaries import Canary, counted, mojibake, shuffle, splice, unlike
+from datagen.running.canaries.counts import Canary, Told, counted
+from datagen.running.canaries.damage import mojibake, shuffle, splice, unlike
 
 STEPS = """\
   - {name: good, filter: [{length: {min_words: 5}}, {repetition: {}}, {refusal: {}}, {language: {keep: [en]}}]}
@@ -40,6 +41,7 @@ def text(number: int) -> str:
 
 def built(folder: Path, canaries: str, rows: int = 30) -> Made:
     folder.mkdir(exist_ok=True)
+    (folder / "empty.jsonl").touch()
     (folder / "seeds.jsonl").write_text("".join(json.dumps({"text": text(number)}) + "\n" for number in range(rows)))
     (folder / "good.jsonl").write_text("".join(json.dumps({"said": text(1000 + number), "label": "good"}) + "\n" for number in range(20)))
     more = f"release: {{format: text, columns: {{text: text}}}}\nguard: {{canaries: {canaries}}}"
@@ -62,23 +64,47 @@ def test_a_build_states_escapes_and_false_drops_and_releases_the_same_bytes(tmp_
         assert query(with_them.out, f"SELECT count(*) FROM {view} WHERE id LIKE 'canary%'")[1] == [(0,)]
     assert query(with_them.out, "SELECT count(*) FROM verdicts WHERE row LIKE 'canary%'")[1] == [(0,)]
     card = (with_them.out / "README.md").read_text()
-    assert "How sure the filters are" in card and "How sure the filters are" in (with_them.out / "report.html").read_text()
-    assert "How sure the filters are" not in (without.out / "README.md").read_text()
+    assert "How sure the filters and checks are" in card and "How sure the filters and checks are" in (with_them.out / "report.html").read_text()
+    assert "How sure the filters and checks are" not in (without.out / "README.md").read_text()
     assert built(tmp_path / "c", "{count: 40, good: [own=good.jsonl:said]}").counts("good") == with_them.counts("good")
     assert json.loads((tmp_path / "c" / "out" / "steps" / "canaries.json").read_text()) == told
 
 
+def test_a_field_of_the_seeds_can_be_the_known_good_text(tmp_path: Path) -> None:
+    rows = [{"text": text(number), "source": text(3000 + number) if number else "Four words are few."} for number in range(6)]
+    (tmp_path / "seeds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    more = 'release: {format: text, columns: {text: text}}\nguard: {canaries: {count: 6, good: ["seeds:source"]}}'
+    found = made(project(tmp_path, STEPS.partition("\n")[0], {}, "{table: seeds.jsonl}", more), tmp_path / "out")
+    told = json.loads((found.out / "manifest.json").read_text())["canaries"]["steps"]["good"]["false_drops"]
+    assert (told["found"], told["of"]) == (1, 6)  # one source is shorter than the filter allows
+
+
 def test_counts_add_up() -> None:
     row = Row("canary:0", "", "canary:0", {})
-    canaries = [Canary(row, "splice"), Canary(row, "splice"), Canary(row, "good")]
-    found = counted(canaries, [[("s.a", True), ("s.b", False)], [("s.a", True), ("s.b", True)], [("s.a", False), ("s.b", True)]])
-    assert (found["escapes"]["found"], found["escapes"]["of"]) == (1, 2) and (found["false_drops"]["found"], found["false_drops"]["of"]) == (1, 1)
+    canaries = [Canary(row, "splice", "s"), Canary(row, "splice", "s"), Canary(row, "wrong_answer", "t"), Canary(row, "good", "s", good=True)]
+    told = [
+        Told([("s", "a", True), ("s", "b", False)], "s"),
+        Told([("s", "a", True), ("s", "b", True), ("t", "math", False)]),  # a check without a gate
+        Told([("s", "a", False)], "s"),
+        Told([("s", "a", False), ("s", "b", True)], "s"),
+    ]
+    found = counted(canaries, told)
+    assert (found["escapes"]["found"], found["escapes"]["of"]) == (1, 3) and (found["false_drops"]["found"], found["false_drops"]["of"]) == (1, 1)
     assert found["operators"]["s.b"]["caught"]["found"] == 1 and found["operators"]["s.a"]["false_drops"]["found"] == 1
+    step = found["steps"]["s"]
+    assert (step["escapes"]["found"], step["escapes"]["of"], step["false_drops"]["of"]) == (1, 2, 1) and list(step["kinds"]) == ["splice"]
+    assert "t" not in found["steps"]  # what was planted for it never came to it
 
 
 @pytest.mark.parametrize(
     ("good", "told", "kind"),
-    [("gsm9k", "no ready-made set of that name; did you mean 'gsm8k'", SpecError), ("own=none.jsonl:text", "no such file", SeedError)],
+    [
+        ("gsm9k", "no ready-made set of that name; did you mean 'gsm8k'", SpecError),
+        ("own=none.jsonl:text", "no such file", SeedError),
+        ("own=empty.jsonl:text", "there is no row in it", SeedError),
+        ('"seeds:txt"', "no field 'txt'; did you mean 'text'", SpecError),
+        ('"seeds:text"', "the step good judges that field", SpecError),
+    ],
 )
 def test_a_set_that_is_not_there_is_told_with_its_line(tmp_path: Path, good: str, told: str, kind: type[Exception]) -> None:
     with pytest.raises(kind, match=re.escape(told)) as caught:

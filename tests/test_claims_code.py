@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pickle
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +15,15 @@ import pytest
 from benchmarks.curation.programs import faulty, judged, references
 from hostile_programs import FAMILIES, attempt, inmates, standing_host
 
+from datagen.curating.recurate import options_of
 from datagen.errors import SetupError
-from datagen.operators.claims.code import Code, fenced
+from datagen.operators.claims.code import PLAINLY, Code, fenced
 from datagen.plan.resolve import resolve
 from datagen.plan.sow import sow
+from datagen.release.catalogue import query
 from datagen.runtime import jail
 from datagen.spec.load import load_spec
+from datagen.storage import read_json
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,7 +58,7 @@ def reason(solution: str, tests: Any = "assert f(2) == 4", **parameters: Any) ->
     ],
 )
 def test_each_fault_has_its_reason(solution: str, why: str) -> None:
-    assert reason(solution, seconds=1.0) == why
+    assert reason(solution, timeout=1.0) == why
 
 
 def test_the_failing_line_is_the_evidence() -> None:
@@ -103,13 +111,51 @@ def test_the_refusal_comes_with_the_line_before_anything_is_asked(monkeypatch: p
     monkeypatch.setattr(jail, "_way", lambda: "limits")
     with pytest.raises(SetupError, match=r"spec.yaml:4.*: code: .*bubblewrap"):
         resolve(loaded, set(sow(loaded).fields), None, False)
+    plan = pickle.loads(pickle.dumps(resolve(loaded, set(sow(loaded).fields), None, False, unsafe_sandbox=True)))
+    assert plan.steps[0].recipe.loose()  # as it reaches a worker elsewhere
+
+
+SPEC = """name: t
+seeds: {table: programs.jsonl}
+steps:
+  - {name: right, check: {code: {}}}
+release: {format: text, columns: {text: solution}}
+guard: {canaries: 0}
+"""
+PROGRAMS = [
+    {"solution": "def f(n):\n    return 2 * n", "tests": "assert f(2) == 4"},
+    {"solution": "def f(n):\n    return 3 * n", "tests": "assert f(2) == 4"},
+]
+
+
+def without_bubblewrap(*words: str) -> subprocess.CompletedProcess[str]:
+    """The command where no `bwrap` is on the PATH."""
+    command = [sys.executable, "-m", "datagen.cli", *words]
+    return subprocess.run(command, env={**os.environ, "PATH": "/nowhere"}, text=True, capture_output=True, timeout=120)
+
+
+def test_without_bubblewrap_a_plan_is_refused_and_a_word_on_the_command_line_is_told_with_the_release(tmp_path: Path) -> None:
+    (tmp_path / "programs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in PROGRAMS))
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    spec, out = ("--spec", str(tmp_path / "spec.yaml")), tmp_path / "out"
+    refused = without_bubblewrap("plan", *spec)
+    assert refused.returncode == SetupError.exit_code
+    assert "spec.yaml:4" in refused.stderr and "apt-get install bubblewrap" in refused.stderr and "--unsafe-sandbox" in refused.stderr
+    built = without_bubblewrap("build", *spec, "--out", str(out), "--unsafe-sandbox")
+    assert built.returncode == 0, built.stderr
+    assert read_json(out / "manifest.json")["unsandboxed"] == {"right": 2}
+    assert "2 ran under resource limits only" in (out / "README.md").read_text() and "2 ran under" in (out / "report.html").read_text()
+    kept, dropped = sorted(query(out, "SELECT keep, evidence FROM verdicts")[1], reverse=True)
+    assert kept == (True, PLAINLY) and dropped[1].startswith(f"{PLAINLY}; AssertionError")
+    anew = options_of(out, out / "ledger", None, None, ())
+    assert anew.unsafe_sandbox  # what is curated anew is the same plan
 
 
 def test_limits_alone_say_so_in_the_verdict(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(jail, "_way", lambda: "limits")
-    loose = Code(unsafe_sandbox=True, seconds=1.5)
+    loose = Code(unsafe_sandbox=True, timeout=1.0)
     good = loose.judge({"solution": "def f(n):\n    return 2 * n", "tests": "assert f(2) == 4"})
-    assert (good.keep, good.evidence) == (True, "run without a sandbox, under resource limits only")
+    assert (good.keep, good.evidence) == (True, PLAINLY)
     bad = loose.judge({"solution": "def f(n):\n    while True:\n        pass", "tests": "assert f(2) == 4"})
     assert (bad.reason, "without a sandbox" in bad.evidence) == ("too_slow", True)
 

@@ -169,3 +169,12 @@ def test_units_in_the_air_are_bounded_and_a_failure_lets_the_others_land() -> No
         assert sorted(results) == sorted(landed) == sorted(set(begun) - {7}) and most == 4 and len(begun) <= 12
 
     asyncio.run(go())
+
+
+def test_a_call_with_a_deadline_of_its_own_goes_alone_and_is_waited_for() -> None:
+    async def go(pool: ProcessPool) -> None:
+        await asyncio.gather(pool.call(work, "t", 1, 20.0), pool.call(work, "t", 2, 20.0))  # a process's first call has time to start
+        patient = [pool.call(work, "t", "slow", 20.0), pool.call(work, "t", 5, 20.0)]
+        assert await asyncio.gather(*patient, pool.call(work, "t", "slow"), pool.call(work, "t", 6)) == ["t:slow", "t:5", None, "t:6"]
+
+    pooled(go)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from buckets import Bucket
 from teaching import Made, made, project, teacher
 
 from datagen.build import Options, build
+from datagen.cli import cli
 from datagen.curating.recurate import changes, options_of
 from datagen.errors import SpecError
 from datagen.inspect import require_release
@@ -21,7 +25,7 @@ STEPS = """\
   - {name: unique, dedup: {on: text, threshold: 0.9}}"""
 PROMPTS = {"text": "{{ topic }} words", "more": "more about {{ topic }}"}
 SEEDS = "{grid: {topic: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]}}"
-MORE = "release: {format: text, columns: {text: text}}"
+MORE = "release: {format: text, columns: {text: text}}\nguard: {canaries: 0}"
 
 
 def says(prompt: str) -> str:
@@ -99,3 +103,36 @@ def test_with_a_word_it_is_a_new_major_release_that_asked_nothing_and_says_so(tm
     assert sorted(len(row["text"].split()) for row in rows) == [3, 4]
     after = list(changes(options(found, "good.length_2.max_words=3")))  # what was set before holds on
     assert "of 2 rows at the end of the line 1 would go out, 0 would come in" in "\n".join(after)
+
+
+def test_a_check_within_a_repeat_is_meant_by_its_own_name(tmp_path: Path) -> None:
+    inner = "{name: text, ask: t/text, of: w}, {name: sums, check: {arithmetic: {on: text}}}"
+    steps = f"  - {{name: tries, repeat: {{at_most: 2, until: text, steps: [{inner}]}}}}"
+    with teacher(lambda prompt: f"2 + 1 = {2 + int(prompt) % 2}") as taught:
+        found = made(project(tmp_path, steps, {"text": "{{ topic }}"}, SEEDS, MORE, taught.url), tmp_path / "out")
+        asked = len(taught.prompts)
+        said = "\n".join(changes(options(found, "sums.arithmetic.at_most=1")))
+    assert "of 6 rows at the end of the line 0 would go out, 6 would come in" in said and "would need asking: nothing" in said, said
+    assert "was dropped: tries.arithmetic: wrong_step" in said and len(taught.prompts) == asked
+    with pytest.raises(SpecError, match=r"asks teachers.*known: sums"):
+        list(changes(options(found, "tries.repeat.at_most=1")))
+
+
+def test_on_an_object_store_it_is_shown_and_released_there(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**bucket.env, "DATAGEN_WORK": str(tmp_path / "work")}.items():
+        monkeypatch.setenv(name, value)
+    out = f"{bucket.url}/recurate"
+    with teacher(says) as taught:
+        build(Options(str(project(tmp_path, STEPS, PROMPTS, SEEDS, MORE, taught.url)), out), lambda _: None)
+    first, asked = bucket.read("recurate/data/train-v0001-00000.parquet"), len(taught.prompts)
+    segments = {name: bucket.read(name) for name in bucket.names("recurate/ledger/segments/")}
+    shutil.rmtree(tmp_path / "work")  # another machine
+    words = ["recurate", out, "--set", "good.length_2.max_words=4"]
+    cli(words, standalone_mode=False)
+    assert json.loads(bucket.read("recurate/manifest.json"))["releases"][-1]["version"] == "1.0"
+    cli([*words, "--yes"], standalone_mode=False)
+    manifest = json.loads(bucket.read("recurate/manifest.json"))
+    assert [entry["version"] for entry in manifest["releases"]] == ["1.0", "2.0"] and manifest["releases"][-1]["rows"] == 2
+    assert bucket.read("recurate/data/train-v0001-00000.parquet") == first and bucket.names("recurate/data/train-v0002")
+    assert json.loads(bucket.read("recurate/steps/origin.json"))["ledger"] is None  # no place of this disk is remembered
+    assert len(taught.prompts) == asked and all(bucket.read(name) == said for name, said in segments.items())

@@ -98,12 +98,12 @@ def test_documents_travel_too_and_an_absolute_path_stays(spec: Path, tmp_path: P
 
 
 def test_the_command_is_the_builds_own(spec: Path) -> None:
-    prepared = prepare(order(spec, teacher="simulator", limit=3, workers=4, budget=2.5, push=True, yes=True, again="rejected"))
+    prepared = prepare(order(spec, teacher="simulator", limit=3, workers=4, budget=2.5, push=True, yes=True, again="rejected", unsafe_sandbox=True))
     words = prepared.entrypoint.split()
     assert words[:6] == ["exec", "python", "-m", "datagen.cli", "build", "--spec"] and words[6] == "specs/notes.yaml"
     given = dict(zip(words[5::2], words[6::2], strict=False))
     assert given["--out"] == "s3://bucket/notes" and given["--runtime"] == "ray"
-    for option in ("--limit 3", "--workers 4", "--budget 2.5", "--teacher simulator", "--again rejected", "--push", "--yes"):
+    for option in ("--limit 3", "--workers 4", "--budget 2.5", "--teacher simulator", "--again rejected", "--push", "--yes", "--unsafe-sandbox"):
         assert option in prepared.entrypoint
     assert prepared.environment == {"RAY_JOB_STOP_WAIT_TIME_S": "150"}, "the teacher's timeout and a minute"
 

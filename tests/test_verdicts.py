@@ -75,8 +75,18 @@ def test_what_took_too_long_has_a_verdict(tmp_path: Path, monkeypatch: pytest.Mo
 class _late:
     """A pool in which nothing ends in time."""
 
-    async def call(self, function: Any, tool: Any, argument: Any) -> Any:
+    async def call(self, function: Any, tool: Any, argument: Any, deadline: float = 0.0) -> Any:
         return None
 
     def close(self) -> None:
         """Nothing to end."""
+
+
+def test_personal_data_is_not_copied_into_its_verdict(tmp_path: Path) -> None:
+    seeds = '{"text": "Write to anna.lind@postbox.se or call +46 70 174 06 35 before noon."}\n{"text": "A stone falls."}\n'
+    made(seeded(tmp_path, "  - {name: good, filter: [{pii: {}}]}", seeds), tmp_path / "out")
+    ((evidence, start, end, text),) = query(
+        tmp_path / "out", "SELECT v.evidence, span_start, span_end, d.fields FROM verdicts v JOIN dropped d ON d.id = v.row WHERE v.operator = 'pii'"
+    )[1]
+    assert evidence.startswith("email at 9-29") and not {"anna", "174"} & set(evidence.replace(".", " ").split())
+    assert (start, end) == (9, 29) and '"text"' in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +14,10 @@ from datagen.errors import SetupError, SpecError
 from datagen.operators.base import Operator
 from datagen.operators.recipe import Recipe
 from datagen.plan.resolve import items_of
+from datagen.records import digest
 from datagen.release.benched import TABLE, identity_of
 from datagen.release.intervals import rate
+from datagen.running.canaries.damage import SHORTEST, ways
 from datagen.runtime.pool import ProcessPool
 from datagen.seeds.labelled import GOOD, READY, Labelled, LabelledSet, labelled_set, ready_made
 from datagen.spec.library import Library
@@ -26,6 +29,17 @@ ALL = "any operator"
 """The line of the table for the recipe as a whole."""
 EXAMPLES = 2
 """Rows shown of each operator: good ones that it drops."""
+MADE_FOR: Mapping[str, tuple[str, ...]] = {
+    "code": ("humaneval", "mbpp"),
+    "instructions": ("gpteacher",),
+    "rationale": ("gsm8k",),
+    "textbook": ("openstax",),
+}
+"""Recipe that ships -> the ready-made sets of what it is made for. `web` is for pages, of which there is no set."""
+CODE, OF_PROSE = frozenset(("humaneval", "mbpp")), frozenset(("splice", "shuffle", "wrong_language"))
+"""Sets of programs, and the damage that is none to a program."""
+DAMAGED = 900
+"""Rows of each set that `shipped` damages: a hundred of each of nine kinds."""
 
 
 @dataclass
@@ -52,17 +66,20 @@ class Tally:
         return {"good": good, "all_good": rate(*every), "bad": bad, "examples": self.examples}
 
 
-def bench(name: str, sets: Sequence[str], take: int, library: Path | None) -> Iterator[str]:
-    """Measure, say it, and write `<recipe>.bench.json` beside the recipe. Raises SpecError, SeedError or SetupError before anything is measured."""
+def bench(name: str, sets: Sequence[str], take: int, library: Path | None, damaged: int = 0) -> Iterator[str]:
+    """Measure, say it, and write `<recipe>.bench.json` beside the recipe, without any text of the sets. Of each set's good rows `damaged` are
+    damaged on purpose, a kind in turn, as canaries are. Raises SpecError, SeedError or SetupError before anything is measured.
+    """
     written = _written(name, library)
     recipe = Recipe.build(items_of(written.value, written.where()), lambda index: written.where((index,)))
-    wanted = list(sets) or ready_made()
+    wanted = list(sets) or list(MADE_FOR.get(written.path.stem, ())) or ready_made()
     if not wanted:
         raise SetupError(f"no labelled rows: name some with --on, or set DATAGEN_SHARED for the ready-made sets ({', '.join(READY)})")
     rows = [labelled_set(text, take, "--on") for text in wanted]
+    rows += [each for labelled in rows if (each := spoilt(labelled, recipe, damaged)).rows]
     able = Recipe(tuple(each for each in recipe.operators if all(_readable(each[1], labelled.rows[0]) for labelled in rows)))
     tallies, late = asyncio.run(_measured(able, rows))
-    table = {
+    table: dict[str, Any] = {
         "recipe": written.path.stem,
         **identity_of(recipe, written.text),
         "sets": [{"name": each.name, "rows": len(each.rows), "digest": each.digest} for each in rows],
@@ -72,8 +89,32 @@ def bench(name: str, sets: Sequence[str], take: int, library: Path | None) -> It
     }
     place = written.path.with_name(f"{written.path.stem}{TABLE}")
     yield from _shown(table)
-    write_json(place, table)
+    write_json(place, {**table, "operators": {name: _textless(counts) for name, counts in table["operators"].items()}})
     yield f"written to {place}"
+
+
+def shipped(take: int) -> Iterator[str]:
+    """The recipes that ship, each on the known-good sets of what it is made for: what stands beside them is made by this alone."""
+    for name in MADE_FOR:
+        yield from bench(name, (), take, None, DAMAGED)
+
+
+def spoilt(labelled: LabelledSet, recipe: Recipe, count: int) -> LabelledSet:
+    """So many good rows of a set, damaged; rows too short to be damaged are passed over."""
+    kinds = ways([operator for _, operator in recipe.operators], english=True, prompted=False)
+    kinds = {kind: way for kind, way in kinds.items() if labelled.name not in CODE or kind not in OF_PROSE}
+    good, made = [row for row in labelled.rows if row.label == GOOD], list[Labelled]()
+    for number in range(count if good else 0):
+        row, other, kind = good[number % len(good)], good[(number * 7 + 1) % len(good)], list(kinds)[number % len(kinds)]
+        if len(row.text.split()) >= SHORTEST:
+            text = kinds[kind](row.text, other.text, "", random.Random(digest([row.text, kind, number])))
+            made += [Labelled(text, kind, row.fields)] if text and text != row.text else []
+    return LabelledSet(f"{labelled.name}, damaged", tuple(made), digest([[row.text, row.label] for row in made]))
+
+
+def _textless(counts: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the examples: rows of a set may not be ours to hand on."""
+    return {name: value for name, value in counts.items() if name != "examples"}
 
 
 def _written(name: str, library: Path | None) -> Written:
@@ -92,7 +133,7 @@ async def _measured(recipe: Recipe, sets: Sequence[LabelledSet]) -> tuple[dict[s
     pool, late = ProcessPool(), 0
     try:
         for each in sets:
-            answers = await asyncio.gather(*(pool.call(judge, recipe, _fields(recipe, row)) for row in each.rows))
+            answers = await asyncio.gather(*(pool.call(judge, recipe, _fields(recipe, row), recipe.deadline()) for row in each.rows))
             for row, said in zip(each.rows, answers, strict=True):
                 late += said is None
                 _count(tallies, recipe, each.name, row, said)
@@ -135,7 +176,7 @@ def _shown(table: Mapping[str, Any]) -> Iterator[str]:
         yield f"{operator:<18} good dropped {_share(counts['all_good'])}"
         if len(counts["good"]) > 1:
             yield from (f"    {name:<14} {_share(each)}" for name, each in counts["good"].items() if each["found"])
-        yield from (f"    finds {name:<14} {_share(each)}" for name, each in counts["bad"].items())
+        yield from (f"    finds {name:<14} {_share(each)}" for name, each in counts["bad"].items() if each["found"] or operator == ALL)
         yield from (f"    e.g. {each['set']}: {each['why']}: {' '.join(each['text'].split())[:100]}" for each in counts["examples"])
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.build import ORIGIN, Options, planned
+from datagen.depot.store import is_url
 from datagen.errors import OutputError
 from datagen.inspect import require_release
 from datagen.plan.estimate import AskCount, expected_later, line_of
@@ -52,7 +53,7 @@ def said(step: str, operator: str, reason: str, evidence: str) -> str:
     return f"{step}.{operator}: {reason}" + (f" ({words[:WIDTH]})" if words else "")
 
 
-def options_of(out: Path, book: Path, spec: str | None, library: Path | None, sets: Sequence[str]) -> Options:
+def options_of(out: Path, book: Path, spec: str | None, library: Path | None, sets: Sequence[str], unsafe_sandbox: bool = False) -> Options:
     """As this OUT was built, with these values in place of the spec's; those of an earlier `recurate` hold on.
 
     Raises OutputError where nothing says which spec it was, or nothing is out.
@@ -67,7 +68,6 @@ def options_of(out: Path, book: Path, spec: str | None, library: Path | None, se
     values = {name: json.dumps(value) for name, value in ((read_json(out / "plan.json") or {}).get("overrides") or {}).items()}
     values |= {setting.name: json.dumps(setting.value) for setting in map(Setting.read, sets)}
     shelf = library or (Path(origin["library"]) if origin.get("library") else None)
-    ledger = Path(origin["ledger"]) if origin.get("ledger") and book == out / "ledger" else book
     overrides = tuple(f"{name}={value}" for name, value in values.items())
     return Options(
         named,
@@ -76,11 +76,18 @@ def options_of(out: Path, book: Path, spec: str | None, library: Path | None, se
         teacher=origin.get("teacher"),
         runtime="local",
         library=shelf,
-        ledger=ledger,
+        ledger=book,
         paying=False,
         overrides=overrides,
         yes=True,
+        unsafe_sandbox=unsafe_sandbox or bool(origin.get("unsafe_sandbox")),
     )
+
+
+def ledger_of(out: Path) -> Path | str | None:
+    """Where the ledger of this OUT is kept; None where that is OUT/ledger."""
+    place = (read_json(out / "steps" / ORIGIN) or {}).get("ledger")
+    return (place if is_url(place) else Path(place)) if place else None
 
 
 def changes(options: Options) -> Iterator[str]:

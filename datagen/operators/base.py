@@ -28,6 +28,8 @@ class Finding:
     """The words that decided; cut at 200 characters by the step."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """What a claim writes to the row (see `Operator.writes`)."""
+    span: tuple[int, int] | None = None
+    """First character and the one after the last of what decided, where the evidence does not quote it; else the step looks for the evidence."""
 
 
 class Operator(BaseModel):
@@ -77,6 +79,10 @@ class Operator(BaseModel):
 
     def ready(self) -> None:
         """Raises SetupError where this machine lacks what the operator needs; `plan` asks before anything is paid."""
+
+    def deadline(self) -> float:
+        """Seconds that one row may take, where the pool's own deadline for a batch (`runtime/pool.py`) is too short; 0: it is not."""
+        return 0.0
 
     def text(self, fields: Mapping[str, Any]) -> str:
         """The judged field as text; empty when it is missing or None."""

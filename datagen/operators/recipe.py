@@ -65,6 +65,19 @@ class Recipe:
             )
         )
 
+    def deadline(self) -> float:
+        """Seconds that one row may take beyond a batch's deadline; 0 where no operator needs that."""
+        return sum(operator.deadline() for _, operator in self.operators)
+
+    def unsafe(self) -> Recipe:
+        """The same recipe for a machine without a sandbox: operators that run programs are content with resource limits."""
+        loose = {"unsafe_sandbox": True}
+        return Recipe(tuple((name, each.model_copy(update=loose) if hasattr(each, "unsafe_sandbox") else each) for name, each in self.operators))
+
+    def loose(self) -> bool:
+        """Whether an operator of it may run programs without a sandbox."""
+        return any(getattr(operator, "unsafe_sandbox", False) for _, operator in self.operators)
+
     def writes(self) -> tuple[str, ...]:
         """Fields that the operators add to a row."""
         return tuple(dict.fromkeys(name for _, operator in self.operators for name in operator.written()))

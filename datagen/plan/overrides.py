@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,18 +63,33 @@ def overridden(loaded: Loaded, settings: Sequence[Setting]) -> Loaded:
     """
     steps = list(loaded.spec.steps)
     for setting in settings:
-        names = [step.name for step in steps]
+        names = [step.name for step in _flat(steps)]
         if setting.step not in names:
             raise SpecError(f"{setting.where}: no step {setting.step!r}{nearest(setting.step, names)}")
-        at = names.index(setting.step)
-        steps[at] = _changed(loaded, steps[at], setting)
+        steps = [_within(loaded, step, setting) for step in steps]
     return replace(loaded, spec=loaded.spec.model_copy(update={"steps": steps}))
+
+
+def _flat(steps: Iterable[AnyStep]) -> Iterator[AnyStep]:
+    for step in steps:
+        yield step
+        yield from _flat(step.repeat.steps if isinstance(step, Repeat) else ())
+
+
+def _within(loaded: Loaded, step: AnyStep, setting: Setting) -> AnyStep:
+    """The step changed where it is the one that is meant, or goes round it; else as it is."""
+    if step.name == setting.step:
+        return _changed(loaded, step, setting)
+    if not isinstance(step, Repeat) or setting.step not in [each.name for each in _flat(step.repeat.steps)]:
+        return step
+    inner = [_within(loaded, each, setting) for each in step.repeat.steps]
+    return step if inner == step.repeat.steps else step.model_copy(update={"repeat": step.repeat.model_copy(update={"steps": inner})})
 
 
 def _changed(loaded: Loaded, step: AnyStep, setting: Setting) -> AnyStep:
     match step:
         case Ask() | Repeat():
-            judges = [each.name for each in loaded.spec.steps if not isinstance(each, Ask | Repeat)]
+            judges = [each.name for each in _flat(loaded.spec.steps) if not isinstance(each, Ask | Repeat)]
             raise SpecError(f"{setting.where}: {step.name} asks teachers, who would have to answer anew: change the spec; known: {', '.join(judges)}")
         case Filter():
             items = _items(loaded, step)

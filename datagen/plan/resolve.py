@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from datagen.errors import SetupError, SpecError, nearest
+from datagen.errors import SeedError, SetupError, SpecError, nearest
 from datagen.operators.recipe import Recipe
 from datagen.plan.chairs import Rehearsing as Rehearsing
 from datagen.plan.chairs import api_key as api_key
@@ -20,7 +20,7 @@ from datagen.release.benched import benched
 from datagen.release.columns import split_shares
 from datagen.release.formats import FORMATS
 from datagen.release.formats.base import Format
-from datagen.seeds.labelled import labelled_rows
+from datagen.seeds.labelled import SEEDS, labelled_rows
 from datagen.seeds.table import Table
 from datagen.spec.load import Loaded
 from datagen.spec.models import AnyStep, Ask, Check, Decontaminate, Dedup, Filter, Mix, Repeat, Select, Vote
@@ -51,6 +51,8 @@ class _Resolver:
     """Fields that an earlier step drew from a list; the next one draws anew."""
     last: str = "seeds"
     fanned: bool = False
+    unsafe: bool = False
+    """`--unsafe-sandbox`: programs may be run under resource limits alone."""
     said: list[str] = field(default_factory=list)
     """The prompts' own words so far, without what rows put in."""
 
@@ -126,7 +128,7 @@ class _Resolver:
     def check(self, step: Check, number: int, place: Place) -> PlannedStep:
         if len(step.check) != 1:
             raise SpecError(f"{self.where((*place, 'check'))}: a check verifies one claim; found {', '.join(step.check) or 'none'}")
-        recipe = Recipe.build([step.check], lambda _: self.where((*place, "check")), None)
+        recipe = self.held(Recipe.build([step.check], lambda _: self.where((*place, "check")), None))
         _ready(recipe, self.where((*place, "check")))
         given = next(iter(step.check.values()))
         optional = {operator.gold for _, operator in recipe.operators if hasattr(operator, "gold") and "gold" not in given}
@@ -139,11 +141,14 @@ class _Resolver:
             items, where = items_of(written.value, written.where()), lambda index: written.where((index,))
         else:
             items, where = step.filter, lambda index: self.where((*place, "filter", index))
-        recipe = Recipe.build(items, where, step.on).knowing(self.said)
+        recipe = self.held(Recipe.build(items, where, step.on).knowing(self.said))
         _ready(recipe, self.where((*place, "filter")))
         self.need(recipe.reads(), (*place, "filter"))
         bench = benched(written.path, written.text, Recipe.build(items, where)) if isinstance(step.filter, str) else None
         return self.planned(step, number, recipe.writes(), recipe.identity(), recipe=recipe, bench=bench)
+
+    def held(self, recipe: Recipe) -> Recipe:
+        return recipe.unsafe() if self.unsafe else recipe
 
     def repeat(self, step: Repeat, number: int, place: Place) -> PlannedStep:
         inner: list[PlannedStep] = []
@@ -246,20 +251,33 @@ def items_of(value: Any, where: str) -> list[dict[str, Any]]:
     return [{item: None} if isinstance(item, str) else item for item in value]
 
 
-def resolve(loaded: Loaded, fields: set[str], rehearsing: Rehearsing | None, everything_simulated: bool) -> Plan:
-    """The plan of a spec whose seeds have `fields`. Raises SpecError with file:line on the first thing that cannot be."""
+def resolve(loaded: Loaded, fields: set[str], rehearsing: Rehearsing | None, everything_simulated: bool, unsafe_sandbox: bool = False) -> Plan:
+    """The plan of a spec whose seeds have `fields`. Raises SpecError with file:line on the first thing that cannot be, SetupError where this
+    machine lacks what a step needs: a sandbox for programs, say, without which `unsafe_sandbox` is content with limits."""
     spec = loaded.spec
     chairs = {name: chair_of(loaded, name, teacher, rehearsing, everything_simulated) for name, teacher in spec.teachers.items()}
-    resolver = _Resolver(loaded, chairs, set(fields))
+    resolver = _Resolver(loaded, chairs, set(fields), unsafe=unsafe_sandbox)
     steps = tuple(resolver.step(step, index + 1, ("steps", index)) for index, step in enumerate(spec.steps))
     _check_release(loaded, resolver.fields)
     if spec.guard.min_yield is not None and not spec.guard.pilot:
         raise SpecError(f"{loaded.written.where(('guard', 'min_yield'))}: min_yield is judged by the pilot, which `pilot: 0` takes away")
     for index, name in enumerate(spec.guard.canaries.good):  # read before anything is paid, not after
-        next(labelled_rows(name, loaded.written.where(("guard", "canaries", "good", index)) + ":", loaded.base), None)
+        _require_good(name, f"{loaded.written.where(('guard', 'canaries', 'good', index))}:", loaded.base, fields, steps)
     used = {step.spec.of for step in _flat(steps) if isinstance(step.spec, Ask)}
     simulated = any(chair.simulated for name, chair in chairs.items() if name in used)
     return Plan(spec, loaded.written.text, steps, {name: chairs[name] for name in sorted(used)}, simulated, tuple(resolver.warnings))
+
+
+def _require_good(name: str, where: str, base: Path, fields: set[str], steps: Sequence[PlannedStep]) -> None:
+    """Raises SpecError, SeedError or SetupError where no known-good text can be had under this name."""
+    if name.startswith(SEEDS):
+        field = name.removeprefix(SEEDS)
+        if field not in fields:
+            raise SpecError(f"{where} {name}: the seeds have no field {field!r}{nearest(field, fields)}")
+        if judges := [step.name for step in steps if step.recipe and any(operator.on == field for _, operator in step.recipe.operators)]:
+            raise SpecError(f"{where} {name}: the step {judges[0]} judges that field, and what it has kept says nothing of what it drops")
+    elif next(labelled_rows(name, where, base), None) is None:
+        raise SeedError(f"{where} {name}: there is no row in it")
 
 
 def _flat(steps: Iterable[PlannedStep]) -> Iterable[PlannedStep]:

@@ -20,7 +20,8 @@ def identity_of(recipe: Recipe, text: str) -> dict[str, str]:
 
 
 def benched(path: Path, text: str, recipe: Recipe) -> dict[str, Any] | None:
-    """The table beside a recipe, where it was measured with this text and these operators; else None."""
+    """The table beside a recipe, None where there is none. `present`: whether it was measured with this very text and these operators."""
     table = read_json(path.with_name(f"{path.stem}{TABLE}"))
-    same = isinstance(table, dict) and all(table.get(name) == value for name, value in identity_of(recipe, text).items())
-    return table if same else None
+    if not isinstance(table, dict):
+        return None
+    return {**table, "present": all(table.get(name) == value for name, value in identity_of(recipe, text).items())}

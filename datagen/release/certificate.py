@@ -1,4 +1,4 @@
-"""decontamination.json: against which sets rows were held, by which limits, how many were looked at, and what was found of each class."""
+"""decontamination.json: against which sets rows were held, by which limits, how many were looked at, what was found, and how much is found."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ def _of_step(out: Path, step: Mapping[str, Any], counted: Mapping[str, Any]) -> 
     quoted = str(step["step"]).replace("'", "''")
     columns, rows = query(out, _FOUND.format(step=quoted, examples=EXAMPLES))
     found = [dict(zip(columns, row, strict=True)) for row in rows]
+    planted = (read_json(out / "manifest.json").get("canaries") or {"sets": {}})["sets"].get(step["step"])
     totals = {kind: sum(entry["found"] for entry in found if entry["class"] == kind) for kind in CLASSES}
-    return {**step, "rows": counted.get("in", 0), "kept": counted.get("kept", 0), "found": totals, "by_set": found}
+    return {**step, "rows": counted.get("in", 0), "kept": counted.get("kept", 0), "found": totals, "by_set": found, "planted": planted}
 
 
 def read_certificate(out: Path) -> list[dict[str, Any]]:

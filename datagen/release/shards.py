@@ -316,6 +316,7 @@ def _write_manifest(
         "cohorts": cohorts,
         "overrides": plan.get("overrides", {}),
         "canaries": plan.get("canaries"),
+        "unsandboxed": plan.get("unsandboxed", {}),
         "cost": _cost(out, plan),
         "versions": plan.get("versions", {}),
     }

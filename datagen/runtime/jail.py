@@ -44,9 +44,9 @@ START = 10.0
 class Limits:
     """What one program may use."""
 
-    seconds: float = 8.0
-    """On the clock; this stays under the deadline of a batch in `runtime/pool.py`."""
-    cpu: int = 8
+    seconds: float = 30.0
+    """On the clock, from when the cell is up."""
+    cpu: int = 10
     """Seconds of processor time, each process."""
     memory: int = 512 * 2**20
     """Bytes of address space, each process."""
@@ -135,8 +135,9 @@ def check(unsafe: bool = False) -> None:
     if not unsafe and _way() == "limits":
         raise SetupError(
             f"programs of a teacher are run in a sandbox, and there is none here: {_why()}. Install bubblewrap (Debian, Ubuntu: `apt-get install "
-            "bubblewrap`; Fedora: `dnf install bubblewrap`) and allow user namespaces; or, for programs that you trust, set `unsafe_sandbox: true` "
-            "(in a spec: `check: {code: {unsafe_sandbox: true}}`), which limits time, memory and file size, but hides neither files nor network"
+            "bubblewrap`; Fedora: `dnf install bubblewrap`) and allow user namespaces; or, for programs that you would run yourself, say "
+            "`--unsafe-sandbox` (in a spec: `check: {code: {unsafe_sandbox: true}}`), which limits time, memory and file size, hides neither files "
+            "nor network, and is told with the release"
         )
 
 
@@ -326,7 +327,7 @@ def _gone(code: int) -> tuple[How, str]:
     number = -code if code < 0 else code - 128
     if 0 < number < 65:
         name = signal.Signals(number).name if number in list(signal.Signals) else str(number)
-        return "killed", f"ended by {name}{' (processor time)' if number == signal.SIGXCPU else ''}"
+        return ("timeout", "not at its end within its processor time") if number == signal.SIGXCPU else ("killed", f"ended by {name}")
     return "left", f"exit code {code} before the end of the program"
 
 

@@ -1,7 +1,8 @@
 """Killable processes for what must not run on the event loop: operators and checks, in small batches, each with a deadline.
 
 Processes are spawned, never forked. A batch that passes its deadline is ended with its process and tried again item by item, so that
-only the item that hangs is lost; its result is None. While this process is stopped no deadline runs.
+only the item that hangs is lost; its result is None. What needs longer than others (a program with its tests) says so, and goes alone.
+While this process is stopped no deadline runs.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class _Job:
     tool: Any
     argument: Any
     done: asyncio.Future[Any]
+    deadline: float = 0.0
+    """Seconds of its own; 0: the pool's."""
 
 
 class ProcessPool:
@@ -53,9 +56,10 @@ class ProcessPool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
 
-    async def call(self, function: Callable[[Any, Any], Any], tool: Any, argument: Any) -> Any:
+    async def call(self, function: Callable[[Any, Any], Any], tool: Any, argument: Any, deadline: float = 0.0) -> Any:
+        """`deadline`: seconds for this call alone, where that is more than the pool gives a batch."""
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._jobs.append(_Job(function, tool, argument, done))
+        self._jobs.append(_Job(function, tool, argument, done, deadline))
         if not self._scheduled:  # let the other rows of this tick join the batch
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._dispatch)
@@ -79,11 +83,11 @@ class ProcessPool:
             task.add_done_callback(self._tasks.discard)
 
     def _next_batch(self) -> list[_Job]:
-        """Jobs of one function and one tool, in order."""
+        """Jobs of one function and one tool, in order; one with a deadline of its own is a batch."""
         first = self._jobs[0]
-        share = max(1, min(BATCH, -(-len(self._jobs) // self._size)))
+        share = 1 if first.deadline else max(1, min(BATCH, -(-len(self._jobs) // self._size)))
         batch: list[_Job] = []
-        while self._jobs and len(batch) < share and self._jobs[0].function is first.function and self._jobs[0].tool is first.tool:
+        while self._jobs and len(batch) < share and _alike(self._jobs[0], first):
             batch.append(self._jobs.popleft())
         return batch
 
@@ -105,7 +109,8 @@ class ProcessPool:
 
     async def _run(self, process: _Process, batch: Sequence[_Job]) -> _Process:
         """Answer a batch; returns the process to go on with, which is a new one when this one had to be ended."""
-        results = await process.answer((batch[0].function, batch[0].tool, [job.argument for job in batch]), self._deadline, self._start)
+        task, deadline = (batch[0].function, batch[0].tool, [job.argument for job in batch]), max(batch[0].deadline, self._deadline)
+        results = await process.answer(task, deadline, self._start)
         if results is None and len(batch) == 1:
             process.end()
             _give(batch, [(True, None)])
@@ -118,6 +123,10 @@ class ProcessPool:
             return process
         _give(batch, results)
         return process
+
+
+def _alike(job: _Job, first: _Job) -> bool:
+    return job.function is first.function and job.tool is first.tool and job.deadline == first.deadline
 
 
 def _give(batch: Sequence[_Job], results: Sequence[tuple[bool, Any]]) -> None:

@@ -14,10 +14,12 @@ from datagen.records import digest
 from datagen.seeds.table import Table
 
 GOOD = "good"
+SEEDS = "seeds:"
+"""Before the name of a field of the build's own seeds, where known-good texts are named."""
 READY: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "gsm8k": ("gsm8k/train.parquet", lambda row: f"{row['question']}\n{row['answer']}"),
     "humaneval": ("humaneval/humaneval.parquet", lambda row: f"{row['prompt']}{row['canonical_solution']}"),
-    "mbpp": ("mbpp/mbpp.parquet", lambda row: f"{row['text']}\n\n{row['code']}"),
+    "mbpp": ("mbpp/mbpp.parquet", lambda row: str(row["code"]).replace("\r\n", "\n")),
     "openstax": ("openstax_textbooks/*.parquet", lambda row: str(row["text"])),
     "gpteacher": ("gpteacher/gpteacher.parquet", lambda row: str(row["response"])),
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from datagen.options import ADDRESS, AGAIN, BUDGET, FOLDER, LIBRARY, LIMIT, PUSH, SPEC, TEACHER, YES, shown
+from datagen.options import ADDRESS, AGAIN, BUDGET, FOLDER, LIBRARY, LIMIT, PUSH, SPEC, TEACHER, UNSAFE, YES, shown
 
 
 @click.command()
@@ -26,6 +26,7 @@ from datagen.options import ADDRESS, AGAIN, BUDGET, FOLDER, LIBRARY, LIMIT, PUSH
 @PUSH
 @YES
 @AGAIN
+@UNSAFE
 def submit(address: str, wait: bool, **given: Any) -> None:
     """Hand a build to a Ray cluster.
 
@@ -90,6 +91,7 @@ def stop(job: str, address: str, wait: bool) -> None:
 @BUDGET
 @TEACHER
 @PUSH
+@UNSAFE
 @LIBRARY
 @click.option("--to", type=FOLDER, help="Write KIND.yaml into this folder. Default: to the terminal.")
 def schedule(to: Path | None, **given: Any) -> None:

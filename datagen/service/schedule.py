@@ -9,7 +9,7 @@ import re
 import tempfile
 import zoneinfo
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ class Wanted:
     budget: float | None = None
     teacher: str | None = None
     push: bool = False
+    unsafe_sandbox: bool = False
     library: Path | None = None
 
 
@@ -69,6 +70,7 @@ def render(wanted: Wanted) -> str:
     shipped = all(in_image(path) for path in bundle.files.values())
     label = label_of(name)
     order = Order(wanted.spec, wanted.out, budget=wanted.budget, teacher=wanted.teacher, workers=wanted.workers, push=wanted.push)
+    order = replace(order, unsafe_sandbox=wanted.unsafe_sandbox)
     values = {
         "label": label,
         "spec_name": name,
@@ -124,8 +126,10 @@ def _zone(given: str, zones: set[str]) -> str:
 def _planned(wanted: Wanted) -> tuple[Bundle, str]:
     """The files of the spec and its name, after planning it as a build would."""
     loaded, recorder = recording(load_spec(wanted.spec, wanted.library))
-    with tempfile.TemporaryDirectory() as scratch, planned(loaded, Options(wanted.spec, Path(scratch), teacher=wanted.teacher)):
-        bundle = bundled(loaded, recorder)
+    with tempfile.TemporaryDirectory() as scratch:
+        options = Options(wanted.spec, Path(scratch), teacher=wanted.teacher, unsafe_sandbox=wanted.unsafe_sandbox)
+        with planned(loaded, options):
+            bundle = bundled(loaded, recorder)
     for path in of_this_disk(loaded):
         raise OutputError(
             f"{wanted.spec} reads {path}: the pods of a run share no disk; give a path beside the spec, which goes along, or an address"

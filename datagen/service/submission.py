@@ -6,7 +6,7 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import join, quote
 from typing import Any
@@ -45,6 +45,7 @@ class Order:
     push: bool = False
     yes: bool = False
     again: str | None = None
+    unsafe_sandbox: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ def prepare(order: Order) -> Prepared:
     run = run_id(order.run_id, utc_now)
     loaded, recorder = recording(load_spec(order.spec, order.library))
     with tempfile.TemporaryDirectory() as scratch:
-        options = Options(order.spec, Path(scratch), order.limit, teacher=order.teacher, library=order.library)
+        here = Options(order.spec, Path(scratch), order.limit, teacher=order.teacher, library=order.library)
+        options = replace(here, unsafe_sandbox=order.unsafe_sandbox)
         with planned(loaded, options) as (plan, sown):
             bundle, identity = bundled(loaded, recorder), identity_of(plan, sown, order)
     drain = DRAIN_SPARE + round(max((chair.spec.timeout for chair in plan.chairs.values()), default=0))
@@ -93,6 +95,7 @@ def entrypoint(order: Order, spec: str, run: str = "") -> str:
         value = getattr(order, word)
         words += [] if value is None else [f"--{word}", value]
     words += [f"--{flag}" for flag in ("push", "yes") if getattr(order, flag)]
+    words += ["--unsafe-sandbox"] if order.unsafe_sandbox else []
     return "exec " + join(map(str, words))
 
 

@@ -75,12 +75,16 @@ class Release(Words):
 
 
 class Canaries(Words):
-    """Rows planted beside a build's own, to measure what its filters miss and what they drop for nothing. They are never released."""
+    """Rows planted beside a build's own, to measure what its judging steps miss and what they drop for nothing. They are never released."""
 
     count: int = Field(default=40, ge=0, le=100_000)
-    """Bad ones: damage done to rows of the build; and as many of the good ones. 0: none."""
+    """Bad ones for the filters: damage done to rows of the build; and as many for each check, dedup and decontamination; and of the good ones.
+    0: none."""
     good: list[str] = Field(default_factory=list)
-    """Known-good texts: a name (gsm8k, humaneval, mbpp, openstax, gpteacher, from $DATAGEN_SHARED/data), or NAME=FILE:FIELD."""
+    """Known-good texts: a name (gsm8k, humaneval, mbpp, openstax, gpteacher, from $DATAGEN_SHARED/data), or NAME=FILE:FIELD, or
+    seeds:FIELD for a field of the build's own seeds (documents, say) that no step judges.
+    A check is tried with those that hold what it reads: gsm8k for answers and arithmetic, humaneval and mbpp for code, and files of yours
+    with columns of the names that it reads."""
 
 
 BadEnd = Literal["truncated", "refused", "filtered", "malformed", "rejected", "failed"]

@@ -13,7 +13,7 @@ from datagen.steps.journal import Journal
 class Pool(Protocol):
     """Runs plain functions in other processes, in small batches, each with a deadline."""
 
-    async def call(self, function: Any, tool: Any, argument: Any) -> Any: ...
+    async def call(self, function: Any, tool: Any, argument: Any, deadline: float = 0.0) -> Any: ...
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class Arithmetic(Operator):
     a dropped row has a wrong step, a kept row has none that could be read. The score is the share of right steps, the evidence the wrong one.
     """
 
+    version: ClassVar[int] = 2
     keeps: ClassVar = (
         "Natalia sold 48/2 = <<48/2=24>>24 clips in May.\nThat is 48 + 24 = <<48+24=72>>72 clips in all.\n#### 72",
         "He pays 3 nights * $1,250/night = $3,750, and 10% of 3,750 = 375.",
@@ -70,6 +71,8 @@ def right(equation: Equation) -> bool | None:
             if left.operations + other.operations and _agree(left, other, rough, scales):
                 return True
     longest = equation.left[-1], equation.right[0]
+    if all(len(side.measures) == 1 for side in longest) and longest[0].measures != longest[1].measures:
+        return None  # 1/2 a cup = 4 ounces
     return False if all(side.sure for side in longest) and longest[0].operations else None  # "5 friends = 250/5" defines
 
 

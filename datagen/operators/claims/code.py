@@ -24,8 +24,11 @@ assert _ran.testsRun and _ran.wasSuccessful(), (_ran.failures + _ran.errors or [
 """
 _SOON = 0.75
 """Seconds that a program is alone; one that is not at its end then is run a second time beside the first."""
+PATIENCE = 3
+"""Seconds on the clock for each second of processor time that a program may use: some machines have more to do, and some programs only wait."""
 _REASONS = {"left": "left_early", "killed": "killed", "timeout": "too_slow", "endless": "endless_output"}
-_PLAINLY = "run without a sandbox, under resource limits only"
+PLAINLY = "run without a sandbox, under resource limits only"
+"""Begins the evidence of every verdict on a program that nothing but limits held."""
 
 
 class Code(Operator):
@@ -34,9 +37,10 @@ class Code(Operator):
     Tests are `assert` lines (one text, or a list of them), functions `test_...()`, unittest cases, or HumanEval's `check(candidate)`, for which
     `entry_point` names the field with the function's name. The program may stand in a code fence among words. It is run twice with one hash
     seed; where the two runs differ, it is dropped as `not_deterministic`. Writes `passes`. Where there is no bubblewrap on this machine, a
-    plan with this operator is refused, unless `unsafe_sandbox: true` is content with resource limits.
+    plan with this operator is refused, unless `--unsafe-sandbox`, or `unsafe_sandbox: true` here, is content with resource limits.
     """
 
+    version: ClassVar[int] = 2
     writes: ClassVar[tuple[str, ...]] = ("passes",)
     keeps: ClassVar = (
         {"solution": "def double(n):\n    return 2 * n", "tests": "assert double(4) == 8"},
@@ -62,8 +66,9 @@ class Code(Operator):
     """The field with code that comes before the program: imports, or the head of a function that the program completes."""
     entry_point: str | None = None
     """The field with the name of the function that `check(candidate)` tests."""
-    seconds: float = Field(default=8.0, gt=0, le=8.0)
-    """On the clock, for each of the two runs. The slowest reference program of HumanEval and MBPP takes 4; the process that waits ends at 10."""
+    timeout: float = Field(default=10.0, gt=0, le=600.0)
+    """Seconds of processor time for each of the two runs, so that a busy machine condemns nothing; the slowest reference program of HumanEval
+    and MBPP takes 4. On the clock a run has `PATIENCE` times as long."""
     memory_mb: int = Field(default=512, ge=64, le=4096)
     unsafe_sandbox: bool = False
     """Be content with limits on time, memory and files where there is no bubblewrap: for programs that you would run yourself."""
@@ -74,6 +79,10 @@ class Code(Operator):
 
     def ready(self) -> None:
         jail.check(self.unsafe_sandbox)
+
+    def deadline(self) -> float:
+        """Both runs side by side, the second a moment later, and the making of two cells."""
+        return PATIENCE * self.timeout + _SOON + 2 * jail.START
 
     def judge(self, fields: Mapping[str, Any]) -> Finding:
         code = fenced(self.text(fields), "")
@@ -91,17 +100,17 @@ class Code(Operator):
 
     def _run(self, program: str) -> Finding:
         first, second = self._twice(program)
-        held = "" if first.jailed else _PLAINLY
+        held = "" if first.jailed else PLAINLY
         if first.how != "passed":
-            return _drop(_reason(first), "; ".join(filter(None, (first.evidence, held))))
+            return _drop(_reason(first), "; ".join(filter(None, (held, first.evidence))))
         if (second.how, second.output) != (first.how, first.output):
             differs = f"first it passed, then: {second.how} {second.evidence}" if second.how != "passed" else "the two runs print different things"
-            return _drop("not_deterministic", "; ".join(filter(None, (differs.strip(), held))))
+            return _drop("not_deterministic", "; ".join(filter(None, (held, differs.strip()))))
         return Finding(True, score=1.0, evidence=held, fields={"passes": True})
 
     def _twice(self, program: str) -> tuple[jail.Ending, jail.Ending]:
         """Two runs; only one where it did not pass soon. The second of a slow program goes beside the first, so that both fit in one deadline."""
-        limits = jail.Limits(seconds=self.seconds, cpu=math.ceil(self.seconds), memory=self.memory_mb * 2**20)
+        limits = jail.Limits(seconds=PATIENCE * self.timeout, cpu=math.ceil(self.timeout), memory=self.memory_mb * 2**20)
         with ThreadPoolExecutor(2) as runs:
             one = runs.submit(jail.run, program, limits, self.unsafe_sandbox)
             if wait((one,), timeout=_SOON).done and one.result().how != "passed":

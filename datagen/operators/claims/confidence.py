@@ -21,16 +21,16 @@ _SINGLE = 0.26
 """A share up to this is one vote of four: nobody else says the same."""
 
 WEIGHTS: Mapping[str, float] = {
-    "constant": -3.851,
+    "constant": -3.842,
     "share": 4.262,
     "all": 0.016,
-    "single": -1.263,
-    "sound": 0.94,
+    "single": -1.264,
+    "sound": 0.931,
     "whole": 1.512,
     "used": 0.908,
     "question_words": -0.666,
-    "words": 0.284,
-    "steps": 0.177,
+    "words": 0.285,
+    "steps": 0.176,
 }
 """Logistic weights, fitted on the solutions of one half of the problems of `gsm8k_model_solutions` (OpenAI, MIT: 2,700 solutions in
 words by four models of 2021, labelled). `tests/benchmarks/curation/correctness.py` fits them again, prints them, and reports on the other half."""
@@ -44,6 +44,7 @@ class Confidence(Operator):
     the answer: with harder questions or better solvers it ranks still, and errs low or high as a whole. Without a share nothing is claimed.
     """
 
+    version: ClassVar[int] = 2
     writes: ClassVar[tuple[str, ...]] = ("probability",)
     keeps: ClassVar = (
         {"solution": "She had 3 bags of 4, so 3 * 4 = 12 apples.\n#### 12", "question": "3 bags hold 4 apples each. How many?", "agreement": 1.0},

@@ -27,6 +27,11 @@ _MOST, _WIDE, _DEEP = 500, 48, 12
 """Equations of a text, tokens of one side, and brackets inside each other that are looked at; beyond them nothing is claimed."""
 _MORE = frozenset(("pound", "pounds", "cup", "cups", "pint", "pints", "quart", "quarts"))
 """Measures that `values` knows no size of, because it depends."""
+_LABELS = frozenset(
+    f"{word}{ending}" for word in ("day", "week", "month", "year", "hour", "step", "part", "page", "level", "round") for ending in ("", "s")
+)
+"""Words whose number says which one it is, and not how many: day 1, weeks 3-4."""
+_THESE = frozenset(("the", "his", "her", "their", "its", "those", "these"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,8 @@ class Side:
     percent: bool
     sure: bool
     """False where something that could belong to it stands next to it: then it can confirm an equation, and not refute it."""
+    measures: frozenset[str] = frozenset()
+    """The units of measure that stand in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +94,9 @@ def _tokens(text: str) -> list[_Token]:
     for match in _TOKEN.finditer(text):
         kind = str(match.lastgroup)
         value, places = None, 0
-        if match["number"]:
+        if match["number"] and re.match(r"0\d", match["number"]):
+            kind = "other"  # 0930 hours, room 014
+        elif match["number"]:
             kind, digits = "number", match["number"].replace(",", "")
             value, places = Fraction(f"0{digits}"), len(digits.partition(".")[2])
         elif kind == "times":
@@ -134,6 +143,10 @@ def _apart(tokens: Sequence[_Token], start: int) -> bool:
             return False  # "5 + (3 * 4", "8 + . 84"
         if further.kind == "number" and (before.text == "and" or (before.text == "," and len(first.text) == 3)):
             return False  # "1 and 1/4", "14, 400 / 80"
+    if before.kind == "word" and first.kind == "number" and before.text.lower() in _LABELS:
+        return False  # "day 1 * 2"
+    if before.text in _THESE and further is not None and further.text == "to":
+        return False  # "adds 4 cups to the 5 + 6"
     if before.kind == "word":
         return len(before.text) > 1 or before.text in "aI"
     return before.kind in ("stop", "equals", "about") or before.text == "("
@@ -162,8 +175,10 @@ class _Unreadable(Exception):
 
 
 def _readings(tokens: Sequence[_Token], start: int, end: int) -> Iterator[Side]:
-    """These tokens as one expression: as the rules have it, and with a fraction that is written close ("60 / 3/4") as one number."""
-    for close in (True, False):
+    """These tokens as one expression: as the rules have it, and with a fraction that is written close ("60 / 3/4") as one number; of three
+    that are divided with room between, the last two may be meant as one, too."""
+    slashes = sum(token.text == "/" for token in tokens[start:end])
+    for close in ("apart", "close", "") if slashes > 1 else ("close", ""):
         reader = _Reader(tokens, start, end, close)
         try:
             value = reader.sum(0)
@@ -171,20 +186,21 @@ def _readings(tokens: Sequence[_Token], start: int, end: int) -> Iterator[Side]:
             continue
         if reader.at == end and reader.last is not None:
             places = 0 if reader.operations else reader.last.places
-            yield Side(value, reader.operations, places, reader.last.percent, True)
-        if not reader.closed:
+            yield Side(value, reader.operations, places, reader.last.percent, True, frozenset(reader.measures))
+        if close == "close" and not reader.closed:
             return
 
 
 class _Reader:
     """Sums of products of numbers and brackets; units between a number and the next sign are passed over."""
 
-    def __init__(self, tokens: Sequence[_Token], at: int, end: int, close: bool) -> None:
+    def __init__(self, tokens: Sequence[_Token], at: int, end: int, close: str) -> None:
         self.tokens, self.at, self.end, self.close = tokens, at, end, close
         self.operations = 0
         self.division = self.closed = False
         self.measure = ""
         """The unit of measure that was passed over last, where it is a known one."""
+        self.measures = set[str]()
         self.last: _Token | None = None
 
     def peek(self) -> str:
@@ -209,6 +225,7 @@ class _Reader:
         while self.at < self.end:
             if self.peek() in ("*", "/") and self.kind() == "sign":
                 sign = self.take()
+                self.division = self.division or sign == "/"  # 1/3 of whatever a word stands for is no number
                 other = self.atom(depth)
             elif (self.peek() == "(" and self.kind(-1) in ("number", "sign")) or (
                 self.peek() == "of" and (self.division or (self.last is not None and self.last.percent))
@@ -218,7 +235,6 @@ class _Reader:
             else:
                 break
             value = value / other if sign == "/" else value * other
-            self.division = self.division or sign == "/"
             self.operations += 1
         return value
 
@@ -259,7 +275,8 @@ class _Reader:
             return None
         top, slash, bottom = self.tokens[self.at - 1 : self.at + 2]
         chained = self.at >= 2 and self.tokens[self.at - 2].text == "/" and self.tokens[self.at - 2].end == top.start
-        if chained or top.end != slash.start or slash.end != bottom.start:
+        tight = top.end == slash.start and slash.end == bottom.start
+        if not (tight and not chained if self.close == "close" else self.at >= 2 and self.tokens[self.at - 2].text == "/" and not tight):
             return None
         self.at += 2
         self.last = bottom
@@ -267,16 +284,18 @@ class _Reader:
 
     def unit(self) -> None:
         """Up to four words, and `/word`; a single letter but `a` is a variable and no unit."""
-        self.measure = ""
-        for count in range(4):
+        self.measure, bare = "", True
+        for _ in range(4):
             if self.peek() == "of" and (self.division or (self.last is not None and self.last.percent)):
                 return
             apart = self.at < self.end and self.tokens[self.at].start > self.tokens[self.at - 1].end
             if self.kind() == "word" and (len(self.peek()) > 1 or (self.peek() == "a" and apart)):
                 word = self.take()
-                unit = (unit_of(word) or "") if count == 0 else ""
+                unit = (unit_of(word) or "") if bare else ""
+                bare = bare and word == "a"
                 if known(unit) or unit in _MORE:
                     self.measure = unit
+                    self.measures.add(unit)
             elif self.peek() == "/" and self.kind(1) == "word" and len(self.tokens[self.at + 1].text) > 1:
                 self.take()
                 self.take()

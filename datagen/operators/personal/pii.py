@@ -22,7 +22,7 @@ class Pii(Operator):
     addresses are looked for only where `kinds` names `url`: most are of nobody in particular. The score is the number of finds.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     keeps: ClassVar = (
         "Write to user@example.com or call (212) 555-0123.",
         "The speed of light is 299 792 458 m/s and 4111 - 1111 = 3000.",
@@ -60,7 +60,8 @@ class Pii(Operator):
         if self.mask:
             told = ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(kind for kind, _, _ in finds).items()))
             return Finding(True, score=float(len(finds)), evidence=f"masked: {told}", fields={self.on: _masked(text, finds)})
-        return Finding(False, f"pii_{finds[0][0]}", float(len(finds)), " | ".join(text[start:end] for _, start, end in finds[:5]))
+        told = " | ".join(f"{kind} at {start}-{end}" for kind, start, end in finds[:5])  # a verdict is handed on where its row is not
+        return Finding(False, f"pii_{finds[0][0]}", float(len(finds)), told, span=finds[0][1:])
 
     def written(self) -> tuple[str, ...]:
         return (self.on,) if self.mask else ()

@@ -77,7 +77,7 @@ def account_of(out: Path) -> Account:
     if plan is None or manifest is None:
         raise OutputError(f"nothing has been released in {out}: plan.json or manifest.json is missing; run the build first")
     words = plan["release"]
-    plan, manifest = {"benches": {}} | plan, {"canaries": None} | manifest
+    plan, manifest = {"benches": {}} | plan, {"canaries": None, "unsandboxed": {}} | manifest
     return Account(out, plan, manifest, FORMATS.get(words["format"])(columns=words.get("columns") or {}))
 
 

@@ -33,7 +33,7 @@ def judge(recipe: Recipe, fields: Mapping[str, Any]) -> list[Said]:
     seen, said = dict(fields), []
     judging = ((name, operator) for name, operator in named(recipe) if operator.judges(fields.get("task")))
     for (name, operator), (_, version, finding) in zip(judging, recipe.judge(fields), strict=True):
-        said.append(Said(name, version, finding, operator.on, span_of(operator, finding, seen)))
+        said.append(Said(name, version, finding, operator.on, finding.span or span_of(operator, finding, seen)))
         seen.update(finding.fields)
     return said
 
@@ -59,7 +59,7 @@ async def run(step: PlannedStep, row: Row, work: Work) -> Row | None:
     """Keep the row, or drop it for the first operator that says so; all verdicts are written down."""
     assert step.recipe is not None
     wanted = {name: row.fields[name] for name in {*step.recipe.reads(), "task"} if name in row.fields}
-    said: list[Said] | None = await work.pool.call(judge, step.recipe, wanted)
+    said: list[Said] | None = await work.pool.call(judge, step.recipe, wanted, step.recipe.deadline())
     if said is None:
         late = "the operators did not finish within the deadline; their process was ended"
         work.journal.decide(step, row, step.verb, "took_too_long", late)

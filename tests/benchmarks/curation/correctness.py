@@ -41,7 +41,7 @@ def arithmetic() -> None:
 
 
 def labelled(half: int) -> list[tuple[dict[str, float], bool]]:
-    """(features, right) of the solutions of one half of the problems; the half is the first bit of a digest of the problem's id."""
+    """(features, right) of the solutions of one half of the problems, four a problem; the half is the first bit of a digest of the problem's id."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in read_table(DATA / "gsm8k_model_solutions" / "solutions.parquet"):
         groups.setdefault(row["problem_id"], []).append(row)
@@ -110,6 +110,13 @@ def figures(judged: Sequence[tuple[float, bool]], recall: float = 0.4) -> tuple[
     return hits / taken, error
 
 
+def interval(judged: Sequence[tuple[float, bool]], draws: int = 400) -> tuple[float, float]:
+    """95 % of the precisions over draws of problems with replacement: where all four samples agree on a wrong answer, one problem is four errors."""
+    chance, problems = random.Random(5), [judged[at : at + 4] for at in range(0, len(judged), 4)]
+    found = sorted(figures([row for problem in chance.choices(problems, k=len(problems)) for row in problem])[0] for _ in range(draws))
+    return found[round(0.025 * draws)], found[round(0.975 * draws) - 1]
+
+
 def confidence() -> None:
     halves = labelled(0), labelled(1)
     weights = fitted(halves[0])
@@ -120,8 +127,9 @@ def confidence() -> None:
         ("fitted on that half, on the first", other),
         ("each half by the other's weights, together", scored(weights, halves[1]) + other),
     ):
-        precision, error = figures(judged)
-        print(f"confidence: {name} ({len(judged)} solutions): precision at recall .40: {precision:.3f}; calibration error: {error:.3f}")
+        (precision, error), (low, high) = figures(judged), interval(judged)
+        told = f"precision at recall .40: {precision:.3f} (by problems {low:.3f}-{high:.3f}); calibration error: {error:.3f}"
+        print(f"confidence: {name} ({len(judged)} solutions): {told}")
 
 
 def main() -> None:
