@@ -78,16 +78,20 @@ class Seeds(Words):
     take: PositiveInt | None = None
     rename: dict[str, str] = Field(default_factory=dict)
     """Source field -> name in the row."""
+    also: list[str] = Field(default_factory=list)
+    """Files of further seeds, taken whole beside `take`: those that OUT/coverage says are missing, or any Parquet, JSONL or CSV of rows with
+    the same fields. Add to the list and the data set grows; take a file away and its seeds are gone."""
 
     @model_validator(mode="before")
     @classmethod
     def _one_source(cls, value: Any) -> Any:
         if not isinstance(value, Mapping) or "source" in value:
             return value
-        named = [key for key in value if key not in ("take", "rename")]
+        words = ("take", "rename", "also")
+        named = [key for key in value if key not in words]
         if len(named) != 1:
             raise ValueError(f"seeds need exactly one source (grid, table, documents, problems), found {named or 'none'}")
-        rest = {key: value[key] for key in value if key in ("take", "rename")}
+        rest = {key: value[key] for key in value if key in words}
         return {"source": named[0], "params": value[named[0]], **rest}
 
 
