@@ -291,9 +291,8 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
     publication = published(plan, this, out, made, _maybe(accounts), f"{run.moment:%Y-%m-%d}")
     torn = (f"ledger: {each}" for each in dict.fromkeys([*map(str, driver.torn), *crew.torn]))
     notes = [*plan.warnings, *torn, *notes, *(rounds.report.notes if rounds else []), *publication.alarms]
-    unanswered = sum(sum(step["unanswered"].values()) for step in publication.steps)
     spent = sum((account.committed - account.standing for account in accounts.values()), Spend())
-    counts = publication.rows, publication.total, unanswered, max(asked, _answered(accounts) - before)
+    counts = publication.rows, publication.total, publication.unanswered, max(asked, _answered(accounts) - before)
     return Summary(out, publication.version, *counts, spent.cost / NANO, plan.simulated, publication.example, str(options.out), notes)
 
 

@@ -52,6 +52,11 @@ class Published:
     alarms: Sequence[str] = ()
     """Values of the grid whose texts are alike, in words."""
 
+    @property
+    def unanswered(self) -> int:
+        """Rows without an answer, over all steps."""
+        return sum(sum(step["unanswered"].values()) for step in self.steps)
+
 
 def published(plan: Plan, this: Season, out: Path, made: bool, maybe: int = 0, day: str = "") -> Published:
     """The release that comes of what lies under steps/; the last one where nothing was `made` anew and it is out. See `publish_release`."""

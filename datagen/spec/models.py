@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Discriminator, Field, PositiveFloat, PositiveInt, Tag, field_validator, model_validator
 
 from datagen.spec.terms import Budget, Guard, Name, Notify, Price, Release, Words
 
@@ -230,10 +230,31 @@ class MixWords(Words):
     """Rows per value, or a number for each."""
 
 
-class Mix(Step):
-    """Quotas: at most so many rows per value of a field, lowest ids first."""
+class OpeningsWords(Words):
+    openings: str
+    """The text field whose first words are compared."""
+    words: int = Field(default=4, ge=1, le=50)
+    at_most: Annotated[float, Field(gt=0)] = 0.05
+    """Rows that may begin alike: a share of the rows that are kept if below 1 (`5%` or 0.05), else a count. One row always may."""
+    prefer: str | None = None
+    """Expression; of rows that begin alike the higher stays. Then the lower id."""
 
-    mix: MixWords
+    @field_validator("at_most", mode="before")
+    @classmethod
+    def _share(cls, value: Any) -> Any:
+        number = value.strip().removesuffix("%").strip() if isinstance(value, str) and value.strip().endswith("%") else ""
+        return float(number) / 100 if number.replace(".", "", 1).isdigit() else value
+
+
+def _which_mix(value: Any) -> str:
+    given = value if isinstance(value, Mapping) else vars(value) if isinstance(value, Words) else {}
+    return OpeningsWords.__name__ if "openings" in given else MixWords.__name__
+
+
+class Mix(Step):
+    """Quotas: at most so many rows per value of a field, lowest ids first; or per opening of a text."""
+
+    mix: Annotated[Annotated[MixWords, Tag(MixWords.__name__)] | Annotated[OpeningsWords, Tag(OpeningsWords.__name__)], Discriminator(_which_mix)]
     verb: ClassVar[str] = "mix"
 
 
