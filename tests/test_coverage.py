@@ -64,6 +64,10 @@ def test_a_round_fills_what_is_thin_and_moves_nothing(tmp_path: Path) -> None:
         asked = len(taught.prompts)
         run(tmp_path, taught.url, f"{GRID}, take: 12, {first}")
         assert len(taught.prompts) == asked + 6, "a larger take meets none of the seeds that were asked for again"
+        run(tmp_path, taught.url, f"{GRID}, take: 12, {first}", "whole")
+        for table in ("coverage", "coverage_steps", "diversity"):
+            of_both = [query(tmp_path / out, f"SELECT * FROM {table} ORDER BY ALL")[1] for out in ("out", "whole")]
+            assert of_both[0] == of_both[1] != [], "what is measured hangs on the rows, not on the releases in which they came"
         with pytest.raises(OutputError, match="2 released seeds are no longer among the seeds"):
             run(tmp_path, taught.url, f"{GRID}, take: 12")
         assert run(tmp_path, taught.url, "table: out/coverage/thin-1.0.jsonl", "other").rows == 2

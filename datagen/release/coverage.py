@@ -111,7 +111,7 @@ def write_coverage(out: Path) -> Coverage | None:
         for name in (CELLS, CELL_STEPS):
             (out / COVERAGE / name).unlink(missing_ok=True)
         return None
-    axes = dict.fromkeys(_columns(found.axes), "string")
+    axes = dict.fromkeys(columns_of(found.axes), "string")
     write_table(out / COVERAGE / CELLS, list(_cell_records(found)), axes | CELL_COLUMNS)
     write_table(out / COVERAGE / CELL_STEPS, list(_step_records(found)), axes | CELL_STEP_COLUMNS)
     thin = thin_path(out, current(read_json(out / "manifest.json"))[-1]["version"])
@@ -198,7 +198,7 @@ def _quoted(text: str) -> str:
 # --- as tables ---
 
 
-def _columns(axes: Sequence[str]) -> list[str]:
+def columns_of(axes: Sequence[str]) -> list[str]:
     """An axis is a column of its name, but for those that have a meaning of their own."""
     taken = {*CELL_COLUMNS, *CELL_STEP_COLUMNS}
     return [f"seed_{name}" if name in taken else name for name in axes]
@@ -227,4 +227,4 @@ def _step_records(found: Coverage) -> Iterator[dict[str, Any]]:
 
 def _named(found: Coverage, cell: Cell) -> dict[str, str]:
     values = (value if isinstance(value, str) else json.dumps(value) for value in cell.values)
-    return dict(zip(_columns(found.axes), values, strict=True))
+    return dict(zip(columns_of(found.axes), values, strict=True))
