@@ -9,7 +9,7 @@ import pytest
 
 from datagen.release.variety import GROUP, LENGTHS, commonest, compression, length_for, repetition, self_bleu, variety, words_of
 
-VOCABULARY = [a + b + c for a in ("ka", "lo", "mi", "ne", "pu") for b in ("ban", "dor", "fel", "gim", "hus") for c in ("a", "e", "i", "o", "u")]
+VOCABULARY = ["".join(random.Random(seed).choices("abcdefghijklmnoprstuvw", k=6)) for seed in range(1_000)]
 
 
 def drawn(count: int, length: int, seed: int = 1) -> list[list[str]]:
@@ -53,7 +53,7 @@ def test_figures_are_of_one_length_and_one_number() -> None:
     assert (found.rows, found.short, found.words) == (60, 0, LENGTHS[0])
     assert variety([words[: LENGTHS[0]] for words in texts]) == found, "half as long, and the same"
     more = variety(texts + drawn(600, 128, 2))
-    assert more.self_bleu == pytest.approx(found.self_bleu, rel=0.05) and more.compression == pytest.approx(found.compression, rel=0.02)
+    assert more.self_bleu == pytest.approx(found.self_bleu, abs=0.01) and more.compression == pytest.approx(found.compression, rel=0.02)
     assert variety([*texts, ["short"]]).short == 1
 
 
