@@ -51,10 +51,11 @@ def test_figures_are_of_one_length_and_one_number() -> None:
     texts = drawn(60, 128)
     found = variety(texts)
     assert (found.rows, found.short, found.words) == (60, 0, LENGTHS[0])
+    refusals = [["sorry", "i", "cannot", "help"]] * 10
+    assert (short := variety(texts + refusals)).opening_share == 10 / 70 and (short.short, short.repetition) == (10, found.repetition)
     assert variety([words[: LENGTHS[0]] for words in texts]) == found, "half as long, and the same"
     more = variety(texts + drawn(600, 128, 2))
     assert more.self_bleu == pytest.approx(found.self_bleu, abs=0.01) and more.compression == pytest.approx(found.compression, rel=0.02)
-    assert variety([*texts, ["short"]]).short == 1
 
 
 def test_texts_are_cut_to_what_most_of_them_have() -> None:
@@ -62,7 +63,7 @@ def test_texts_are_cut_to_what_most_of_them_have() -> None:
     assert length_for([*drawn(8, 64), *drawn(2, 1)]) == 64 and length_for([*drawn(7, 64), *drawn(3, 10)]) == 8
     few = variety(drawn(GROUP - 1, 20))
     assert few.repetition is few.compression is few.self_bleu is None and few.opening_share == 1 / few.rows
-    assert variety([]).rows == variety(drawn(5, 3)).rows == 0
+    assert variety([]).rows == variety([]).words == variety(drawn(5, 3)).words == 0
 
 
 def test_every_figure_rises_with_the_share_that_is_collapsed() -> None:

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from statistics import median_high
 from typing import Any
@@ -60,7 +61,7 @@ class Coverage:
     variant: str = VARIANT
     """The name of that field in a row."""
 
-    @property
+    @cached_property
     def wanted(self) -> int:
         """Rows that a cell should have: the median of the cells that have any."""
         return median_high([cell.rows for cell in self.cells if cell.rows] or [0])
@@ -73,9 +74,12 @@ class Coverage:
     def to_ask(self, cell: Cell) -> int:
         """Seeds that give what a cell is short of when all goes well, and never more than that where a seed gives one row: what is lost again
         the next round asks for again, while a row too many would stay."""
-        short = cell.missing(self.wanted)
-        each = sum(other.rows for other in self.cells) / max(sum(other.seeds for other in self.cells), 1)
-        return math.ceil(short / max(each, 1.0))
+        return math.ceil(cell.missing(self.wanted) / max(self._each, 1.0))
+
+    @cached_property
+    def _each(self) -> float:
+        """Rows a seed."""
+        return sum(cell.rows for cell in self.cells) / max(sum(cell.seeds for cell in self.cells), 1)
 
     def of(self, axes: Sequence[str]) -> dict[tuple[Any, ...], Cell]:
         """The cells of fewer axes: sums."""

@@ -15,7 +15,7 @@ from datagen.release.catalogue import query
 from datagen.release.coverage import path_of
 from datagen.release.formats import FORMATS
 from datagen.release.tables import COVERAGE, DIVERSITY, DIVERSITY_COLUMNS
-from datagen.release.variety import GRAM, GROUP, Variety, length_for, variety, words_of
+from datagen.release.variety import GRAM, GROUP, LENGTHS, Variety, length_for, variety, words_of
 from datagen.spec.terms import Collapse
 from datagen.storage import each_record, read_json, write_table
 
@@ -145,7 +145,7 @@ def _sample(out: Path, text: Mapping[str, Any], steps: Sequence[str], axes: Sequ
         one = family if text["siblings"] else answer
         if one not in seen and len(sample) < SAMPLE:
             seen.add(one)
-            sample.append(Sampled(words_of(said), {axis: value for axis, value in zip(axes, cell, strict=False) if value is not None}))
+            sample.append(Sampled(words_of(said, LENGTHS[0]), {axis: value for axis, value in zip(axes, cell, strict=False) if value is not None}))
     return sample
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 LENGTHS = (64, 32, 16, 8)
-"""Words to which texts are cut: the most that LONG_ENOUGH of them have. Shorter texts are left out, and counted."""
+"""Words to which texts are cut: the most that LONG_ENOUGH of them have. Shorter texts are left out of what compares lengths, and counted."""
 LONG_ENOUGH = 0.8
 GROUP = 20
 """Texts that are compared with each other."""
@@ -36,9 +36,9 @@ class Variety:
     """The figures of some texts. Of the first three, higher means more alike; None where there are fewer than GROUP texts."""
 
     rows: int
-    """Texts that were measured."""
+    """Texts that were looked at."""
     short: int
-    """Texts left out, for they have fewer words than the rest is cut to."""
+    """Those of them that have fewer words than the rest is cut to: of them the opening counts alone."""
     words: int
     """To which texts were cut; 0 where they are too short to be measured at all."""
     compression: float | None
@@ -50,7 +50,7 @@ class Variety:
     opening: str
     """The commonest first OPENING words, the first in the alphabet of equals."""
     opening_share: float
-    """Share of all measured texts that begin with it; no less than 1 / rows."""
+    """Share of all texts that begin with it; no less than 1 / rows."""
 
 
 NOTHING = Variety(0, 0, 0, None, None, None, "", 0.0)
@@ -75,9 +75,9 @@ def variety(texts: Sequence[Words], length: int | None = None) -> Variety:
     length = length_for(texts) if length is None else length
     cut = [tuple(words[:length]) for words in texts if length and len(words) >= length]
     groups = [cut[at : at + GROUP] for at in range(0, len(cut) - GROUP + 1, GROUP)]
-    opening, most = commonest(Counter(" ".join(words[:OPENING]) for words in cut))
+    opening, most = commonest(Counter(" ".join(words[:OPENING]) for words in texts))
     compressed, repeated, bleu = (_mean(map(figure, groups)) for figure in (compression, repetition, self_bleu))
-    return Variety(len(cut), len(texts) - len(cut), length if cut else 0, compressed, repeated, bleu, opening, most / max(len(cut), 1))
+    return Variety(len(texts), len(texts) - len(cut), length if cut else 0, compressed, repeated, bleu, opening, most / max(len(texts), 1))
 
 
 def commonest(counts: Counter[str]) -> tuple[str, int]:

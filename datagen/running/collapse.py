@@ -16,8 +16,8 @@ from datagen.errors import TooManyFailures
 from datagen.plan.model import Plan, Stretch
 from datagen.plan.texts import Text, axes, texts
 from datagen.records import Row
-from datagen.release.diversity import CHARACTERS, MOST_VALUES, alarm
-from datagen.release.variety import GROUP, OPENING, Variety, commonest, compression, length_for, repetition, self_bleu, words_of
+from datagen.release.diversity import MOST_VALUES, alarm
+from datagen.release.variety import GROUP, LENGTHS, OPENING, Variety, commonest, compression, length_for, repetition, self_bleu, words_of
 from datagen.runtime.log import event
 from datagen.runtime.measures import Measures
 from datagen.steps.part import part_folder
@@ -35,16 +35,21 @@ class Sketch:
     """What is kept of the texts of one value."""
 
     rows: int = 0
+    short: int = 0
     openings: Counter[str] = field(default_factory=Counter)
     group: list[tuple[str, ...]] = field(default_factory=list)
     """Texts that wait for enough others to be compared with."""
     figures: list[tuple[float, float, float]] = field(default_factory=list)
     """Of each group."""
 
-    def add(self, words: Sequence[str]) -> None:
+    def add(self, words: Sequence[str], length: int) -> None:
+        """`length`: words to cut to; 0: only the opening counts."""
         self.rows += 1
         self.openings[" ".join(words[:OPENING])] += 1
-        self.group.append(tuple(words))
+        if not length or len(words) < length:
+            self.short += 1
+            return
+        self.group.append(tuple(words[:length]))
         if len(self.group) == GROUP:
             self.figures.append((compression(self.group), repetition(self.group), self_bleu(self.group)))
             self.group = []
@@ -53,7 +58,7 @@ class Sketch:
         """The figures as of any texts."""
         opening, most = commonest(self.openings)
         compressed, repeated, bleu = (sum(each) / len(each) for each in zip(*self.figures, strict=True)) if self.figures else (None, None, None)
-        return Variety(self.rows, 0, words, compressed, repeated, bleu, opening, most / max(self.rows, 1))
+        return Variety(self.rows, self.short, words, compressed, repeated, bleu, opening, most / max(self.rows, 1))
 
 
 class CollapseWatch:
@@ -98,16 +103,16 @@ class CollapseWatch:
     def _take_in(self, text: Text, stretch: Stretch, part: str) -> Iterator[tuple[str, str, str]]:
         """Adds the texts of a part to the sketches; yields those that grew."""
         waiting = self._waiting.setdefault(text.step, [])
-        waiting += [(words_of(row.fields[text.field][:CHARACTERS]), row) for row in self._rows(text, stretch, part)]
+        waiting += [(words_of(row.fields[text.field], LENGTHS[0]), row) for row in self._rows(text, stretch, part)]
         if text.step not in self._lengths and len(waiting) < GROUP:
             return
         length = self._lengths.setdefault(text.step, length_for([words for words, _ in waiting]))
         for words, row in waiting:
-            for axis in self._axes if length and len(words) >= length else ():
+            for axis in self._axes:
                 key = (text.step, axis, str(row.fields.get(axis)))
                 sketch = self._sketch(key)
                 if sketch is not None and sketch.rows < TEXTS:
-                    sketch.add(words[:length])
+                    sketch.add(words, length)
                     yield key
         waiting.clear()
 
