@@ -93,7 +93,7 @@ def publish_release(plan: Plan, this: Season, out: Path, maybe: int = 0, day: st
     )
     write_json(out / "steps" / RELEASED, [_last(read_json(out / "manifest.json")), released_marks(plan, this.cohorts, out, new=True)])
     remove_strays(out)
-    with held_open(out):
+    with held_open(out, written=False):
         write_coverage(out)
         write_diversity(out)
     build_catalogue(out)

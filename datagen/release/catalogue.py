@@ -99,9 +99,10 @@ def load_engine() -> None:
 
 
 @contextlib.contextmanager
-def held_open(out: Path) -> Iterator[None]:
-    """Keep one connection for all queries of the block, as a build makes them: opening costs more than most of them."""
-    with connect(out) as con:
+def held_open(out: Path, written: bool = True) -> Iterator[None]:
+    """Keep one connection for all queries of the block, as a build makes them: opening costs more than most of them. `written`: False where the
+    catalogue is still to be written, and what is asked goes into it."""
+    with connect(out) if written else _in_memory(out.resolve()) as con:
         _lean(con, out)
         token = _HELD.set((out, con))
         try:

@@ -85,6 +85,8 @@ class CollapseWatch:
             return []
         self._parts += 1
         fresh = dict.fromkeys(key for text in mine for key in self._take_in(text, stretch, part))
+        if len(self._lengths) == len(self._texts) and all(sketch.rows >= TEXTS for sketch in self._sketches.values()):
+            self._parts = PARTS  # there is nothing left to learn
         return [words for key in fresh if (words := self._alarm(key))]
 
     @property
