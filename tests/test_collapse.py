@@ -15,7 +15,7 @@ from datagen.release.catalogue import query
 from datagen.running.telling.show import Snapshot
 
 WORDS = [a + b for a in ("ka", "lo", "mi", "ne", "pu", "ra", "so", "ti") for b in ("ban", "dor", "fel", "gim", "hus", "jet")]
-SEEDS = f"{{grid: {{topic: [rivers, storms, bridges], number: {list(range(24))}}}}}"
+SEEDS = f"{{grid: {{topic: [rivers, storms, bridges, caves, owls], number: {list(range(21))}}}}}"
 STEPS = """\
   - {name: text, ask: t/say, of: w}
   - {name: grade, ask: t/grade, of: w, returns: {fault: str, score: {int: [1, 5]}}}
@@ -64,6 +64,6 @@ def test_the_build_stops_where_the_spec_wants_that_and_goes_on_when_it_does_not(
         with pytest.raises(TooManyFailures, match="as the last time"):
             run(tmp_path, taught.url, "{pilot: 0, canaries: 0, collapse: {stop: true}}", heard)
         assert len(taught.prompts) == asked
-        assert run(tmp_path, taught.url, "{pilot: 0, canaries: 0, collapse: null}", heard).rows == 72
-        assert len(taught.prompts) == 144, "what was in flight when it stopped is on record"
+        assert run(tmp_path, taught.url, "{pilot: 0, canaries: 0, collapse: null}", heard).rows == 105
+        assert len(taught.prompts) == 210, "what was in flight when it stopped is on record"
     assert query(tmp_path / "out", "SELECT count(*) FROM diversity WHERE collapsed")[1] == [(0,)], "nobody looks"

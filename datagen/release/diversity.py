@@ -73,10 +73,9 @@ def _least_diverse(record: Mapping[str, Any]) -> tuple[float, float, str]:
 def alarm(record: Mapping[str, Any]) -> str:
     """What a build says of a value whose texts have become alike: one line."""
     which = f"{record['axis']} = {record['value']}" if record["axis"] else "all rows"
-    runs = f"{record['repetition'] or 0:.0%} of their runs of {GRAM} words stand in another of {GROUP}"
-    return (
-        f"{record['step']}: texts of {which} are alike: {record['opening_share']:.0%} of {record['rows']} begin with “{record['opening']} …”, {runs}"
-    )
+    begin = f"{record['opening_share']:.0%} of {record['rows']} begin with “{record['opening']} …”"
+    runs = "" if record["repetition"] is None else f", {record['repetition']:.0%} of their runs of {GRAM} words stand in another of {GROUP}"
+    return f"{record['step']}: texts of {which} are alike: {begin}{runs}"
 
 
 def alarms(out: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""A watch on what is written while it is written: when the texts of one topic, or of another value of the grid, have become alike, it says so.
+"""A watch on what is written while it is written: when texts of one topic, of another value of the grid, or all, have become alike, it says so.
 
 Finished parts are looked at. Of each value a bounded sketch is kept: figures of the first texts that came, in the groups in which they came.
 So the alarm is a word in time and no verdict; what a release says of it (`release/diversity.py`) hangs on the rows alone.
@@ -67,7 +67,7 @@ class CollapseWatch:
     def __init__(self, plan: Plan, root: Path, stops: bool = True) -> None:
         """`root`: OUT/steps. `stops`: whether the spec's wish to stop counts, as it does where answers are paid for."""
         self._plan, self._root, self._limits = plan, root, plan.spec.guard.collapse
-        self._axes, self._texts = axes(plan), texts(plan) if self._limits else []
+        self._axes, self._texts = ["", *axes(plan)], texts(plan) if self._limits else []
         self._stops = stops and self._limits is not None and self._limits.stop
         self._lengths: dict[str, int] = {}
         """Step -> words to which its texts are cut, by the first that came."""
@@ -76,12 +76,12 @@ class CollapseWatch:
         self._sketches: dict[tuple[str, str, str], Sketch] = {}
         self._parts = 0
         self.said: dict[tuple[str, str, str], str] = {}
-        """(step, axis, value) -> the alarm, each once."""
+        """(step, axis, value) -> the alarm, each once; the axis '' is all rows."""
 
     def look(self, stretch: Stretch, part: str) -> list[str]:
         """Take in a part that was made; returns the alarms that are new."""
         mine = [text for text in self._texts if text.number in {step.number for step in stretch.steps}]
-        if not (mine and self._axes) or self._parts >= PARTS:
+        if not mine or self._parts >= PARTS:
             return []
         self._parts += 1
         fresh = dict.fromkeys(key for text in mine for key in self._take_in(text, stretch, part))
@@ -99,7 +99,7 @@ class CollapseWatch:
 
     def measures(self) -> Measures:
         """Values that have collapsed, by step and axis."""
-        counts = Counter((step, axis) for step, axis, _ in self.said)
+        counts = Counter((step, axis or "all") for step, axis, _ in self.said)
         return {METRIC: {labels: float(number) for labels, number in counts.items()}}
 
     def _take_in(self, text: Text, stretch: Stretch, part: str) -> Iterator[tuple[str, str, str]]:
@@ -111,7 +111,7 @@ class CollapseWatch:
         length = self._lengths.setdefault(text.step, length_for([words for words, _ in waiting]))
         for words, row in waiting:
             for axis in self._axes:
-                key = (text.step, axis, str(row.fields.get(axis)))
+                key = (text.step, axis, str(row.fields.get(axis)) if axis else "")
                 sketch = self._sketch(key)
                 if sketch is not None and sketch.rows < TEXTS:
                     sketch.add(words, length)

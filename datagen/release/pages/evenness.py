@@ -11,7 +11,7 @@ from datagen.release.coverage import columns_of, thin_path
 from datagen.release.diversity import RELEASE
 from datagen.release.pages.figures import Account
 
-ROWS, COLUMNS = 24, 12
+ROWS, COLUMNS = 16, 10
 """Of a map: an axis with more values is a list."""
 LISTED = 12
 """Values of such an axis that are shown: those of which the smallest share of seeds gave rows."""
@@ -104,10 +104,13 @@ def _crossed(sizes: Mapping[str, int]) -> tuple[str, ...]:
 
 def _map(cells: Sequence[Mapping[str, Any]], down: str, across: str) -> Map:
     found = _added(cells, [down, across])
-    columns = list(dict.fromkeys(second for _, second in found))
-    columns.sort()
-    rows = sorted({first for first, _ in found})
+    rows, columns = (sorted({values[place] for values in found}, key=_by_number) for place in (0, 1))
     return Map(down, across, columns, [(row, [found.get((row, column)) for column in columns]) for row in rows])
+
+
+def _by_number(value: str) -> tuple[int, str]:
+    """Whole numbers as they count, before all else by the alphabet."""
+    return (int(value), "") if value.removeprefix("-").isdecimal() else (10**18, value)
 
 
 def _list(cells: Sequence[Mapping[str, Any]], axis: str) -> list[Place]:
