@@ -101,9 +101,8 @@ def _by_value(sample: Sequence[Sampled], axis: str, length: int) -> Iterator[tup
             found.setdefault(each.cell[axis], []).append(each.words)
     most = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))[:MOST_VALUES]
     for value, texts in most:
-        measured = variety(texts[:CELL], length)
-        if measured.repetition is not None:
-            yield value, measured
+        if len(texts) >= GROUP:
+            yield value, variety(texts[:CELL], length)
 
 
 # --- the sample ---
