@@ -27,6 +27,7 @@ from datagen.plan.sow import sow
 from datagen.records import NANO, Spend
 from datagen.running import pilot
 from datagen.running.canaries.planting import plant
+from datagen.running.collapse import CollapseWatch
 from datagen.running.ending import advising, draining_on_signal
 from datagen.running.guard import guarded
 from datagen.running.hiring import await_workers, hire
@@ -250,6 +251,7 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
     fleeting = plan.simulated and not any(chair.simulated and chair.spec.base_url for chair in plan.chairs.values())
     post = None if isinstance(runtime, LocalRuntime) else mooring.post()
     crew = Crew(plan, out / "steps", runtime, rounds, options.wait or fleeting, mooring=mooring if post else None)
+    crew.collapse = CollapseWatch(plan, crew.root, options.paying)
     await runtime.start(
         hire(plan, crew.root, driver, post or mooring.offsite, options.again is not None, options.paying),
         Terms(plan, options.budget, driver, mooring),
@@ -284,10 +286,9 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
 
     publication = published(plan, this, out, made, _maybe(accounts), f"{run.moment:%Y-%m-%d}")
     torn = (f"ledger: {each}" for each in dict.fromkeys([*map(str, driver.torn), *crew.torn]))
-    notes = [*plan.warnings, *torn, *notes, *(rounds.report.notes if rounds else [])]
-    unanswered = sum(sum(step["unanswered"].values()) for step in publication.steps)
+    notes = [*plan.warnings, *torn, *notes, *(rounds.report.notes if rounds else []), *publication.alarms]
     spent = sum((account.committed - account.standing for account in accounts.values()), Spend())
-    counts = publication.rows, publication.total, unanswered, max(asked, _answered(accounts) - before)
+    counts = publication.rows, publication.total, publication.unanswered, max(asked, _answered(accounts) - before)
     return Summary(out, publication.version, *counts, spent.cost / NANO, plan.simulated, publication.example, str(options.out), notes)
 
 

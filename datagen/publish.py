@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,14 @@ from datagen.operators.claims.code import PLAINLY
 from datagen.plan.benchmarks import described as described_set
 from datagen.plan.model import Plan, PlannedStep
 from datagen.plan.resolve import DECIDES
+from datagen.plan.texts import axes, texts
 from datagen.records import NANO, Row, Usage, digest
 from datagen.release.card import write_card
-from datagen.release.catalogue import build_catalogue, load_engine, once, over_calls
+from datagen.release.catalogue import build_catalogue, held_open, load_engine, once, over_calls
 from datagen.release.certificate import write_certificate
 from datagen.release.columns import Facts
+from datagen.release.coverage import VARIANT, write_coverage
+from datagen.release.diversity import alarms, write_diversity
 from datagen.release.formats import FORMATS
 from datagen.release.pages.render import compiled
 from datagen.release.report import write_report
@@ -47,6 +50,13 @@ class Published:
     total: int
     example: str
     steps: Sequence[Mapping[str, Any]]
+    alarms: Sequence[str] = ()
+    """Values of the grid whose texts are alike, in words."""
+
+    @property
+    def unanswered(self) -> int:
+        """Rows without an answer, over all steps."""
+        return sum(sum(step["unanswered"].values()) for step in self.steps)
 
 
 def published(plan: Plan, this: Season, out: Path, made: bool, maybe: int = 0, day: str = "") -> Published:
@@ -84,6 +94,9 @@ def publish_release(plan: Plan, this: Season, out: Path, maybe: int = 0, day: st
     )
     write_json(out / "steps" / RELEASED, [_last(read_json(out / "manifest.json")), released_marks(plan, this.cohorts, out, new=True)])
     remove_strays(out)
+    with held_open(out, written=False):
+        write_coverage(out)
+        write_diversity(out)
     build_catalogue(out)
     write_certificate(out)
     write_card(out)
@@ -153,7 +166,7 @@ def last_release(out: Path) -> Published:
     last = manifest["releases"][-1]
     total = _total(manifest["releases"], last["version"])
     first = next((row for file in last["files"][:1] for row in each_record(out / file["path"], ["id"])), {"id": ""})
-    return Published(last["version"], last["rows"], total, first["id"], manifest["steps"])
+    return Published(last["version"], last["rows"], total, first["id"], manifest["steps"], alarms(out))
 
 
 def _free_version(this: Season, out: Path) -> tuple[int, int]:
@@ -233,7 +246,15 @@ def described(plan: Plan, this: Season, out: Path, maybe: int = 0) -> dict[str, 
             name: {"model": chair.spec.model, "provider": chair.provider, "label": chair.label, "price": _dollars(chair)}
             for name, chair in plan.chairs.items()
         },
-        "seeds": {"source": plan.spec.seeds.source, "count": this.seeds, "digest": this.digest},
+        "seeds": {
+            "source": plan.spec.seeds.source,
+            "count": this.seeds,
+            "digest": this.digest,
+            "axes": axes(plan),
+            "variant": plan.spec.seeds.rename.get(VARIANT, VARIANT),
+        },
+        "texts": [asdict(text) for text in texts(plan)],
+        "collapse": plan.spec.guard.collapse and plan.spec.guard.collapse.model_dump(mode="json"),
         "release": plan.spec.release.model_dump(mode="json"),
         "prompts": {step.prompt.name: step.prompt.body for step in _flat(plan.steps) if step.prompt},
         "warnings": list(plan.warnings),

@@ -99,6 +99,7 @@ release: {format: text}
 """
 DEDUP = "{name: unique, dedup: {on: text, prefer: rank}}"
 MIX = "{name: quota, mix: {by: rank, at_most: {'1': 9, '2': 4}}}"
+OPENINGS = "{name: varied, mix: {openings: text, words: 1, at_most: 3%, prefer: rank}}"
 LEAKS = "{name: clean, decontaminate: {on: text, against: [leaked.jsonl]}}"
 
 
@@ -146,7 +147,9 @@ def straight(plan: Plan, groups: Sequence[Sequence[Row]]) -> set[str]:
     kept: list[Row] = []
     words = plan.steps[-1].spec
     for rows in groups:
-        if plan.steps[-1].verb == "mix":
+        if plan.steps[-1].name == "varied":
+            kept += varied(kept, rows)
+        elif plan.steps[-1].verb == "mix":
             taken = Counter(row.fields["rank"] for row in kept)
             for row in sorted(rows, key=lambda row: row.id):
                 most = {1: 9, 2: 4}.get(row.fields["rank"])
@@ -163,7 +166,24 @@ def straight(plan: Plan, groups: Sequence[Sequence[Row]]) -> set[str]:
     return {row.id for row in kept}
 
 
-@pytest.mark.parametrize("step", [DEDUP, MIX, LEAKS], ids=["dedup", "mix", "decontaminate"])
+def varied(kept: Sequence[Row], rows: Sequence[Row], share: float = 0.03) -> list[Row]:
+    """Of rows that begin with the same word the first in the order of preference, the highest quota that is no more than its share of all."""
+
+    def first(row: Row) -> str:
+        return (str(row.fields["text"]).lower().split() or [""])[0]
+
+    for quota in range(len(rows) + len(kept), 0, -1):
+        taken, chosen = Counter(map(first, kept)), list[Row]()
+        for row in sorted(rows, key=lambda row: (-row.fields["rank"], row.id)):
+            if not first(row) or taken[first(row)] < quota:
+                taken[first(row)] += 1
+                chosen.append(row)
+        if quota <= max(1, share * (len(kept) + len(chosen))):
+            return chosen
+    raise AssertionError("one row always may")
+
+
+@pytest.mark.parametrize("step", [DEDUP, MIX, OPENINGS, LEAKS], ids=["dedup", "mix", "openings", "decontaminate"])
 def test_what_is_kept_is_what_all_texts_together_decide_in_any_order_and_number_of_parts(
     tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

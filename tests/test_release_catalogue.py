@@ -101,7 +101,7 @@ def test_reading_only(out: Path) -> None:
 
 
 def test_wrong_sql_names_the_views(out: Path) -> None:
-    with pytest.raises(SpecError, match="views: calls, costs, dropped, kept"):
+    with pytest.raises(SpecError, match="views: calls, costs, coverage, coverage_steps, diversity, dropped, kept"):
         query(out, "SELECT * FROM lost")
 
 

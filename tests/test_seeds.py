@@ -205,6 +205,13 @@ def test_renaming(tmp_path: Path) -> None:
         sown(tmp_path, "{table: t.jsonl, rename: {aa: question}}")
 
 
+def test_further_seeds_are_taken_whole_beside_the_source(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"a": 7}\n{"a": 8}\n')
+    seeds = "{grid: {x: [1, 2, 3]}, take: 2, rename: {x: a}, also: [t.jsonl, t.jsonl]}"
+    assert sorted(row.fields["a"] for row in sown(tmp_path, seeds).rows())[-2:] == [7, 8] and sown(tmp_path, seeds).read == 2 + 2 * 2
+    assert sown(tmp_path, seeds, limit=3).read == 3 and sown(tmp_path, seeds).fields == {"a"}
+
+
 @pytest.mark.parametrize(
     ("seeds", "error", "told"),
     [
@@ -212,6 +219,7 @@ def test_renaming(tmp_path: Path) -> None:
         ("{tabel: t.jsonl}", SpecError, "s.yaml:2: unknown seed source 'tabel'; did you mean 'table'"),
         ("{table: t.jsonl, grid: {a: [1]}}", SpecError, "exactly one source"),
         ("{table: {path: t.jsonl, colums: [a]}}", SpecError, "s.yaml:2: unknown key 'colums'"),
+        ("{grid: {a: [1]}, also: [nowhere.jsonl]}", SeedError, "nowhere.jsonl"),
         ("{table: {}}", SpecError, "either a path or a hub data set"),
         ("{grid: [a, b]}", SpecError, "s.yaml:2"),
         ("{grid: {a: nowhere/list}}", SpecError, "no list 'nowhere/list'"),

@@ -21,7 +21,7 @@ NOWHERE = "http://127.0.0.1:9"
 """Nobody listens there: a command that complains of anything else has not asked."""
 SPEC = """\
 name: notes
-seeds: {table: ../shared/seeds-*.jsonl, take: 6}
+seeds: {table: ../shared/seeds-*.jsonl, take: 6, also: [../shared/thin.jsonl]}
 vary: {tone: tones}
 teachers: {w: {model: openai/gpt-5-mini, api_key_env: NOTES_KEY, max_tokens: 200, timeout: 90}}
 steps:
@@ -47,6 +47,7 @@ def spec(tmp_path: Path) -> Path:
         "project/specs/.env": "NOTES_KEY=sk-notes-0123456789\n",
         "project/shared/seeds-1.jsonl": "".join(json.dumps({"question": f"What is {n}?"}) + "\n" for n in range(4)),
         "project/shared/seeds-2.jsonl": "".join(json.dumps({"question": f"What is {n}?"}) + "\n" for n in range(4, 9)),
+        "project/shared/thin.jsonl": '{"question": "What is 77?"}\n',
         "project/shared/other.jsonl": "{}\n",
         "library/benchmarks/listed.jsonl": '{"question": "What is a noun?"}\n',
     }
@@ -77,6 +78,7 @@ def test_exactly_what_a_build_reads_travels_and_plans_alike(spec: Path, tmp_path
         "specs/benchmarks/listed.jsonl",
         "shared/seeds-1.jsonl",
         "shared/seeds-2.jsonl",
+        "shared/thin.jsonl",
     }
     prepared.bundle.write(tmp_path / "there")
     there = tmp_path / "there" / prepared.bundle.spec
@@ -88,7 +90,9 @@ def test_documents_travel_too_and_an_absolute_path_stays(spec: Path, tmp_path: P
     (pages / "deep").mkdir(parents=True)
     (pages / "deep" / "a.md").write_text("# A\n\n" + "word " * 60)
     (pages / "b.pdf").write_text("no text")
-    text = SPEC.replace("table: ../shared/seeds-*.jsonl", "documents: {}").replace("{{ question }}", "{{ passage }}")
+    text = SPEC.replace("table: ../shared/seeds-*.jsonl, take: 6, also: [../shared/thin.jsonl]", "documents: {}").replace(
+        "{{ question }}", "{{ passage }}"
+    )
     (spec.parent / "prompts" / "say.md.j2").write_text("In a {{ tone }} tone: {{ passage }}")
     text = text.replace("instruction: question", "instruction: passage")
     spec.write_text(text.replace("documents: {}", "documents: pages"))

@@ -23,7 +23,7 @@ from datagen.release.formats.base import Format
 from datagen.seeds.labelled import SEEDS, labelled_rows
 from datagen.seeds.table import Table
 from datagen.spec.load import Loaded
-from datagen.spec.models import AnyStep, Ask, Check, Decontaminate, Dedup, Filter, Mix, Repeat, Select, Vote
+from datagen.spec.models import AnyStep, Ask, Check, Decontaminate, Dedup, Filter, Mix, OpeningsWords, Repeat, Select, Vote
 from datagen.spec.reading import Written
 from datagen.spec.returns import schema_of
 from datagen.spec.templates import Prompt, expression_variables, own_words
@@ -180,7 +180,9 @@ class _Resolver:
                 if step.dedup.prefer:
                     self.expression(step.dedup.prefer, here)
             case Mix():
-                self.need({step.mix.by}, here)
+                self.need({step.mix.openings if isinstance(step.mix, OpeningsWords) else step.mix.by}, here)
+                if isinstance(step.mix, OpeningsWords) and step.mix.prefer:
+                    self.expression(step.mix.prefer, here)
         return self.planned(step, number, [], [])
 
     def decontaminate(self, step: Decontaminate, number: int, place: Place) -> PlannedStep:

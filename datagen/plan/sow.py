@@ -17,6 +17,7 @@ from datagen.plan.model import Sown
 from datagen.seeds import SEEDS
 from datagen.seeds.base import SeedSource
 from datagen.seeds.grid import Grid
+from datagen.seeds.table import Table
 from datagen.spec.load import Loaded
 from datagen.spec.reading import validated_by, whole_text
 from datagen.storage import SortedLines, seed_line_of
@@ -26,7 +27,7 @@ DEFAULT_TAKE = 1_000_000
 
 
 def sow(loaded: Loaded, limit: int | None = None, near: Path | None = None) -> Sown:
-    """The seeds of a spec, at most `take` and at most `limit`, in one pass over their source. Raises SeedError when there is none.
+    """The seeds of a spec: at most `take` of its source and all of `also`, at most `limit`, in one pass. Raises SeedError when there is none.
 
     They are sorted by their ids on the disk of the folder `near`: what decides about prompts, parts and repeats is known when the last
     seed has been read, and nothing may be paid before.
@@ -34,10 +35,8 @@ def sow(loaded: Loaded, limit: int | None = None, near: Path | None = None) -> S
     seeds = loaded.spec.seeds
     source = seed_source(loaded)
     take = seeds.take or (_cells(source, loaded) if isinstance(source, Grid) else DEFAULT_TAKE)
-    take = min(take, limit) if limit else take
     lines, read, common = SortedLines(near or Path()), 0, set[str]()
-    for values in itertools.islice(_values(source, loaded), take):
-        fields = _renamed(values, seeds.rename, seeds.source) if seeds.rename else values
+    for fields in itertools.islice(itertools.chain(itertools.islice(_named(source, loaded), take), _further(loaded)), limit):
         if common != fields.keys():
             common = common & set(fields) if read else set(fields)
         lines.add(seed_line_of(fields))
@@ -45,6 +44,24 @@ def sow(loaded: Loaded, limit: int | None = None, near: Path | None = None) -> S
     if not read:
         raise SeedError(f"{loaded.written.where(('seeds',))}: the seeds are empty: {seeds.source} {seeds.params!r} gives no row")
     return Sown(lines, read, frozenset(common))
+
+
+def _named(source: SeedSource, loaded: Loaded) -> Iterator[dict[str, Any]]:
+    """What the source gives, under the names of the row."""
+    seeds = loaded.spec.seeds
+    for values in _values(source, loaded):
+        yield _renamed(values, seeds.rename, seeds.source) if seeds.rename else values
+
+
+def _further(loaded: Loaded) -> Iterator[dict[str, Any]]:
+    """The seeds of `also`, file by file; their fields have the names of the row already."""
+    for table in further_tables(loaded):
+        yield from _values(table, loaded)
+
+
+def further_tables(loaded: Loaded) -> list[Table]:
+    """The files of `also`."""
+    return [Table(path=path) for path in loaded.spec.seeds.also]
 
 
 def seed_source(loaded: Loaded) -> SeedSource:

@@ -10,7 +10,7 @@ from typing import Any
 from datagen.release import schema as types
 from datagen.release.catalogue import held_open
 from datagen.release.certificate import read_certificate
-from datagen.release.pages import figures
+from datagen.release.pages import evenness, figures
 from datagen.release.pages.render import cell, render
 from datagen.storage import replacing
 
@@ -37,7 +37,7 @@ def write_card(out: Path, repo: str = "") -> Path:
     """OUT/README.md. `repo`: where it will be found on the Hub. Raises OutputError when nothing has been released."""
     account = figures.account_of(out)
     with held_open(out):
-        spent = figures.costs(out)
+        spent, covered, compared = figures.costs(out), evenness.covered(account), evenness.compared(account)
     head = "".join(f"{line}\n" for line in _yaml(_head(account)))
     body = render(
         "card.md.j2",
@@ -50,6 +50,8 @@ def write_card(out: Path, repo: str = "") -> Path:
         files=[file["path"] for entry in account.releases for file in entry["files"]],
         releases=_releases(account.manifest),
         leaks=read_certificate(out),
+        covered=covered,
+        compared=compared,
         repo=repo or (account.plan["release"].get("push") or {}).get("repo") or "",
     )
     path = out / "README.md"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.errors import OutputError, SetupError, SpecError
 from datagen.records import digest
-from datagen.release.tables import KINDS
+from datagen.release.tables import CELL_COLUMNS, CELL_STEP_COLUMNS, CELL_STEPS, CELLS, COVERAGE, DIVERSITY, DIVERSITY_COLUMNS, KINDS
 from datagen.storage import read_json, replacing, sha256_of
 
 if TYPE_CHECKING:
@@ -27,9 +27,16 @@ STORAGE = "v1.4.0"
 LEAN = "32MB"
 """Memory of a build's own queries; those of `datagen sql` take what DuckDB takes by default."""
 
+WRITTEN: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "coverage": (CELLS, CELL_COLUMNS),
+    "coverage_steps": (CELL_STEPS, CELL_STEP_COLUMNS),
+    "diversity": (DIVERSITY, DIVERSITY_COLUMNS),
+}
+"""View -> its file under OUT/coverage, and the columns it always has."""
 _SQL = {"string": "VARCHAR", "int64": "BIGINT", "float64": "DOUBLE", "bool": "BOOLEAN"}
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     **{kind: {"step": "VARCHAR"} | {name: _SQL[type_] for name, type_ in columns.items()} for kind, columns in KINDS.items()},
+    **{view: {name: _SQL[type_] for name, type_ in columns.items()} for view, (_, columns) in WRITTEN.items()},
     "rows": dict.fromkeys(("id", "seed_id", "group_id", "split", "task"), "VARCHAR") | {"simulated": "BOOLEAN"},
 }
 """The columns of each view when there is nothing of its kind; `rows` has those of the format besides."""
@@ -54,7 +61,10 @@ FROM ({once}) GROUP BY ALL ORDER BY ALL"""
 
 
 def build_catalogue(out: Path) -> Path:
-    """Write OUT/catalog.duckdb: the views rows, kept, dropped, unanswered, verdicts, calls, costs. Returns its path."""
+    """Write OUT/catalog.duckdb: the views rows, kept, dropped, unanswered, verdicts, calls and costs, coverage, coverage_steps and diversity.
+
+    Returns its path.
+    """
     out = out.resolve()
     with replacing(out / FILE) as beside, _memory() as con:
         con.execute(f"ATTACH {_quoted(str(beside))} AS built (STORAGE_VERSION '{STORAGE}')")
@@ -89,9 +99,10 @@ def load_engine() -> None:
 
 
 @contextlib.contextmanager
-def held_open(out: Path) -> Iterator[None]:
-    """Keep one connection for all queries of the block, as a build makes them: opening costs more than most of them."""
-    with connect(out) as con:
+def held_open(out: Path, written: bool = True) -> Iterator[None]:
+    """Keep one connection for all queries of the block, as a build makes them: opening costs more than most of them. `written`: False where the
+    catalogue is still to be written, and what is asked goes into it."""
+    with connect(out) if written else _in_memory(out.resolve()) as con:
         _lean(con, out)
         token = _HELD.set((out, con))
         try:
@@ -200,7 +211,8 @@ def _in_memory(out: Path) -> duckdb.DuckDBPyConnection:
 def _state(out: Path) -> str:
     """What the views depend on: where OUT is, what is released, which step folders there are."""
     manifest = out / "manifest.json"
-    return digest([str(out), sha256_of(manifest) if manifest.is_file() else "", [str(path) for path in (*_folders(out), *_call_files(out))]])
+    files = (*_folders(out), *_call_files(out), *filter(Path.is_file, (out / COVERAGE / file for file, _ in WRITTEN.values())))
+    return digest([str(out), sha256_of(manifest) if manifest.is_file() else "", [str(path) for path in files]])
 
 
 # --- the views ---
@@ -217,6 +229,8 @@ def _create(con: duckdb.DuckDBPyConnection, out: Path, prefix: str) -> None:
 def _views(out: Path) -> dict[str, str]:
     calls = _calls(out)
     views = {kind: _of_steps(out, kind) for kind in ("kept", "dropped", "unanswered", "verdicts")}
+    written = {view: out / COVERAGE / file for view, (file, _) in WRITTEN.items()}
+    views |= {view: _scan([_unglobbed(str(path))]) if path.is_file() else _empty(view) for view, path in written.items()}
     return views | {"rows": _released(out), "calls": calls, "costs": COSTS.format(once=once("key, step", f"({calls})"))}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from datagen.release.catalogue import held_open
-from datagen.release.pages import figures, planted, samples
+from datagen.release.pages import evenness, figures, planted, samples
 from datagen.release.pages.render import render
 from datagen.storage import replacing
 
@@ -31,7 +31,9 @@ def _page(out: Path) -> str:
         costs=spent,
         receipts=figures.receipts(out),
         teachers=figures.teachers(account, spent),
+        covered=evenness.covered(account),
         coverage=figures.coverage(account),
+        compared=evenness.compared(account),
         diversity=figures.diversity(figures.texts_of(account)),
         kept=samples.kept_samples(account),
         dropped=samples.dropped_samples(account),

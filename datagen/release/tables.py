@@ -46,3 +46,21 @@ KINDS: Mapping[str, Mapping[str, str]] = {**ROW_KINDS, "verdicts": VERDICT_COLUM
 """All of them."""
 CANARIES = "canaries.json"
 """Under OUT/steps: what became of planted rows. It holds counts and no text, so nothing of a row that is taken down later."""
+COVERAGE = "coverage"
+"""A folder of OUT."""
+CELLS, CELL_STEPS, DIVERSITY = "cells.parquet", "steps.parquet", "diversity.parquet"
+CELL_COLUMNS = dict.fromkeys(("seeds", "seeds_kept", "rows", "dropped", "unanswered", "wanted", "missing", "to_ask"), "int64")
+"""After the columns of the axes, one record a cell. `seeds_kept`: seeds of which a row is released; `wanted`: rows of a cell that is not thin;
+`to_ask`: seeds that should bring what is missing."""
+CELL_STEP_COLUMNS = {"number": "int64", "step": "string", **dict.fromkeys(("seeds", "dropped", "unanswered"), "int64")}
+"""After the columns of the axes, one record a cell and step. `seeds`: those of which a row reached the step; the rest counts rows."""
+DIVERSITY_COLUMNS = {
+    **dict.fromkeys(("step", "field", "axis", "value"), "string"),
+    **dict.fromkeys(("number", "rows", "short", "words"), "int64"),
+    **dict.fromkeys(("compression", "repetition", "self_bleu"), "float64"),
+    "opening": "string",
+    "opening_share": "float64",
+    "collapsed": "bool",
+}
+"""One record a step that asks and one for `release`, each over all rows (`axis` is '') and over the rows of each value of an axis. The figures
+are those of `release/variety.py`, of a sample."""

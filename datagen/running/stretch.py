@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from datagen.asking.rounds import Rounds
-from datagen.errors import BudgetReached
+from datagen.errors import BudgetReached, Interrupted
 from datagen.plan.model import Plan, PlannedStep, Stretch
 from datagen.records import Request
+from datagen.running.collapse import CollapseWatch
 from datagen.running.mooring import Mooring
 from datagen.runtime.base import Runtime
 from datagen.runtime.log import event
@@ -61,6 +62,10 @@ class Crew:
     """Where workers share no disk with this process: how their files come and go."""
     ahead: Ahead | None = None
     """The pilot, where it flies beside the whole and its answers do not reach all workers at once."""
+    collapse: CollapseWatch | None = None
+    """Looks whether what is written becomes alike."""
+    alarms: list[str] = field(default_factory=list)
+    """What it has said and nobody has shown yet."""
     torn: dict[str, None] = field(default_factory=dict)
     """What of the ledger workers found damaged, in words; each once."""
     rows: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
@@ -139,21 +144,40 @@ async def _walk(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], progres
     waiting: list[str] = []
     if crew.mooring:
         await asyncio.to_thread(crew.mooring.push_steps)
-    async for manifest in _parts(crew, stretch, cohorts, under):
-        progress.done += 0 if manifest["waiting"] else sizes[manifest["part"]]
-        progress.add(manifest)
-        crew.torn |= dict.fromkeys(manifest["torn"])
-        _tell_part(progress.name, manifest, bool(under))
-        if manifest["made"] and not under:
-            crew.made(stretch, manifest)
-        if manifest["waiting"]:
-            waiting.append(manifest["part"])
+    made: list[str] = []
+    try:
+        async for manifest in _parts(crew, stretch, cohorts, under):
+            progress.done += 0 if manifest["waiting"] else sizes[manifest["part"]]
+            progress.add(manifest)
+            crew.torn |= dict.fromkeys(manifest["torn"])
+            _tell_part(progress.name, manifest, bool(under))
+            if manifest["made"] and not under:
+                crew.made(stretch, manifest)
+                made.append(manifest["part"])
+            if manifest["waiting"]:
+                waiting.append(manifest["part"])
+            if not crew.mooring:
+                await _look(crew, stretch, made)
+    except Interrupted:
+        if crew.collapse and crew.collapse.stop:
+            raise crew.collapse.stop from None
+        raise
     if crew.mooring:
         await asyncio.to_thread(crew.mooring.take_steps)
-    stop = await crew.runtime.shared("stopped") if crew.rounds else None
+        await _look(crew, stretch, made)
+    stop = (crew.collapse.stop if crew.collapse else None) or (await crew.runtime.shared("stopped") if crew.rounds else None)
     if stop is not None:
         raise stop
     return sorted(waiting)
+
+
+async def _look(crew: Crew, stretch: Stretch, made: list[str]) -> None:
+    """Let parts be looked at that were made and lie here. Where the spec stops at what is seen, nothing new is sent and what is in flight
+    lands."""
+    while crew.collapse and made:
+        crew.alarms += await asyncio.to_thread(crew.collapse.look, stretch, made.pop())
+        if crew.collapse.stop:
+            await crew.runtime.drain()
 
 
 def _tell_part(step: str, manifest: Mapping[str, Any], pilot: bool) -> None:

@@ -55,6 +55,11 @@ EVENTS: dict[str, Event] = {
     ),
     "part_waiting": Event("Rows of a part wait for paid batches.", ("requests", "pilot")),
     "pilot_forecast": Event("What the pilot says of the whole.", ("seeds", "rows", "dollars", "of", "yield")),
+    "collapsed": Event(
+        "The texts of one value of the grid (of all rows, where axis is empty) have become alike.",
+        ("axis", "value", "rows", "opening_share", "repetition"),
+        logging.WARNING,
+    ),
     "teacher_down": Event("A teacher is out of service; one request at a time probes.", ("teacher",), logging.WARNING),
     "teacher_back": Event("It is back.", ("teacher",)),
     "overload": Event("Sustained overload lowered what may be in flight.", ("teacher", "in_flight_limit"), logging.WARNING),

@@ -45,6 +45,9 @@ METRICS: dict[str, Metric] = {
         "Rows that left a step in parts made by this run: kept, dropped (operator and reason), unanswered (reason: the outcome).",
         ("step", "fate", "operator", "reason"),
     ),
+    "datagen_collapsed_values": Metric(
+        "gauge", "Values of an axis of the grid whose texts have become alike, as this run saw them; of the axis all: all rows.", ("step", "axis")
+    ),
     "datagen_in_flight": Metric("gauge", "Requests in the air.", ("teacher",)),
     "datagen_in_flight_limit": Metric("gauge", "Requests that may be in the air now: max_in_flight, less under overload.", ("teacher",)),
     "datagen_queue_length": Metric("gauge", "Requests that wait for a limit, a place or money.", ("teacher", "step")),

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from datagen.asking.teachers import TEACHERS
 from datagen.errors import SetupError
-from datagen.plan.sow import seed_source
+from datagen.plan.sow import further_tables, seed_source
 from datagen.seeds.base import FromFiles
 from datagen.spec.library import Library
 from datagen.spec.load import Loaded
@@ -96,7 +96,8 @@ def bundled(loaded: Loaded, recorder: Recorder) -> Bundle:
 def of_this_disk(loaded: Loaded) -> list[str]:
     """Absolute paths that the spec names: they travel not."""
     source = getattr(seed_source(loaded), "path", None)
-    return [name for name in [*([source] if source else []), *_named(loaded)] if Path(name).expanduser().is_absolute()]
+    named = [*([source] if source else []), *loaded.spec.seeds.also, *_named(loaded)]
+    return [name for name in named if Path(name).expanduser().is_absolute()]
 
 
 def _named(loaded: Loaded) -> list[str]:
@@ -110,6 +111,7 @@ def _beside(loaded: Loaded) -> list[Path]:
     """Files that the spec names by a path of their own."""
     source = seed_source(loaded)
     found = source.beside(loaded.base) if isinstance(source, FromFiles) else []
+    found += [path for table in further_tables(loaded) for path in table.beside(loaded.base)]
     for name in _named(loaded):
         path = loaded.base / name
         if not Path(name).expanduser().is_absolute() and path.is_file():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Discriminator, Field, PositiveFloat, PositiveInt, Tag, field_validator, model_validator
 
 from datagen.spec.terms import Budget, Guard, Name, Notify, Price, Release, Words
 
@@ -78,16 +78,20 @@ class Seeds(Words):
     take: PositiveInt | None = None
     rename: dict[str, str] = Field(default_factory=dict)
     """Source field -> name in the row."""
+    also: list[str] = Field(default_factory=list)
+    """Files of further seeds, taken whole beside `take`: those that OUT/coverage says are missing, or any Parquet, JSONL or CSV of rows with
+    the same fields. Add to the list and the data set grows; take a file away and its seeds are gone."""
 
     @model_validator(mode="before")
     @classmethod
     def _one_source(cls, value: Any) -> Any:
         if not isinstance(value, Mapping) or "source" in value:
             return value
-        named = [key for key in value if key not in ("take", "rename")]
+        words = ("take", "rename", "also")
+        named = [key for key in value if key not in words]
         if len(named) != 1:
             raise ValueError(f"seeds need exactly one source (grid, table, documents, problems), found {named or 'none'}")
-        rest = {key: value[key] for key in value if key in ("take", "rename")}
+        rest = {key: value[key] for key in value if key in words}
         return {"source": named[0], "params": value[named[0]], **rest}
 
 
@@ -226,10 +230,31 @@ class MixWords(Words):
     """Rows per value, or a number for each."""
 
 
-class Mix(Step):
-    """Quotas: at most so many rows per value of a field, lowest ids first."""
+class OpeningsWords(Words):
+    openings: str
+    """The text field whose first words are compared."""
+    words: int = Field(default=4, ge=1, le=50)
+    at_most: Annotated[float, Field(gt=0)] = 0.05
+    """Rows that may begin alike: a share of the rows that are kept if below 1 (`5%` or 0.05), else a count. One row always may."""
+    prefer: str | None = None
+    """Expression; of rows that begin alike the higher stays. Then the lower id."""
 
-    mix: MixWords
+    @field_validator("at_most", mode="before")
+    @classmethod
+    def _share(cls, value: Any) -> Any:
+        number = value.strip().removesuffix("%").strip() if isinstance(value, str) and value.strip().endswith("%") else ""
+        return float(number) / 100 if number.replace(".", "", 1).isdigit() else value
+
+
+def _which_mix(value: Any) -> str:
+    given = value if isinstance(value, Mapping) else vars(value) if isinstance(value, Words) else {}
+    return OpeningsWords.__name__ if "openings" in given else MixWords.__name__
+
+
+class Mix(Step):
+    """Quotas: at most so many rows per value of a field, lowest ids first; or per opening of a text."""
+
+    mix: Annotated[Annotated[MixWords, Tag(MixWords.__name__)] | Annotated[OpeningsWords, Tag(OpeningsWords.__name__)], Discriminator(_which_mix)]
     verb: ClassVar[str] = "mix"
 
 

@@ -195,9 +195,9 @@ def receipts(out: Path) -> list[Receipt]:
 
 
 def coverage(account: Account) -> list[tuple[str, list[tuple[str, int]]]]:
-    """Field -> (value, released rows) for every plain field with a few values."""
-    kinds = account.manifest["schema"]
-    axes = [name for name in account.other_fields if kinds[name] in ("string", "int64", "bool")]
+    """Field -> (value, released rows) for every plain field with a few values, but for the axes of the seeds, which are told apart."""
+    kinds, told = account.manifest["schema"], account.plan["seeds"].get("axes") or []
+    axes = [name for name in account.other_fields if kinds[name] in ("string", "int64", "bool") and name not in told]
     found = []
     for name in axes:
         quoted = '"' + name.replace('"', '""') + '"'

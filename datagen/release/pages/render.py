@@ -54,6 +54,7 @@ def compiled(template: str) -> Any:
         "cell": cell,
         "fenced": fenced,
         "histogram": histogram,
+        "figure": figure,
     }
     environment.filters.update(filters)
     return environment.get_template(template)
@@ -85,6 +86,11 @@ def percent(part: float, whole: float = 1.0) -> str:
     """A share with one place where it matters: 0.4 %, 12 %."""
     share = 100 * part / whole if whole else 0.0
     return f"{share:.1f} %" if 0 < share < 10 or 99 < share < 100 else f"{share:.0f} %"
+
+
+def figure(number: float | None, places: int = 2) -> str:
+    """With so many places; an en dash where there is no number."""
+    return "–" if number is None else f"{number:.{places}f}"
 
 
 def share(found: Mapping[str, Any]) -> str:

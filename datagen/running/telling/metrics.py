@@ -59,6 +59,7 @@ class Metrics:
         governor: Measures = await runtime.shared("measures")
         self._tell(governor)
         batches = [rounds.measures()] if rounds else []
+        batches += [self._crew.collapse.measures()] if self._crew.collapse else []
         rows: Measures = {"datagen_rows_total": {labels: float(number) for labels, number in self._crew.rows.items()}}
         return add_up([self._info, governor, rows, *batches, *self._workers.values()])
 

@@ -31,7 +31,7 @@ class Snapshot:
     trouble: str = ""
     """What it waits for beside answers: a teacher out of service, paid batches under way."""
     news: str = ""
-    """Worth a line of its own, once: the forecast of the pilot."""
+    """Worth a line of its own, once: the forecast of the pilot, texts that have become alike."""
 
 
 Watch = Callable[[Snapshot], None]
@@ -45,6 +45,12 @@ class Show:
         self._crew, self._cap, self._watch = crew, cap, watch
         self._progress: Progress | None = None
         self._news = ""
+
+    def _latest(self) -> str:
+        """What is worth a line now."""
+        if self._crew.alarms:
+            self._news, self._crew.alarms = "\n".join(self._crew.alarms), []
+        return self._news
 
     def tell(self, progress: Progress) -> None:
         self._progress = progress
@@ -66,7 +72,7 @@ class Show:
         stopping = self.stopping.is_set()
         words = "; ".join(trouble)
         rows = progress.name, progress.done, progress.of
-        self._watch(Snapshot(*rows, asked, spent, self._cap, sum(flying.values()), stopping, words, self._news))
+        self._watch(Snapshot(*rows, asked, spent, self._cap, sum(flying.values()), stopping, words, self._latest()))
 
 
 @contextlib.asynccontextmanager

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from datagen.errors import SpecError
 from datagen.plan.model import Plan, PlannedStep, Stretch
 from datagen.records import Row
+from datagen.spec.templates import evaluate
 from datagen.steps import SETS
 from datagen.storage import row_of
 
@@ -105,6 +107,15 @@ def measures(count: int, fields: Sequence[tuple[Any, ...]]) -> Measures:
     import numpy as np
 
     return np.zeros(count, dtype=[ID, *fields])
+
+
+def preference(expression: str | None, row: Row) -> float:
+    """The value of a step's `prefer`; the lowest of all where it has none."""
+    try:
+        value = evaluate(expression, row.fields) if expression else 0.0
+    except SpecError:
+        return float("-inf")
+    return float(value) if isinstance(value, bool | int | float) else float("-inf")
 
 
 def text_of(fields: Mapping[str, Any], on: str | list[str]) -> str:

@@ -6,12 +6,11 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from datagen.errors import SpecError
 from datagen.plan.model import PlannedStep
 from datagen.records import Row
 from datagen.spec.models import Ask, Dedup
-from datagen.spec.templates import evaluate, own_words
-from datagen.steps.sets.base import Decision, Say, Stock, measures, text_of
+from datagen.spec.templates import own_words
+from datagen.steps.sets.base import Decision, Say, Stock, measures, preference, text_of
 from datagen.steps.sets.related import related
 from datagen.steps.sets.similarity import signature_fields, signatures
 from datagen.steps.sets.ties import Ties
@@ -43,7 +42,7 @@ class DedupStep:
         for name in signed.dtype.names or ():
             found[name] = signed[name]
         found["id"] = [row.id for row in rows]
-        found["prefer"] = [_preference(self._words.prefer, row) for row in rows]
+        found["prefer"] = [preference(self._words.prefer, row) for row in rows]
         return found
 
     def judge(self, new: Measures, settled: Sequence[Measures], stock: Stock) -> Say:
@@ -87,11 +86,3 @@ def _picked(settled: Sequence[Measures], numbers: Numbers) -> Iterator[Measures]
         mine = numbers[(numbers >= start) & (numbers < start + len(some))] - start
         yield some[mine]
         start += len(some)
-
-
-def _preference(expression: str | None, row: Row) -> float:
-    try:
-        value = evaluate(expression, row.fields) if expression else 0.0
-    except SpecError:
-        return float("-inf")
-    return float(value) if isinstance(value, bool | int | float) else float("-inf")
