@@ -24,7 +24,7 @@ from datagen.release.report import write_report
 from datagen.release.shards import News, publish
 from datagen.release.tables import CANARIES
 from datagen.runtime.log import event
-from datagen.spec.models import Ask, Decontaminate, Vote
+from datagen.spec.models import Ask, Decontaminate, Embedding, Vote
 from datagen.steps.closing import closing_manifests
 from datagen.steps.cohort import Cohort, Season, cohort_records, remove_strays, write_seed_counts
 from datagen.steps.journal import gather_calls
@@ -210,7 +210,7 @@ def _scores(path: Path) -> dict[str, dict[str, float]]:
 def writing_steps(plan: Plan) -> list[PlannedStep]:
     """Steps that ask, those first that write what the release's format needs, the last such step before all."""
     needs = set(FORMATS.get(plan.spec.release.format)(columns=plan.spec.release.columns).needs().values())
-    asks = [step for step in _flat(plan.steps) if isinstance(step.spec, Ask)]
+    asks = [step for step in _flat(plan.steps) if isinstance(step.spec, Ask) and not isinstance(step.spec.ask, Embedding)]
     return sorted(asks, key=lambda step: (not needs & set(step.writes), -step.number))
 
 

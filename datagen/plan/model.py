@@ -40,9 +40,18 @@ class Chair:
     base_url: str | None
     price: TokenPrice | None
     simulated: bool
+    embeds: bool = False
+    """It gives vectors, of which no token is billed."""
+
+    @property
+    def longest(self) -> int:
+        """Tokens of an answer, at most."""
+        return 0 if self.embeds else self.spec.max_tokens
 
     def params(self) -> dict[str, Any]:
         """Sampling and output parameters as they enter the request."""
+        if self.embeds:
+            return dict(self.spec.params)
         temperature = {} if self.spec.temperature is None else {"temperature": self.spec.temperature}
         return {"max_tokens": self.spec.max_tokens, **temperature, **self.spec.params}
 
@@ -67,6 +76,8 @@ class PlannedStep:
     lists: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """The `vary` lists that the prompt uses."""
     recipe: Recipe | None = None
+    dimensions: int | None = None
+    """Numbers of a vector, where an ask embeds and its teacher is told how many to give."""
     inner: tuple[PlannedStep, ...] = ()
     references: tuple[str, ...] = ()
     """Files of a decontamination, resolved."""

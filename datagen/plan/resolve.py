@@ -23,7 +23,7 @@ from datagen.release.formats.base import Format
 from datagen.seeds.labelled import labelled_rows
 from datagen.seeds.table import Table
 from datagen.spec.load import Loaded
-from datagen.spec.models import AnyStep, Ask, Check, Decontaminate, Dedup, Filter, Mix, Repeat, Select, Vote
+from datagen.spec.models import AnyStep, Ask, Check, Decontaminate, Dedup, Embedding, Filter, Mix, Repeat, Select, Spec, Vote
 from datagen.spec.reading import Written
 from datagen.spec.returns import schema_of
 from datagen.spec.templates import Prompt, expression_variables, own_words
@@ -50,6 +50,8 @@ class _Resolver:
     drawn: set[str] = field(default_factory=set)
     """Fields that an earlier step drew from a list; the next one draws anew."""
     last: str = "seeds"
+    vectors: dict[str, int | None] = field(default_factory=dict)
+    """Fields that an ask before writes a vector to, and how many numbers one has where its teacher is told."""
     fanned: bool = False
     said: list[str] = field(default_factory=list)
     """The prompts' own words so far, without what rows put in."""
@@ -80,18 +82,21 @@ class _Resolver:
         return planned
 
     def planned(self, step: AnyStep, number: int, writes: Iterable[str], identity: Any, **more: Any) -> PlannedStep:
-        said = step.model_dump(mode="json", exclude={"of"})
+        said = step.model_dump(mode="json", exclude={"of": True, "dedup": {"meaning"}})
         return PlannedStep(number, step, digest([self.last, said, identity]), tuple(writes), **more)
 
     def ask(self, step: Ask, number: int, place: Place) -> PlannedStep:
         if step.of not in self.chairs:
             raise SpecError(f"{self.where((*place, 'of'))}: no teacher {step.of!r}{nearest(step.of, self.chairs)}")
+        if isinstance(step.ask, Embedding) or self.chairs[step.of].embeds:
+            return self.embedding(step, number, place)
         if step.samples > 1 and step.each:
             raise SpecError(f"{self.where(place)}: samples and each on one step; write two steps, so that each has a name of its own")
         if step.in_order and not step.each:
             raise SpecError(f"{self.where((*place, 'in_order'))}: in_order goes with `each`")
         if step.each and step.each not in self.fields:
             raise SpecError(f"{self.where((*place, 'each'))}: no field {step.each!r} before this step{nearest(step.each, self.fields)}")
+        assert isinstance(step.ask, str)
         prompt = self.prompt(step.ask, (*place, "ask"))
         self.said += [words for text in (prompt.system, prompt.body) for words in own_words(text)]
         lists = self.lists(prompt, step, place)
@@ -103,6 +108,35 @@ class _Resolver:
         writes = [step.name, *(step.returns or {}), *lists, *(sorted(fanned - {"previous"})), *beside]
         identity = [self.chairs[step.of].identity(), prompt.system, prompt.body, schema, lists]
         return self.planned(step, number, writes, identity, prompt=prompt, schema=schema, lists=lists)
+
+    def embedding(self, step: Ask, number: int, place: Place) -> PlannedStep:
+        """A step that has a text embedded. Raises SpecError where its teacher chats, or where one that embeds is given a prompt."""
+        chair = self.chairs[step.of]
+        if not isinstance(step.ask, Embedding):
+            raise SpecError(f"{self.where((*place, 'ask'))}: teacher {step.of!r} ({chair.spec.model}) gives vectors; write `ask: {{embed: FIELD}}`")
+        if not chair.embeds:
+            how = "give it a teacher whose model is `embeddings/...`, such as embeddings/text-embedding-3-small or any compatible server's"
+            raise SpecError(f"{self.where((*place, 'of'))}: teacher {step.of!r} ({chair.spec.model}) chats, and embeds nothing; {how}")
+        names = [step.ask.embed] if isinstance(step.ask.embed, str) else step.ask.embed
+        self.need(names, (*place, "ask", "embed"))
+        size = chair.spec.params.get("dimensions")
+        self.vectors[step.name] = size
+        return self.planned(step, number, [step.name], [chair.identity()], prompt=Prompt.of_fields(names), dimensions=size)
+
+    def meaning(self, step: Dedup, place: Place) -> Dedup:
+        """The step with the size of its vectors. Raises SpecError where nobody says it, or two say two."""
+        words = step.dedup.meaning
+        if words is None:
+            return step
+        self.need({words.by}, (*place, "by"))
+        said = self.vectors.get(words.by)
+        if (words.dimensions or said) is None:
+            how = "write `dimensions` here" + (", or among the teacher's params to ask for so many" if words.by in self.vectors else "")
+            raise SpecError(f"{self.where(place)}: nobody says how many numbers a vector of {words.by!r} has; {how}")
+        if said and words.dimensions and said != words.dimensions:
+            raise SpecError(f"{self.where((*place, 'dimensions'))}: {words.by!r} is asked for with {said} numbers, not {words.dimensions}")
+        known = words.model_copy(update={"dimensions": words.dimensions or said})
+        return step.model_copy(update={"dedup": step.dedup.model_copy(update={"meaning": known})})
 
     def prompt(self, name: str, place: Place) -> Prompt:
         return read_prompt(name, self.loaded.library.need("prompts", name, (".md.j2",), self.where(place), "prompt"))
@@ -174,6 +208,8 @@ class _Resolver:
                 self.need({step.dedup.on} if isinstance(step.dedup.on, str) else set(step.dedup.on), here)
                 if step.dedup.prefer:
                     self.expression(step.dedup.prefer, here)
+                step = self.meaning(step, (*here, "meaning"))
+                return self.planned(step, number, [], [step.dedup.meaning.model_dump()] if step.dedup.meaning else [])
             case Mix():
                 self.need({step.mix.by}, here)
         return self.planned(step, number, [], [])
@@ -259,7 +295,15 @@ def resolve(loaded: Loaded, fields: set[str], rehearsing: Rehearsing | None, eve
         next(labelled_rows(name, loaded.written.where(("guard", "canaries", "good", index)) + ":", loaded.base), None)
     used = {step.spec.of for step in _flat(steps) if isinstance(step.spec, Ask)}
     simulated = any(chair.simulated for name, chair in chairs.items() if name in used)
+    spec = _without_vectors(spec, resolver.vectors)
     return Plan(spec, loaded.written.text, steps, {name: chairs[name] for name in sorted(used)}, simulated, tuple(resolver.warnings))
+
+
+def _without_vectors(spec: Spec, vectors: Iterable[str]) -> Spec:
+    """Vectors are for machines: what the release names is released of them, and no more."""
+    hidden = set(vectors) - {*spec.release.columns.values(), *spec.release.drop}
+    release = spec.release.model_copy(update={"drop": [*spec.release.drop, *sorted(hidden)]})
+    return spec.model_copy(update={"release": release}) if hidden else spec
 
 
 def _flat(steps: Iterable[PlannedStep]) -> Iterable[PlannedStep]:

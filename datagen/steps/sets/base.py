@@ -32,6 +32,8 @@ class Decision(NamedTuple):
     reason: str = ""
     evidence: str = ""
     score: float | None = None
+    operator: str = ""
+    """Which part of the step decided; empty: the step's verb."""
 
 
 Say = Callable[[int, Row], Decision]

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from datagen.steps.sets.figures import Figures, keys
 from datagen.steps.sets.words import is_number, normal, tokens
@@ -70,8 +70,20 @@ class Duplicate:
     of: int
     """Index of the kept text that covers it."""
     score: float
-    """Word-bigram Jaccard with that text; 1 for an exact copy."""
-    kind: Literal["exact", "near"]
+    """Word-bigram Jaccard with that text; 1 for an exact copy; of `meaning` what Beyond says."""
+    kind: Literal["exact", "near", "meaning"]
+
+
+class Beyond(Protocol):
+    """A second tier, asked about a text that no kept text covers by its words."""
+
+    def cover(self, place: int) -> tuple[float, int] | None:
+        """(score, place) of the kept text that covers this one. Places ascend."""
+        ...
+
+    def keep(self, place: int) -> None:
+        """A new text is kept."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,48 +280,69 @@ class Ties:
         return np.unique(np.concatenate([self.places, copies, self.first[copies]]))
 
     def broken(
-        self, text: Callable[[int], str], names: Sequence[int] | Places, threshold: float, numbers: Numbers, known: Sequence[str]
+        self,
+        text: Callable[[int], str],
+        names: Sequence[int] | Places,
+        threshold: float,
+        numbers: Numbers,
+        known: Sequence[str],
+        beyond: Beyond | None = None,
     ) -> list[Duplicate]:
         """What is dropped, in order. `text`: that of a place that is involved. `names`: what to call the text of each place.
 
-        A copy of a kept text is exact; a copy of a dropped one is covered by what covered that.
+        A copy of a kept text is exact; a copy of a dropped one is covered by what covered that. `beyond`: the tier after the words, if any.
         """
         reader = _Reader(numbers, known)
-        near = self._near(lru_cache(maxsize=8192)(lambda place: reader.read(text(place))), threshold)
+        near = self._near(lru_cache(maxsize=8192)(lambda place: reader.read(text(place))), threshold, beyond)
         found: list[Duplicate] = []
-        for place in self.involved().tolist():
+        for place in self.involved().tolist() if beyond is None else range(len(self.first)):
             first = int(self.first[place])
             if place < self.settled:
                 continue
             if first in near:
-                score, other = near[first]
-                found.append(Duplicate(int(names[place]), int(names[other]), score, "near"))
+                score, other, kind = near[first]
+                found.append(Duplicate(int(names[place]), int(names[other]), score, kind))
             elif first != place:
                 found.append(Duplicate(int(names[place]), int(names[first]), 1.0, "exact"))
         return found
 
-    def _near(self, read: Callable[[int], _Reading], threshold: float) -> dict[int, tuple[float, int]]:
+    def _near(
+        self, read: Callable[[int], _Reading], threshold: float, beyond: Beyond | None
+    ) -> dict[int, tuple[float, int, Literal["near", "meaning"]]]:
         """Goes through the order, dropping what a kept text before covers; of several the most alike is the cause, then the earliest."""
         import numpy as np
 
         _, buckets, sizes = np.unique(self.buckets, return_inverse=True, return_counts=True)
         # each bucket's kept texts stand one after another in `kept_in`, from its `start`: so many as `filled` says
         start, filled, kept_in = np.cumsum(sizes) - sizes, np.zeros(len(sizes), dtype=np.int64), np.zeros(len(buckets), dtype=np.int64)
-        dropped: dict[int, tuple[float, int]] = {}
-        begins = np.flatnonzero(np.diff(self.places, prepend=-1)).tolist()
-        for begin, end in zip(begins, [*begins[1:], len(self.places)], strict=False):
-            place, mine = int(self.places[begin]), buckets[begin:end]
+        dropped: dict[int, tuple[float, int, Literal["near", "meaning"]]] = {}
+        looked_at = np.unique(self.places) if beyond is None else np.union1d(self.places, self._fresh())
+        begins, ends = (np.searchsorted(self.places, looked_at, side).tolist() for side in ("left", "right"))
+        for place, begin, end in zip(looked_at.tolist(), begins, ends, strict=True):
+            mine = buckets[begin:end]
             if place >= self.settled:
                 telling = mine[(filled[mine] > 0) & (filled[mine] < CROWD)]
                 others = _likeliest([kept_in[start[bucket] : start[bucket] + filled[bucket]] for bucket in telling])
                 causes = [(score, -other) for other in others if (score := _verified(read(place), read(other), threshold)) is not None]
                 if causes:
                     score, other = max(causes)
-                    dropped[place] = score, -other
+                    dropped[place] = score, -other, "near"
                     continue
+                if beyond is not None:
+                    cause = beyond.cover(place)
+                    if cause is not None:
+                        dropped[place] = *cause, "meaning"
+                        continue
+                    beyond.keep(place)
             kept_in[start[mine] + filled[mine]] = place
             filled[mine] += 1
         return dropped
+
+    def _fresh(self) -> Places:
+        """New texts that are no copies."""
+        import numpy as np
+
+        return np.flatnonzero(self.first[self.settled :] == np.arange(self.settled, len(self.first))) + self.settled
 
 
 def _likeliest(met: Sequence[Places]) -> list[int]:
