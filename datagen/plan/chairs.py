@@ -115,9 +115,8 @@ def _check(loaded: Loaded, name: str, teacher: Teacher, about: About, model: str
         provider = teacher.model.partition("/")[0]
         elsewhere = "ask another model there through its OpenAI-compatible address: openai/... with base_url"
         raise SpecError(f"{where('model')}: {provider}/ speaks to {about.only} alone, which {model!r} is not; {elsewhere}")
-    for word in ("temperature", "raise_to") if about.embeds else ():
-        if getattr(teacher, word) is not None:
-            raise SpecError(f"{where(word)}: {teacher.model} gives vectors, which have no {word}; take it away")
+    if about.embeds and teacher.raise_to is not None:
+        raise SpecError(f"{where('raise_to')}: {teacher.model} gives vectors, which are never cut short; take it away")
     if teacher.raise_to is not None and teacher.raise_to <= teacher.max_tokens:
         cut = f"is not above max_tokens {teacher.max_tokens}: a truncated answer would be cut again"
         raise SpecError(f"{where('raise_to')}: raise_to {teacher.raise_to} {cut}")
