@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import math
 import os
@@ -24,11 +25,12 @@ from teaching import Made, made
 from wire_server import Reply, Seen, WireServer, encoded
 
 from datagen.asking.prices import PER_MESSAGE
+from datagen.build import Options, planned
 from datagen.errors import SeedError, SpecError
 from datagen.inspect import explain
-from datagen.plan.model import PlannedStep
+from datagen.plan.model import Plan, PlannedStep
 from datagen.preview import plan_lines
-from datagen.records import Row
+from datagen.records import Row, digest
 from datagen.spec.load import load_spec
 from datagen.spec.models import Dedup
 from datagen.steps.sets import meaning
@@ -173,6 +175,37 @@ def test_vectors_that_the_seeds_bring_need_no_teacher(tmp_path: Path) -> None:
             built([*rows, {"text": "Wrong.", "v": wrong}], "wrong")
 
 
+def test_word_vectors_from_a_file_need_no_teacher_either(tmp_path: Path) -> None:
+    words = {"sells": [1, 0, 0.1], "vends": [1, 0, 0], "Ducks": [0, 1, 0], "hens": [0, 0, 1], "eggs": [0.1, 0.1, 0.1]}
+    np.savez(tmp_path / "words.npz", words=list(words), vectors=list(words.values()))
+    spec = tmp_path / "s.yaml"
+    spec.write_text(
+        "name: tiny\nseeds: {table: {path: rows.jsonl}}\n"
+        "steps: [{name: unique, dedup: {on: text, meaning: {vectors: words.npz}}}]\nrelease: {format: text}\n"
+    )
+    texts = ["Janet vends 3 ducks", "she sells three ducks today", "she sells 4 ducks", "she sells three hens", "nothing known", "nor here"]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps({'text': text})}\n" for text in texts))
+    built = made(spec, tmp_path / "out")
+    assert len(told(built)) == 1 and set(told(built)) < set(texts[:2])
+    (said,) = json.loads((tmp_path / "out" / "plan.json").read_text())["meanings"]
+    assert said["vectors"] == [{"file": "words.npz", "sha256": hashlib.sha256((tmp_path / "words.npz").read_bytes()).hexdigest()}]
+    before = plan_of(spec).fingerprint
+    np.savez(tmp_path / "words.npz", words=list(words), vectors=[[1, 2, 3]] * 5)
+    assert plan_of(spec).fingerprint != before
+    for wrong in ({"words": ["a"]}, {"words": ["a"], "vectors": [[1.0], [2.0]]}, {"words": ["a"], "vectors": [[np.nan]]}):
+        np.savez(tmp_path / "words.npz", **wrong)
+        with pytest.raises(SpecError, match=r"words.npz is no file of word vectors.*`words` \(texts\)"):
+            plan_of(spec)
+    (tmp_path / "words.npz").write_text("hello")
+    with pytest.raises(SpecError, match="no file of word vectors"):
+        plan_of(spec)
+
+
+def plan_of(spec: Path) -> Plan:
+    with planned(load_spec(str(spec), None), Options(str(spec), spec.parent / "none")) as (plan, _):
+        return plan
+
+
 # --- what a plan refuses ---
 
 
@@ -187,7 +220,7 @@ def test_vectors_that_the_seeds_bring_need_no_teacher(tmp_path: Path) -> None:
         ({"ask: {embed: text}": "ask: {embed: tekst}"}, "'tekst'.*did you mean 'text'"),
         ({"of: e}": "of: e, samples: 2}"}, "a text has one vector.*samples"),
         ({"params: {dimensions: 64}": "max_tokens: 9"}, "nobody says how many numbers a vector of 'meaning' has"),
-        ({"at_least: 0.8": "dimensions: 9"}, "asked for with 64 numbers, not 9"),
+        ({"at_least: 0.8": "dimensions: 9"}, "has 64 numbers, not 9"),
         ({"by: meaning": "by: meening"}, "'meening'.*did you mean 'meaning'"),
         ({"at_least: 0.8": "at_least: 1.5"}, "less than or equal to 1"),
         ({"params: {dimensions: 64}": "temperature: 0.5, params: {dimensions: 64}"}, "a vector is no answer in words"),
@@ -209,9 +242,10 @@ def test_a_plan_prices_the_input_alone_and_a_dedup_without_meaning_is_the_plan_i
     text = "\n".join(plan_lines(str(spec), None, None, None, None, None))
     tokens = 2 * (max(len(EGGS), len(TRAIN)) + PER_MESSAGE)
     assert f"at worst $0.0000, {tokens} tokens and 2 requests" in text
-    loaded = load_spec(str(spec), None)
-    plain = loaded.spec.model_dump(mode="json")["steps"][1]["dedup"]
-    assert plain["meaning"]["at_least"] == 0.8
+    spec.write_text(spec.read_text().replace(", meaning: {by: meaning, at_least: 0.8}", ""))
+    step = plan_of(spec).steps[1]
+    words = step.spec.model_dump(mode="json", exclude={"of": True, "dedup": {"meaning"}})
+    assert "meaning" not in words["dedup"] and step.fingerprint == digest([plan_of(spec).steps[0].fingerprint, words, []])
 
 
 # --- the decision itself ---

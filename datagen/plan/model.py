@@ -9,7 +9,7 @@ from typing import Any, Literal
 from datagen.asking.prices import TokenPrice
 from datagen.operators.recipe import Recipe
 from datagen.records import Row, digest
-from datagen.spec.models import AnyStep, Ask, Spec, Teacher
+from datagen.spec.models import AnyStep, Ask, Embedding, Spec, Teacher
 from datagen.spec.templates import Prompt
 from datagen.storage import SortedLines, seed_of
 
@@ -80,7 +80,7 @@ class PlannedStep:
     """Numbers of a vector, where an ask embeds and its teacher is told how many to give."""
     inner: tuple[PlannedStep, ...] = ()
     references: tuple[str, ...] = ()
-    """Files of a decontamination, resolved."""
+    """Files that a set-wise step reads, resolved."""
     bench: Mapping[str, Any] | None = None
     """What `bench-filters` measured of this very recipe."""
 
@@ -100,6 +100,11 @@ class PlannedStep:
     def fans_out(self) -> bool:
         """True where a row becomes several."""
         return isinstance(self.spec, Ask) and (self.spec.samples > 1 or self.spec.each is not None)
+
+    @property
+    def embeds(self) -> bool:
+        """True where a text itself is sent, and a vector comes back."""
+        return isinstance(self.spec, Ask) and isinstance(self.spec.ask, Embedding)
 
     @property
     def folder(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from pydantic import ValidationError
 
@@ -23,11 +24,11 @@ from datagen.release.formats.base import Format
 from datagen.seeds.labelled import labelled_rows
 from datagen.seeds.table import Table
 from datagen.spec.load import Loaded
-from datagen.spec.models import AnyStep, Ask, Check, Decontaminate, Dedup, Embedding, Filter, Mix, Repeat, Select, Spec, Vote
+from datagen.spec.models import AnyStep, Ask, Check, Decontaminate, Dedup, Embedding, Filter, MeaningWords, Mix, Repeat, Select, Spec, Vote
 from datagen.spec.reading import Written
 from datagen.spec.returns import schema_of
 from datagen.spec.templates import Prompt, expression_variables, own_words
-from datagen.storage import sha256_of
+from datagen.storage import sha256_of, word_vectors
 
 _GIVEN = frozenset({"pick", "sample", "round"})
 """What every prompt sees beside the row's fields and the `vary` names."""
@@ -71,7 +72,9 @@ class _Resolver:
                 planned = self.repeat(step, number, place)
             case Decontaminate():
                 planned = self.decontaminate(step, number, place)
-            case Vote() | Select() | Dedup() | Mix():
+            case Dedup():
+                planned = self.dedup(step, number, place)
+            case Vote() | Select() | Mix():
                 planned = self.gathering(step, number, place)
         if step.when is not None:
             if SCOPES[step.verb] != "row":
@@ -123,20 +126,35 @@ class _Resolver:
         self.vectors[step.name] = size
         return self.planned(step, number, [step.name], [chair.identity()], prompt=Prompt.of_fields(names), dimensions=size)
 
-    def meaning(self, step: Dedup, place: Place) -> Dedup:
-        """The step with the size of its vectors. Raises SpecError where nobody says it, or two say two."""
-        words = step.dedup.meaning
-        if words is None:
-            return step
-        self.need({words.by}, (*place, "by"))
-        said = self.vectors.get(words.by)
+    def dedup(self, step: Dedup, number: int, place: Place) -> PlannedStep:
+        words, here = step.dedup, (*place, "dedup")
+        self.need({words.on} if isinstance(words.on, str) else set(words.on), here)
+        if words.prefer:
+            self.expression(words.prefer, here)
+        if words.meaning is None:
+            return self.planned(step, number, [], [])
+        size, files = self.meaning(words.meaning, (*here, "meaning"))
+        known = words.meaning.model_copy(update={"dimensions": size})
+        step = step.model_copy(update={"dedup": words.model_copy(update={"meaning": known})})
+        identity = [known.model_dump(exclude={"vectors"}), *(sha256_of(path) for path in files)]
+        return self.planned(step, number, [], identity, references=tuple(str(path.resolve()) for path in files))
+
+    def meaning(self, words: MeaningWords, place: Place) -> tuple[int, list[Path]]:
+        """(numbers of a vector, files to read). Raises SpecError where nobody says how many, or two say two."""
+        if words.vectors is not None:
+            files = [self.loaded.base / Path(words.vectors).expanduser()]
+            said: int | None = vectors_in(files[0], self.where((*place, "vectors")))
+        else:
+            self.need({str(words.by)}, (*place, "by"))
+            files, said = [], self.vectors.get(str(words.by))
         if (words.dimensions or said) is None:
             how = "write `dimensions` here" + (", or among the teacher's params to ask for so many" if words.by in self.vectors else "")
             raise SpecError(f"{self.where(place)}: nobody says how many numbers a vector of {words.by!r} has; {how}")
         if said and words.dimensions and said != words.dimensions:
-            raise SpecError(f"{self.where((*place, 'dimensions'))}: {words.by!r} is asked for with {said} numbers, not {words.dimensions}")
-        known = words.model_copy(update={"dimensions": words.dimensions or said})
-        return step.model_copy(update={"dedup": step.dedup.model_copy(update={"meaning": known})})
+            raise SpecError(
+                f"{self.where((*place, 'dimensions'))}: a vector of {words.by or words.vectors!r} has {said} numbers, not {words.dimensions}"
+            )
+        return int(words.dimensions or said or 0), files
 
     def prompt(self, name: str, place: Place) -> Prompt:
         return read_prompt(name, self.loaded.library.need("prompts", name, (".md.j2",), self.where(place), "prompt"))
@@ -192,7 +210,7 @@ class _Resolver:
         writes = dict.fromkeys([f"{step.name}_rounds", *(name for each in inner for name in each.writes)])
         return self.planned(step, number, writes, [each.fingerprint for each in inner], inner=tuple(inner))
 
-    def gathering(self, step: Vote | Select | Dedup | Mix, number: int, place: Place) -> PlannedStep:
+    def gathering(self, step: Vote | Select | Mix, number: int, place: Place) -> PlannedStep:
         if isinstance(step, Vote | Select) and not self.fanned:
             raise SpecError(f"{self.where(place)}: {step.verb} works on the children of one row; no step before it has samples or each")
         here = (*place, step.verb)
@@ -204,12 +222,6 @@ class _Resolver:
                 for expression in [*([step.select.where] if step.select.where else []), *step.select.best]:
                     self.expression(expression, here)
                 return self.planned(step, number, [step.select.fold] if step.select.fold else [], [])
-            case Dedup():
-                self.need({step.dedup.on} if isinstance(step.dedup.on, str) else set(step.dedup.on), here)
-                if step.dedup.prefer:
-                    self.expression(step.dedup.prefer, here)
-                step = self.meaning(step, (*here, "meaning"))
-                return self.planned(step, number, [], [step.dedup.meaning.model_dump()] if step.dedup.meaning else [])
             case Mix():
                 self.need({step.mix.by}, here)
         return self.planned(step, number, [], [])
@@ -257,6 +269,16 @@ def _ready(recipe: Recipe, where: str) -> None:
             operator.ready()
         except SetupError as error:
             raise SetupError(f"{where}: {name}: {error}") from error
+
+
+def vectors_in(path: Path, where: str) -> int:
+    """How many numbers a vector of a file of word vectors has. Raises SpecError where it is no such file: now, not after paying for the rows."""
+    try:
+        return len(word_vectors(path)[1][0])
+    except (OSError, ValueError, KeyError, IndexError, BadZipFile) as error:
+        raise SpecError(
+            f"{where}: {path} is no file of word vectors: {error}; it needs .npz with `words` (texts) and `vectors` (a row each)"
+        ) from error
 
 
 def check_reference(path: Path, where: str) -> None:

@@ -200,13 +200,21 @@ class Select(Step):
 class MeaningWords(Words):
     """The second tier of dedup: rows that say the same in other words."""
 
-    by: Name
+    by: Name | None = None
     """The field with a row's vector: of an `ask: {embed: ...}`, or a list of numbers that the seeds bring. A row without one is compared by its
     words alone."""
+    vectors: str | None = None
+    """In place of `by`: a file of word vectors on this disk, .npz with `words` and `vectors`; a text's is the mean of its words'."""
     at_least: float = Field(default=0.92, gt=0, le=1)
     """Cosine from which two rows say the same. It hangs on the model that made the vectors: look at the scores in the verdicts first."""
     dimensions: PositiveInt | None = None
-    """How many numbers a vector has. Default: the teacher's `params: {dimensions: ...}`."""
+    """How many numbers a vector has. Default: the teacher's `params: {dimensions: ...}`, or what the file has."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> MeaningWords:
+        if (self.by is None) == (self.vectors is None):
+            raise ValueError("meaning needs a field with vectors, `by`, or a file of word vectors, `vectors`: one of the two")
+        return self
 
 
 class DedupWords(Words):

@@ -287,7 +287,7 @@ def test_error_bodies_become_the_sdk_s_own_exceptions(url: str) -> None:
                 await chat(one, messages=[])
             assert (wrong.value.type, wrong.value.param) == ("invalid_request_error", "messages")
             with pytest.raises(openai.NotFoundError):
-                await one.embeddings.create(model="m", input="x")
+                await one.moderations.create(model="m", input="x")
             with pytest.raises(anthropic.BadRequestError) as refused:
                 await two.messages.create(max_tokens=9, model="m", messages=[{"role": "user", "content": "x"}], extra_body={"top_k": 5})
             assert refused.value.type == "invalid_request_error"

@@ -17,7 +17,7 @@ from datagen.asking.vectors import numbers_of
 from datagen.errors import OUTCOMES
 from datagen.plan.model import Plan, PlannedStep
 from datagen.records import Outcome, Request, Response, Row
-from datagen.spec.models import Ask, Embedding, Teacher
+from datagen.spec.models import Ask, Teacher
 from datagen.spec.returns import Malformed, Parsed, instruction, parse
 from datagen.spec.templates import draw, picker
 from datagen.steps.work import Work
@@ -46,7 +46,7 @@ async def run(step: PlannedStep, row: Row, work: Work, round_: int = 0) -> Row |
     assert isinstance(spec, Ask)
     chair = work.plan.chairs[spec.of]
     request, drawn = compose(step, row, work.plan, round_)
-    if isinstance(spec.ask, Embedding) and not request.messages[-1][1]:
+    if step.embeds and not request.messages[-1][1]:
         return row.having({step.name: UNSET})
     spent: Counter[str] = Counter()
     counts = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datagen.errors import SpecError
@@ -32,18 +33,19 @@ class DedupStep:
 
     def __init__(self, step: PlannedStep, before: Sequence[PlannedStep]) -> None:
         assert isinstance(step.spec, Dedup)
-        self._words = step.spec.dedup
+        self._words, self._paths = step.spec.dedup, step.references
         self._known = [words for each in before if isinstance(each.spec, Ask) and each.prompt for words in own_words(each.prompt.body)]
 
     def ready(self) -> bool:
-        return True
+        """A worker of a cluster has no file of word vectors."""
+        return all(Path(path).exists() for path in self._paths)
 
     def measure(self, rows: Sequence[Row]) -> Measures:
         """Each row's signature and preference."""
         meaning = self._words.meaning
         found = measures(len(rows), [("prefer", "<f8"), *signature_fields(), *meaning_fields(meaning)])
         if meaning is not None:
-            put_meanings(found, rows, map(self._text, rows), meaning)
+            put_meanings(found, rows, map(self._text, rows), meaning, self._paths)
         signed = signatures((self._text(row) for row in rows), self._words.numbers, self._known)
         for name in signed.dtype.names or ():
             found[name] = signed[name]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +20,8 @@ from datagen.errors import SeedError
 from datagen.records import Row
 from datagen.spec.models import MeaningWords
 from datagen.steps.sets.traits import numbers_in
-from datagen.storage import spilled
+from datagen.steps.sets.words import tokens
+from datagen.storage import spilled, word_vectors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,10 +47,11 @@ def meaning_fields(words: MeaningWords | None) -> list[tuple[Any, ...]]:
     return [("vector", "<f2", (words.dimensions,)), ("numbers", "<u4", (MOST_NUMBERS,)), ("many", "<u4"), ("bits", "<u8")]
 
 
-def put_meanings(found: Measures, rows: Sequence[Row], texts: Iterable[str], words: MeaningWords) -> None:
-    """Fill those fields. Raises SeedError for a vector of another size, or one that points nowhere."""
+def put_meanings(found: Measures, rows: Sequence[Row], texts: Iterable[str], words: MeaningWords, files: Sequence[str] = ()) -> None:
+    """Fill those fields. `files`: the one with word vectors, where there is one. Raises SeedError for a vector of another size, or one that
+    points nowhere."""
     for record, row, text in zip(found, rows, texts, strict=True):
-        record["vector"] = _unit(row, words)
+        record["vector"] = _mean(text, files[0]) if files else _unit(row, words)
         numbers = _numbers(text)
         record["numbers"][: len(numbers)] = numbers[:MOST_NUMBERS]
         record["many"] = len(numbers)
@@ -70,7 +72,7 @@ def _unit(row: Row, words: MeaningWords) -> Any:
     """The row's vector at length 1; zeros, which are like nothing, where it has none."""
     import numpy as np
 
-    value = row.fields.get(words.by)
+    value = row.fields.get(str(words.by))
     if value is None:
         return 0.0
     try:
@@ -125,6 +127,23 @@ def _no_other_number(one: Measures, other: Measures) -> npt.NDArray[np.bool_]:
     few = np.maximum(one["many"], other["many"]) <= MOST_NUMBERS
     same = (one["many"] == other["many"]) & (mine == theirs).all(1)
     return np.asarray(np.where(few, shared == np.minimum(one["many"], other["many"]), same))
+
+
+def _mean(text: str, path: str) -> Any:
+    """The mean of the vectors of a text's words, at length 1; zeros where the file has none of them."""
+    import numpy as np
+
+    places, vectors = _words_of(path)
+    found = [places[token] for token in tokens(text) if token in places]
+    mean = vectors[found].astype(np.float64).sum(0) if found else np.zeros(vectors.shape[1])
+    return mean / (np.linalg.norm(mean) or 1.0)
+
+
+@lru_cache(maxsize=2)
+def _words_of(path: str) -> tuple[dict[str, int], Any]:
+    """Word -> its row, and the rows; read once a process."""
+    words, vectors = word_vectors(Path(path))
+    return {word.casefold(): place for place, word in reversed(list(enumerate(words)))}, vectors
 
 
 class Nearest(NamedTuple):
