@@ -102,7 +102,7 @@ def nominated(one: Measures, other: Measures, at_least: float, fold: bool, quick
 
 
 def verified(one: Measures, other: Measures, at_least: float, fold: bool) -> npt.NDArray[np.float64]:
-    """The cosine of each pair of rows that says the same, 0 where it does not: the whole test that decides."""
+    """The cosine of each pair of rows that says the same, 0 where it does not: the whole test that decides. `one` may be a single row."""
     import numpy as np
 
     scores = _cosines(one["vector"].astype(np.float64), other["vector"].astype(np.float64))
@@ -200,7 +200,7 @@ class Meanings:
         at = rank - self._from
         others = self._others[self._starts[at] : self._starts[at + 1]]
         others = others[self._stays[others]]
-        scores = verified(self._rows[[rank] * len(others)], self._rows[others], self._at_least, self._fold).tolist() if len(others) else []
+        scores = verified(self._rows[rank : rank + 1], self._rows[others], self._at_least, self._fold).tolist() if len(others) else []
         causes = [(score, -self._first - other) for score, other in zip(scores, others.tolist(), strict=True) if score]
         if self._settled.numbers[rank] >= 0:
             causes.append((float(self._settled.scores[rank]), -int(self._settled.numbers[rank])))

@@ -5,7 +5,7 @@
 Pairs: questions of GSM8K and their development rewordings, among train questions as distinct ones; the threshold is chosen on the items whose
 index // 2 is even with the train questions of even number, all figures are of the other half. Vectors are the SIMULATED teacher's (hashed
 stems and letters: a floor, which knows nothing of what words mean), and with `--vectors` those of a Parquet file with the columns `text` and
-`vector`, made by any model of what `--texts` writes as JSON lines.
+`vector`, made by any model of what `--texts` writes as JSON lines; of texts that are not in it nothing is said.
 
 Data: $DATAGEN_SHARED/data/{decontamination_dev, gsm8k}.
 """
@@ -16,7 +16,7 @@ import argparse
 import json
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,12 @@ LEAST, STEPS = 0.4, np.arange(0.4, 1.0, 0.02)
 Vectors = Callable[[str], Any]
 
 
-def half(first: bool) -> tuple[list[str], int]:
-    """Texts: so many questions, as many rewordings of them in the same order, then distinct ones."""
+def half(first: bool, known: Container[str] | None = None) -> tuple[list[str], int]:
+    """Texts: so many questions, as many rewordings of them in the same order, then distinct ones; of these the `known` alone, if given."""
     rows = [row for row in rewritten("gsm8k") if fitting(row["index"]) is first]
     train = [row["question"] for row in read("gsm8k/train")[0 if first else 1 :: 2]]
+    if known is not None:
+        rows, train = [row for row in rows if row["original"] in known and row["text"] in known], [text for text in train if text in known]
     return [row["original"] for row in rows] + [row["text"] for row in rows] + train, len(rows)
 
 
@@ -72,20 +74,18 @@ def figures(texts: Sequence[str], count: int, vectors: Vectors, fold: bool) -> l
     return told
 
 
-def pairs(sources: dict[str, Vectors]) -> None:
-    (fit, fitted), (held, count) = half(True), half(False)
+def pairs(name: str, vectors: Vectors, known: Container[str] | None = None) -> None:
+    (fit, fitted), (held, count) = half(True, known), half(False, known)
     by_words = duplicates(held, range(len(held)))
     right = sum(each.index - each.of == count and each.of < count for each in by_words)
     alone = f"by words alone (threshold .55): recall {right / count:.3f}, {len(by_words) - right} other pairs"
-    print(f"{count} reworded pairs among {len(held):,} texts; {alone}")
-    for name, vectors in sources.items():
-        for fold in (False, True):
-            threshold = max(figures(fit, fitted, vectors, fold), key=lambda row: row[3])[0]
-            told = figures(held, count, vectors, fold)
-            chosen = next(row for row in told if row[0] == threshold)
-            print(f"{name}, numbers {'folded' if fold else 'kept'}: at {threshold:.2f}, chosen on the other half:", _line(chosen[1:]))
-            if not fold:
-                print("\n".join(f"    {row[0]:.2f}: {_line(row[1:])}" for row in told[::3]))
+    print(f"{name}: {count} reworded pairs among {len(held):,} texts; {alone}")
+    for fold in (False, True):
+        threshold = max(figures(fit, fitted, vectors, fold), key=lambda row: row[3])[0]
+        told = figures(held, count, vectors, fold)
+        chosen = next(row for row in told if row[0] == threshold)
+        print(f"  numbers {'folded' if fold else 'kept'}: at {threshold:.2f}, chosen on the other half:", _line(chosen[1:]), flush=True)
+        print("\n".join(f"    {row[0]:.2f}: {_line(row[1:])}" for row in told[::2]))
 
 
 def _line(row: Sequence[float]) -> str:
@@ -124,11 +124,10 @@ if __name__ == "__main__":
     if given.texts:
         given.texts.write_text("".join(f"{json.dumps({'text': text})}\n" for first in (True, False) for text in half(first)[0]))
         raise SystemExit
-    made: dict[str, Vectors] = {"simulated vectors, 256 numbers": lambda text: vector(text, 256)}
-    if given.vectors:
-        known = {row["text"]: row["vector"] for row in read_table(given.vectors)}
-        made[given.vectors.stem] = known.__getitem__
     if "pairs" in given.what:
-        pairs(made)
+        pairs("SIMULATED vectors, 256 numbers", lambda text: vector(text, 256))
+        if given.vectors:
+            known = {row["text"]: row["vector"] for row in read_table(given.vectors)}
+            pairs(given.vectors.stem, known.__getitem__, known)
     if "speed" in given.what:
         speed()
