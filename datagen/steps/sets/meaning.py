@@ -51,7 +51,7 @@ def put_meanings(found: Measures, rows: Sequence[Row], texts: Iterable[str], wor
     """Fill those fields. `files`: the one with word vectors, where there is one. Raises SeedError for a vector of another size, or one that
     points nowhere."""
     for record, row, text in zip(found, rows, texts, strict=True):
-        record["vector"] = _mean(text, files[0]) if files else _unit(row, words)
+        record["vector"] = mean_of_words(text, files[0]) if files else _unit(row, words)
         numbers = _numbers(text)
         record["numbers"][: len(numbers)] = numbers[:MOST_NUMBERS]
         record["many"] = len(numbers)
@@ -129,7 +129,7 @@ def _no_other_number(one: Measures, other: Measures) -> npt.NDArray[np.bool_]:
     return np.asarray(np.where(few, shared == np.minimum(one["many"], other["many"]), same))
 
 
-def _mean(text: str, path: str) -> Any:
+def mean_of_words(text: str, path: str) -> Any:
     """The mean of the vectors of a text's words, at length 1; zeros where the file has none of them."""
     import numpy as np
 
