@@ -13,6 +13,7 @@ from datagen.asking.batches.spool import unreadable
 from datagen.asking.ledger.accounts import in_month, owner_of
 from datagen.asking.ledger.book import Account, Ledger, lock, segments
 from datagen.asking.ledger.book import verify as verify_ledger
+from datagen.asking.prices import VECTORS
 from datagen.errors import LedgerError, OutputError, nearest
 from datagen.records import NANO, Spend
 from datagen.release.catalogue import query
@@ -112,7 +113,7 @@ def _call(step: str, key: str, entry: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {role}> {text}"
     if response["reasoning"]:
         yield f"  reasoning> {response['reasoning']}"
-    yield f"  {response['outcome']}> {response['text']}"
+    yield f"  {response['outcome']}> {_short(response['text']) if request['provider'] == VECTORS else response['text']}"
     usage = response["usage"]
     planted = f", planted: {response['planted']}" if response["planted"] else ""
     yield f"  {usage['input']} + {usage['output']} tokens, ${response['cost'] / NANO:.6f}{' (simulated)' if response['simulated'] else ''}{planted}"

@@ -28,12 +28,12 @@ from datagen.release.report import write_report
 from datagen.release.shards import News, publish
 from datagen.release.tables import CANARIES
 from datagen.runtime.log import event
-from datagen.spec.models import Ask, Decontaminate, Vote
+from datagen.spec.models import Ask, Decontaminate, Dedup, MeaningWords, Vote
 from datagen.steps.closing import closing_manifests
 from datagen.steps.cohort import Cohort, Season, cohort_records, remove_strays, write_seed_counts
 from datagen.steps.journal import gather_calls
 from datagen.steps.part import UNPUBLISHED, Unit, manifest_path, part_folder
-from datagen.storage import each_record, load_parquet, read_json, read_rows, write_json
+from datagen.storage import each_record, load_parquet, read_json, read_rows, sha256_of, write_json
 
 RELEASED = "released.json"
 """Under OUT/steps: what the released rows were made from. While it holds, they need no second look."""
@@ -224,7 +224,7 @@ def _scores(path: Path) -> dict[str, dict[str, float]]:
 def writing_steps(plan: Plan) -> list[PlannedStep]:
     """Steps that ask, those first that write what the release's format needs, the last such step before all."""
     needs = set(FORMATS.get(plan.spec.release.format)(columns=plan.spec.release.columns).needs().values())
-    asks = [step for step in _flat(plan.steps) if isinstance(step.spec, Ask)]
+    asks = [step for step in _flat(plan.steps) if isinstance(step.spec, Ask) and not step.embeds]
     return sorted(asks, key=lambda step: (not needs & set(step.writes), -step.number))
 
 
@@ -256,13 +256,14 @@ def described(plan: Plan, this: Season, out: Path, maybe: int = 0) -> dict[str, 
         "texts": [asdict(text) for text in texts(plan)],
         "collapse": plan.spec.guard.collapse and plan.spec.guard.collapse.model_dump(mode="json"),
         "release": plan.spec.release.model_dump(mode="json"),
-        "prompts": {step.prompt.name: step.prompt.body for step in _flat(plan.steps) if step.prompt},
+        "prompts": {step.prompt.name: step.prompt.body for step in _flat(plan.steps) if step.prompt and not step.embeds},
         "warnings": list(plan.warnings),
         "overrides": dict(plan.overrides),
         "benches": {step.name: quoted(step.bench) for step in plan.steps if step.bench},
         "canaries": read_json(out / "steps" / CANARIES),
         "unsandboxed": unsandboxed(plan, out / "steps"),
         "decontaminated": [_against(step, step.spec) for step in plan.steps if isinstance(step.spec, Decontaminate)],
+        "meanings": [_meaning(step, step.spec.dedup.meaning) for step in plan.steps if isinstance(step.spec, Dedup) and step.spec.dedup.meaning],
         "versions": {"datagen": __version__} | {name: version_of(name) for name in LIBRARIES},
         "would_cost_usd": would_cost(plan, out) if plan.simulated else None,
         "maybe_usd": 0.0 if plan.simulated else maybe / NANO,
@@ -290,6 +291,12 @@ def _against(step: PlannedStep, spec: Decontaminate) -> dict[str, Any]:
     words = spec.decontaminate
     limits = {"ngram": words.ngram, "share": words.share, "rules": DECIDES}
     return {"step": step.name, "drop": list(words.drop), "limits": limits, "sets": [described_set(Path(path)) for path in step.references]}
+
+
+def _meaning(step: PlannedStep, words: MeaningWords) -> dict[str, Any]:
+    """By which vectors a step tells what says the same."""
+    files = [{"file": Path(path).name, "sha256": sha256_of(Path(path))} for path in step.references]
+    return {"step": step.name, "by": words.by, "vectors": files, "at_least": words.at_least, "dimensions": words.dimensions}
 
 
 def _dollars(chair: Any) -> dict[str, float] | None:

@@ -223,6 +223,17 @@ def read_array(path: Path, lazily: bool = False) -> Any:
     return np.load(path, mmap_mode="r" if lazily and path.stat().st_size > ARRAY_HEAD else None, allow_pickle=False)
 
 
+def word_vectors(path: Path) -> tuple[list[str], Any]:
+    """(words, their vectors, a row each) of an .npz. Raises OSError, KeyError or ValueError where it is no such file."""
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as file:
+        words, vectors = [str(word) for word in file["words"].tolist()], np.asarray(file["vectors"], dtype=np.float32)
+    if vectors.ndim != 2 or len(words) != len(vectors) or not np.isfinite(vectors).all():
+        raise ValueError(f"{len(words)} words and vectors of the shape {vectors.shape}, or numbers that are none")
+    return words, vectors
+
+
 def spilled(near: Path, count: int, kind: Any) -> Any:
     """Room for `count` records of the numpy type `kind`, in a file without a name that lives as long as the array; all zero."""
     import numpy as np

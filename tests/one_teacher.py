@@ -16,10 +16,11 @@ from datagen.errors import TeacherFault
 from datagen.records import Request, Response
 
 KEY = "sk-proj-MARKED-0123456789abcdef"
-PROVIDERS = sorted(TEACHERS)
+PROVIDERS = sorted(set(TEACHERS) - {"embeddings"})
+"""Those that answer in words; see test_teachers_embeddings.py for the other."""
 WIRES = ("anthropic", "openai", "responses")
 PROMPT = (("system", "Be brief."), ("user", "What is 6 x 7?"))
-ROOTS = {"openai": "/v1", "responses": "/v1", "azure": "/openai"}
+ROOTS = {"openai": "/v1", "responses": "/v1", "embeddings": "/v1", "azure": "/openai"}
 """What follows the origin in the address that each SDK is given."""
 WORDS: dict[str, dict[str, str]] = {
     "azure": {"azure_endpoint": "https://nobody.invalid", "api_version": "2025-04-01-preview"},

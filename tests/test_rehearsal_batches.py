@@ -337,7 +337,7 @@ def test_what_is_too_much_or_no_job_at_all_is_refused(calm: str) -> None:
         with pytest.raises(openai.NotFoundError, match="No such File"):
             await one.batches.create(input_file_id="file-none", endpoint=CHAT, completion_window="24h")
         with pytest.raises(openai.BadRequestError, match="Supported values"):
-            await submit(one, chat_lines(range(1)), "/v1/embeddings")
+            await submit(one, chat_lines(range(1)), "/v1/moderations")
         with pytest.raises(openai.NotFoundError):
             await one.batches.retrieve("batch_none")
         with pytest.raises(anthropic.NotFoundError):

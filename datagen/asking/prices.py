@@ -30,8 +30,16 @@ TOKEN_KEYS = {
 """Our rates -> the price table's dollars per million tokens."""
 LONG_WRITE = 2
 """What writing to a cache for an hour costs in units of plain input, where the table has no rate for it (Anthropic's price list)."""
-TABLES = {"responses": ("openai",), "azure": ("azure", "openai"), "bedrock": ("aws", "anthropic"), "vertex": ("google", "anthropic")}
+TABLES = {
+    "responses": ("openai",),
+    "embeddings": ("openai",),
+    "azure": ("azure", "openai"),
+    "bedrock": ("aws", "anthropic"),
+    "vertex": ("google", "anthropic"),
+}
 """Our provider -> the price table's, in the order they are looked through; others have the same name."""
+VECTORS = "embeddings"
+"""The provider whose answers are vectors: they have no tokens, and the table no price for any."""
 _AWS_NAME = re.compile(r"(?:[a-z-]+\.)?anthropic\.(.+?)(?:-v\d+(?::\d+)?)?")
 """`us.anthropic.claude-haiku-4-5-v1:0` on Bedrock is the maker's `claude-haiku-4-5`."""
 CALL_KEY = "requests_kcount"
@@ -230,7 +238,13 @@ def _rates(dollars: Mapping[str, Any]) -> dict[str, Fraction]:
     """Dollars per million tokens as nano-dollars per token; what has no rate of its own costs what plain input costs."""
     # str first: 0.075 is meant as the decimal that was written, not as the nearest binary fraction.
     known = {name: Fraction(str(value)) * NANO / MILLION for name, value in dollars.items() if value is not None}
-    return {"cached": known["input"], "cache_write": known["input"], "long_write": LONG_WRITE * known["input"], **known}
+    return {
+        "output": Fraction(0),  # a vector's
+        "cached": known["input"],
+        "cache_write": known["input"],
+        "long_write": LONG_WRITE * known["input"],
+        **known,
+    }
 
 
 @cache
@@ -240,7 +254,8 @@ def _from_table(provider: str, name: str, context: tuple[tuple[str, str], ...], 
         return None
     hours = [datetime.combine(day, time(hour), tzinfo=UTC) for hour in range(24)]
     tables = [model.get_prices(hour, dict(context)) for hour in hours]
-    if any(getattr(table, key) is None for table in tables for key in (TOKEN_KEYS["input"], TOKEN_KEYS["output"])):
+    needed = ("input",) if provider == VECTORS else ("input", "output")
+    if any(getattr(table, TOKEN_KEYS[rate]) is None for table in tables for rate in needed):
         return None
     starts = {-1, *(tier.start for table in tables for key in TOKEN_KEYS.values() for tier in _tiers(_rate(table, key)))}
     return _price({start: _dearest(_rates_at(table, start) for table in tables) for start in starts})

@@ -176,7 +176,7 @@ def _unasked(plan: Plan, sown: Sown, counts: dict[str, AskCount], touched: set[s
 
 
 def _shown(fields: Mapping[str, Any]) -> str:
-    """The longest text of a row, its beginning."""
-    text = max((value for value in fields.values() if isinstance(value, str)), key=len, default="")
+    """The text of most words in a row, its beginning; a vector is long, and one word."""
+    text = max((value for value in fields.values() if isinstance(value, str)), key=lambda value: (len(value.split()), len(value)), default="")
     line = " ".join(text.split())
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."

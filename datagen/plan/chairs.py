@@ -29,7 +29,7 @@ UNBOUNDED = {
     "audio": "sound has a price of its own",
     "prediction": "what of it is not used is billed as output beyond max_tokens",
 }
-UNDER_V1 = ("openai", "responses")
+UNDER_V1 = ("openai", "responses", "embeddings")
 """Providers whose SDK adds no version to the address."""
 
 
@@ -59,9 +59,9 @@ def chair_of(loaded: Loaded, name: str, teacher: Teacher, rehearsing: Rehearsing
         wire = about.rehearsed_as or wire
     if simulated and rehearsing:
         base_url: str | None = rehearsing.url + ("/v1" if wire in UNDER_V1 else "")
-        return Chair(name, teacher, wire, model, rehearsing.label, base_url, price, simulated)
+        return Chair(name, teacher, wire, model, rehearsing.label, base_url, price, simulated, about.embeds)
     label = teacher.label or _origin(teacher.base_url or teacher.client.get("azure_endpoint"))
-    return Chair(name, teacher, wire, model, label, teacher.base_url, price, simulated)
+    return Chair(name, teacher, wire, model, label, teacher.base_url, price, simulated, about.embeds)
 
 
 def api_key(chair: Chair) -> str:
@@ -114,7 +114,9 @@ def _check(loaded: Loaded, name: str, teacher: Teacher, about: About, model: str
     if about.models and not re.search(about.models, model, re.IGNORECASE):
         provider = teacher.model.partition("/")[0]
         elsewhere = "ask another model there through its OpenAI-compatible address: openai/... with base_url"
-        raise SpecError(f"{where('model')}: {provider}/ speaks to Claude models alone, which {model!r} is not; {elsewhere}")
+        raise SpecError(f"{where('model')}: {provider}/ speaks to {about.only} alone, which {model!r} is not; {elsewhere}")
+    if about.embeds and teacher.raise_to is not None:
+        raise SpecError(f"{where('raise_to')}: {teacher.model} gives vectors, which are never cut short; take it away")
     if teacher.raise_to is not None and teacher.raise_to <= teacher.max_tokens:
         cut = f"is not above max_tokens {teacher.max_tokens}: a truncated answer would be cut again"
         raise SpecError(f"{where('raise_to')}: raise_to {teacher.raise_to} {cut}")

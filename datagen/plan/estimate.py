@@ -156,7 +156,7 @@ class _Waiting:
         assert step.prompt is not None
         named = step.prompt.mentions()
         own = len((step.prompt.system + step.prompt.body).encode())
-        answers = [plan.chairs[_teacher(earlier)].spec.max_tokens for earlier in self._asks if named.keys() & set(earlier.writes)]
+        answers = [plan.chairs[_teacher(earlier)].longest for earlier in self._asks if named.keys() & set(earlier.writes)]
         unknown = own + sum(answers) * BYTES_PER_TOKEN + FIELD_BYTES * len(named)
         known = [(times, self._lengths[name]) for name, times in named.items() if name in self._lengths]
         longest = sum(times * length.longest for times, length in known)
@@ -211,7 +211,7 @@ SEED_LIST = 16
 def line_of(plan: Plan, count: AskCount) -> Line:
     """The numbers of one ask step."""
     step, chair = count.step, plan.chairs[_teacher(count.step)]
-    output = count.output / count.recorded if count.output else chair.spec.max_tokens * UNSEEN_SHARE
+    output = count.output / count.recorded if count.output else chair.longest * UNSEEN_SHARE
     input_tokens = int((count.characters + count.later * count.waiting_mean) / CHARACTERS_PER_TOKEN)
     output_tokens = int(count.to_ask * output)
     most = _most(chair, count)
@@ -261,9 +261,9 @@ def _tries(chair: Chair, step: PlannedStep, first: int) -> list[tuple[int, int]]
     each time with one more answer and error in the prompt.
     """
     assert isinstance(step.spec, Ask)
-    longest = max(chair.spec.max_tokens, chair.spec.raise_to or 0)
+    longest = max(chair.longest, chair.spec.raise_to or 0)
     grown = longest * BYTES_PER_TOKEN + REASK_BYTES
-    cut = [(first, chair.spec.max_tokens)] if longest > chair.spec.max_tokens else []
+    cut = [(first, chair.longest)] if longest > chair.longest else []
     return cut + [(first + again * grown, longest) for again in range(1 + step.spec.reask)]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from datagen.asking.prices import TokenPrice
 from datagen.operators.recipe import Recipe
 from datagen.records import Row, digest
-from datagen.spec.models import AnyStep, Ask, Spec, Teacher
+from datagen.spec.models import AnyStep, Ask, Embedding, Spec, Teacher
 from datagen.spec.templates import Prompt
 from datagen.storage import SortedLines, seed_of
 
@@ -40,9 +40,18 @@ class Chair:
     base_url: str | None
     price: TokenPrice | None
     simulated: bool
+    embeds: bool = False
+    """It gives vectors, of which no token is billed."""
+
+    @property
+    def longest(self) -> int:
+        """Tokens of an answer, at most."""
+        return 0 if self.embeds else self.spec.max_tokens
 
     def params(self) -> dict[str, Any]:
         """Sampling and output parameters as they enter the request."""
+        if self.embeds:
+            return dict(self.spec.params)
         temperature = {} if self.spec.temperature is None else {"temperature": self.spec.temperature}
         return {"max_tokens": self.spec.max_tokens, **temperature, **self.spec.params}
 
@@ -67,9 +76,11 @@ class PlannedStep:
     lists: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """The `vary` lists that the prompt uses."""
     recipe: Recipe | None = None
+    dimensions: int | None = None
+    """Numbers of a vector, where an ask embeds and its teacher is told how many to give."""
     inner: tuple[PlannedStep, ...] = ()
     references: tuple[str, ...] = ()
-    """Files of a decontamination, resolved."""
+    """Files that a set-wise step reads, resolved."""
     bench: Mapping[str, Any] | None = None
     """What `bench-filters` measured of this very recipe."""
 
@@ -89,6 +100,11 @@ class PlannedStep:
     def fans_out(self) -> bool:
         """True where a row becomes several."""
         return isinstance(self.spec, Ask) and (self.spec.samples > 1 or self.spec.each is not None)
+
+    @property
+    def embeds(self) -> bool:
+        """True where a text itself is sent, and a vector comes back."""
+        return isinstance(self.spec, Ask) and isinstance(self.spec.ask, Embedding)
 
     @property
     def folder(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from pydantic import ValidationError
 
@@ -23,11 +24,26 @@ from datagen.release.formats.base import Format
 from datagen.seeds.labelled import SEEDS, labelled_rows
 from datagen.seeds.table import Table
 from datagen.spec.load import Loaded
-from datagen.spec.models import AnyStep, Ask, Check, Decontaminate, Dedup, Filter, Mix, OpeningsWords, Repeat, Select, Vote
+from datagen.spec.models import (
+    AnyStep,
+    Ask,
+    Check,
+    Decontaminate,
+    Dedup,
+    Embedding,
+    Filter,
+    MeaningWords,
+    Mix,
+    OpeningsWords,
+    Repeat,
+    Select,
+    Spec,
+    Vote,
+)
 from datagen.spec.reading import Written
 from datagen.spec.returns import schema_of
 from datagen.spec.templates import Prompt, expression_variables, own_words
-from datagen.storage import sha256_of
+from datagen.storage import sha256_of, word_vectors
 
 _GIVEN = frozenset({"pick", "sample", "round"})
 """What every prompt sees beside the row's fields and the `vary` names."""
@@ -50,6 +66,8 @@ class _Resolver:
     drawn: set[str] = field(default_factory=set)
     """Fields that an earlier step drew from a list; the next one draws anew."""
     last: str = "seeds"
+    vectors: dict[str, int | None] = field(default_factory=dict)
+    """Fields that an ask before writes a vector to, and how many numbers one has where its teacher is told."""
     fanned: bool = False
     unsafe: bool = False
     """`--unsafe-sandbox`: programs may be run under resource limits alone."""
@@ -71,7 +89,9 @@ class _Resolver:
                 planned = self.repeat(step, number, place)
             case Decontaminate():
                 planned = self.decontaminate(step, number, place)
-            case Vote() | Select() | Dedup() | Mix():
+            case Dedup():
+                planned = self.dedup(step, number, place)
+            case Vote() | Select() | Mix():
                 planned = self.gathering(step, number, place)
         if step.when is not None:
             if SCOPES[step.verb] != "row":
@@ -82,18 +102,21 @@ class _Resolver:
         return planned
 
     def planned(self, step: AnyStep, number: int, writes: Iterable[str], identity: Any, **more: Any) -> PlannedStep:
-        said = step.model_dump(mode="json", exclude={"of"})
+        said = step.model_dump(mode="json", exclude={"of": True, "dedup": {"meaning"}})
         return PlannedStep(number, step, digest([self.last, said, identity]), tuple(writes), **more)
 
     def ask(self, step: Ask, number: int, place: Place) -> PlannedStep:
         if step.of not in self.chairs:
             raise SpecError(f"{self.where((*place, 'of'))}: no teacher {step.of!r}{nearest(step.of, self.chairs)}")
+        if isinstance(step.ask, Embedding) or self.chairs[step.of].embeds:
+            return self.embedding(step, number, place)
         if step.samples > 1 and step.each:
             raise SpecError(f"{self.where(place)}: samples and each on one step; write two steps, so that each has a name of its own")
         if step.in_order and not step.each:
             raise SpecError(f"{self.where((*place, 'in_order'))}: in_order goes with `each`")
         if step.each and step.each not in self.fields:
             raise SpecError(f"{self.where((*place, 'each'))}: no field {step.each!r} before this step{nearest(step.each, self.fields)}")
+        assert isinstance(step.ask, str)
         prompt = self.prompt(step.ask, (*place, "ask"))
         self.said += [words for text in (prompt.system, prompt.body) for words in own_words(text)]
         lists = self.lists(prompt, step, place)
@@ -105,6 +128,50 @@ class _Resolver:
         writes = [step.name, *(step.returns or {}), *lists, *(sorted(fanned - {"previous"})), *beside]
         identity = [self.chairs[step.of].identity(), prompt.system, prompt.body, schema, lists]
         return self.planned(step, number, writes, identity, prompt=prompt, schema=schema, lists=lists)
+
+    def embedding(self, step: Ask, number: int, place: Place) -> PlannedStep:
+        """A step that has a text embedded. Raises SpecError where its teacher chats, or where one that embeds is given a prompt."""
+        chair = self.chairs[step.of]
+        if not isinstance(step.ask, Embedding):
+            raise SpecError(f"{self.where((*place, 'ask'))}: teacher {step.of!r} ({chair.spec.model}) gives vectors; write `ask: {{embed: FIELD}}`")
+        if not chair.embeds:
+            how = "give it a teacher whose model is `embeddings/...`, such as embeddings/text-embedding-3-small or any compatible server's"
+            raise SpecError(f"{self.where((*place, 'of'))}: teacher {step.of!r} ({chair.spec.model}) chats, and embeds nothing; {how}")
+        names = [step.ask.embed] if isinstance(step.ask.embed, str) else step.ask.embed
+        self.need(names, (*place, "ask", "embed"))
+        size = chair.spec.params.get("dimensions")
+        self.vectors[step.name] = size
+        return self.planned(step, number, [step.name], [chair.identity()], prompt=Prompt.of_fields(names), dimensions=size)
+
+    def dedup(self, step: Dedup, number: int, place: Place) -> PlannedStep:
+        words, here = step.dedup, (*place, "dedup")
+        self.need({words.on} if isinstance(words.on, str) else set(words.on), here)
+        if words.prefer:
+            self.expression(words.prefer, here)
+        if words.meaning is None:
+            return self.planned(step, number, [], [])
+        size, files = self.meaning(words.meaning, (*here, "meaning"))
+        known = words.meaning.model_copy(update={"dimensions": size})
+        step = step.model_copy(update={"dedup": words.model_copy(update={"meaning": known})})
+        identity = [known.model_dump(exclude={"vectors"}), *(sha256_of(path) for path in files)]
+        return self.planned(step, number, [], identity, references=tuple(str(path.resolve()) for path in files))
+
+    def meaning(self, words: MeaningWords, place: Place) -> tuple[int, list[Path]]:
+        """(numbers of a vector, files to read). Raises SpecError where nobody says how many, or two say two."""
+        if words.vectors is not None:
+            files = [self.loaded.base / Path(words.vectors).expanduser()]
+            said: int | None = vectors_in(files[0], self.where((*place, "vectors")))
+        else:
+            self.need({str(words.by)}, (*place, "by"))
+            files, said = [], self.vectors.get(str(words.by))
+        if (words.dimensions or said) is None:
+            how = "write `dimensions` here" + (", or among the teacher's params to ask for so many" if words.by in self.vectors else "")
+            raise SpecError(f"{self.where(place)}: nobody says how many numbers a vector of {words.by!r} has; {how}")
+        if said and words.dimensions and said != words.dimensions:
+            raise SpecError(
+                f"{self.where((*place, 'dimensions'))}: a vector of {words.by or words.vectors!r} has {said} numbers, not {words.dimensions}"
+            )
+        return int(words.dimensions or said or 0), files
 
     def prompt(self, name: str, place: Place) -> Prompt:
         return read_prompt(name, self.loaded.library.need("prompts", name, (".md.j2",), self.where(place), "prompt"))
@@ -163,7 +230,7 @@ class _Resolver:
         writes = dict.fromkeys([f"{step.name}_rounds", *(name for each in inner for name in each.writes)])
         return self.planned(step, number, writes, [each.fingerprint for each in inner], inner=tuple(inner))
 
-    def gathering(self, step: Vote | Select | Dedup | Mix, number: int, place: Place) -> PlannedStep:
+    def gathering(self, step: Vote | Select | Mix, number: int, place: Place) -> PlannedStep:
         if isinstance(step, Vote | Select) and not self.fanned:
             raise SpecError(f"{self.where(place)}: {step.verb} works on the children of one row; no step before it has samples or each")
         here = (*place, step.verb)
@@ -175,10 +242,6 @@ class _Resolver:
                 for expression in [*([step.select.where] if step.select.where else []), *step.select.best]:
                     self.expression(expression, here)
                 return self.planned(step, number, [step.select.fold] if step.select.fold else [], [])
-            case Dedup():
-                self.need({step.dedup.on} if isinstance(step.dedup.on, str) else set(step.dedup.on), here)
-                if step.dedup.prefer:
-                    self.expression(step.dedup.prefer, here)
             case Mix():
                 self.need({step.mix.openings if isinstance(step.mix, OpeningsWords) else step.mix.by}, here)
                 if isinstance(step.mix, OpeningsWords) and step.mix.prefer:
@@ -230,6 +293,16 @@ def _ready(recipe: Recipe, where: str) -> None:
             raise SetupError(f"{where}: {name}: {error}") from error
 
 
+def vectors_in(path: Path, where: str) -> int:
+    """How many numbers a vector of a file of word vectors has. Raises SpecError where it is no such file: now, not after paying for the rows."""
+    try:
+        return len(word_vectors(path)[1][0])
+    except (OSError, ValueError, KeyError, IndexError, BadZipFile) as error:
+        raise SpecError(
+            f"{where}: {path} is no file of word vectors: {error}; it needs .npz with `words` (texts) and `vectors` (a row each)"
+        ) from error
+
+
 def check_reference(path: Path, where: str) -> None:
     """Raises SpecError when a reference set has no text to compare with: now, not after paying for the rows."""
     first = next(Table(path=str(path.resolve())).rows(Path("/"), lambda _: []), {})
@@ -267,6 +340,7 @@ def resolve(loaded: Loaded, fields: set[str], rehearsing: Rehearsing | None, eve
         _require_good(name, f"{loaded.written.where(('guard', 'canaries', 'good', index))}:", loaded.base, fields, steps)
     used = {step.spec.of for step in _flat(steps) if isinstance(step.spec, Ask)}
     simulated = any(chair.simulated for name, chair in chairs.items() if name in used)
+    spec = _without_vectors(spec, resolver.vectors)
     return Plan(spec, loaded.written.text, steps, {name: chairs[name] for name in sorted(used)}, simulated, tuple(resolver.warnings))
 
 
@@ -280,6 +354,13 @@ def _require_good(name: str, where: str, base: Path, fields: set[str], steps: Se
             raise SpecError(f"{where} {name}: the step {judges[0]} judges that field, and what it has kept says nothing of what it drops")
     elif next(labelled_rows(name, where, base), None) is None:
         raise SeedError(f"{where} {name}: there is no row in it")
+
+
+def _without_vectors(spec: Spec, vectors: Iterable[str]) -> Spec:
+    """Vectors are for machines: what the release names is released of them, and no more."""
+    hidden = set(vectors) - {*spec.release.columns.values(), *spec.release.drop}
+    release = spec.release.model_copy(update={"drop": [*spec.release.drop, *sorted(hidden)]})
+    return spec.model_copy(update={"release": release}) if hidden else spec
 
 
 def _flat(steps: Iterable[PlannedStep]) -> Iterable[PlannedStep]:

@@ -14,7 +14,7 @@ from datagen.plan.sow import further_tables, seed_source
 from datagen.seeds.base import FromFiles
 from datagen.spec.library import Library
 from datagen.spec.load import Loaded
-from datagen.spec.models import Decontaminate
+from datagen.spec.models import Decontaminate, Dedup
 
 LARGEST = 50 * 2**20
 """Bytes of a bundle: half of what Ray takes for a working directory."""
@@ -104,7 +104,8 @@ def _named(loaded: Loaded) -> list[str]:
     """Files other than the seeds'."""
     bank = loaded.spec.rehearsal.bank
     names = [name for step in loaded.spec.steps if isinstance(step, Decontaminate) for name in step.decontaminate.against]
-    return [*names, *([bank.path] if bank else [])]
+    meanings = [step.dedup.meaning for step in loaded.spec.steps if isinstance(step, Dedup)]
+    return [*names, *(words.vectors for words in meanings if words and words.vectors), *([bank.path] if bank else [])]
 
 
 def _beside(loaded: Loaded) -> list[Path]:

@@ -24,7 +24,8 @@ class Batch(Words):
 
 
 class Teacher(Words):
-    """Who answers. `model` is `provider/name`: openai/..., anthropic/..., responses/..., azure/..., bedrock/..., vertex/..., simulator/..."""
+    """Who answers. `model` is `provider/name`: openai/..., anthropic/..., responses/..., azure/..., bedrock/..., vertex/..., simulator/...; or
+    embeddings/..., who gives vectors."""
 
     model: str = Field(pattern=r"^[a-z]+/.+$")
     mode: Literal["online", "batch"] = "online"
@@ -105,10 +106,18 @@ class Step(Words):
     verb: ClassVar[str]
 
 
-class Ask(Step):
-    """Render a prompt with the row's fields and ask a teacher."""
+class Embedding(Words):
+    """A text itself in place of a prompt."""
 
-    ask: str
+    embed: str | list[str]
+    """Field, or fields taken together, of which the teacher gives a vector. A blank text has none, and is not asked about."""
+
+
+class Ask(Step):
+    """Render a prompt with the row's fields and ask a teacher; or have a text embedded: `ask: {embed: text}` writes the vector into the step's
+    field, as text, and no release has it unless `release.columns` names it."""
+
+    ask: str | Embedding
     """A prompt: prompts/<family>/<name>.md.j2, named `family/name`."""
     of: str
     """Which teacher."""
@@ -126,6 +135,16 @@ class Ask(Step):
     """As the spec's `vary`, for this step alone."""
 
     verb: ClassVar[str] = "ask"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_vector_is_one_answer(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or not isinstance(value.get("ask"), Mapping | Embedding):
+            return value
+        refused = sorted({"returns", "samples", "each", "in_order", "reask", "vary"} & {name for name, given in value.items() if given})
+        if refused:
+            raise ValueError(f"a text has one vector: `ask: {{embed: ...}}` takes no {' and no '.join(refused)}")
+        return {**value, "reask": 0}
 
 
 class Check(Step):
@@ -182,6 +201,26 @@ class Select(Step):
     verb: ClassVar[str] = "select"
 
 
+class MeaningWords(Words):
+    """The second tier of dedup: rows that say the same in other words."""
+
+    by: Name | None = None
+    """The field with a row's vector: of an `ask: {embed: ...}`, or a list of numbers that the seeds bring. A row without one is compared by its
+    words alone."""
+    vectors: str | None = None
+    """In place of `by`: a file of word vectors on this disk, .npz with `words` and `vectors`; a text's is the mean of its words'."""
+    at_least: float = Field(default=0.92, gt=0, le=1)
+    """Cosine from which two rows say the same. It hangs on the model that made the vectors: look at the scores in the verdicts first."""
+    dimensions: PositiveInt | None = None
+    """How many numbers a vector has. Default: the teacher's `params: {dimensions: ...}`, or what the file has."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> MeaningWords:
+        if (self.by is None) == (self.vectors is None):
+            raise ValueError("meaning needs a field with vectors, `by`, or a file of word vectors, `vectors`: one of the two")
+        return self
+
+
 class DedupWords(Words):
     on: str | list[str]
     """Field, or fields taken together."""
@@ -190,6 +229,8 @@ class DedupWords(Words):
     numbers: Literal["keep", "fold"] = "keep"
     """Whether rows that differ in numbers alone are different (a maths set) or the same."""
     exact_only: bool = False
+    meaning: MeaningWords | None = None
+    """Off where it is not written. With `numbers: keep`, two rows are one only where no number stands in the place of another."""
     prefer: str | None = None
     """Expression; of two duplicates the higher stays. Then the lower id."""
 

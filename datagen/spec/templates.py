@@ -59,6 +59,11 @@ class Prompt:
                 raise SpecError(f"{written.path}: a prompt stands alone; it cannot include, import or extend another template")
         return prompt
 
+    @classmethod
+    def of_fields(cls, names: Sequence[str]) -> Prompt:
+        """What a row's fields hold, line by line, and no word more."""
+        return cls(" ".join(names), "", "", "\n".join(f"{{{{ {name} or '' }}}}" for name in names))
+
     def variables(self) -> frozenset[str]:
         """Names that the prompt needs."""
         return variables(self.system) | variables(self.body)

@@ -19,7 +19,7 @@ from datagen.records import Row, digest
 from datagen.steps.cohort import Cohort, add_up
 from datagen.steps.journal import Journal
 from datagen.steps.part import UNPUBLISHED, Unit, manifest_path, measures_path, part_folder
-from datagen.steps.sets.base import VERSION, Held, Say, SetStep, set_step
+from datagen.steps.sets.base import VERSION, Decision, Held, Say, SetStep, set_step
 from datagen.storage import (
     read_array,
     read_ids,
@@ -76,9 +76,14 @@ def judged(plan: Plan, stretch: Stretch, rows: Sequence[Row], journal: Journal |
         return [row for number, row in enumerate(rows) if not say(number, row).reason]
     step = stretch.closing
     journal.enter(step, len(rows))
-    kept = [row for number, row in enumerate(rows) if journal.decide(step, row, step.verb, *say(number, row))]
+    kept = [row for number, row in enumerate(rows) if _decided(journal, step, row, say(number, row))]
     journal.keep(step, len(kept))
     return kept
+
+
+def _decided(journal: Journal, step: PlannedStep, row: Row, decision: Decision) -> bool:
+    """Write a decision down; whether the row is kept."""
+    return journal.decide(step, row, decision.operator or step.verb, decision.reason, decision.evidence, decision.score)
 
 
 def _manifest(root: Path, stretch: Stretch, cohort: Cohort) -> Path:
@@ -191,9 +196,9 @@ class _Table:
         journal.enter(self.step, len(records))
         for place, record in enumerate(records):
             row = row_of(record)
-            reason, evidence, score = self.verb.kept(row) if stays[place] else say(number, row)
+            decision = self.verb.kept(row) if stays[place] else say(number, row)
             number += not stays[place]
-            if journal.decide(self.step, row, self.step.verb, reason, evidence, score):
+            if _decided(journal, self.step, row, decision):
                 kept.append(place)
         journal.keep(self.step, len(kept))
         write_rows(self._home("kept", f"{part}.parquet"), [records[place] for place in kept])

@@ -268,7 +268,7 @@ def test_other_wrong_requests_are_answered_in_kind(url: str) -> None:
     assert post(url, "/v1/chat/completions", [1]).status_code == 400
     assert post(url, "/v1/chat/completions", SAID, headers={}).status_code == 401
     assert post(url, "/v1/messages", {"max_tokens": 9, **SAID}, headers={"x-api-key": "k"}).json()["error"]["message"].startswith("anthropic-version")
-    assert post(url, "/v1/embeddings", SAID, headers={"authorization": "Bearer k"}).json()["error"]["code"] == "unknown_url"
+    assert post(url, "/v1/moderations", SAID, headers={"authorization": "Bearer k"}).json()["error"]["code"] == "unknown_url"
     assert post(url, "/settings", {}).status_code == 405
     older = {"authorization": "Bearer k", "anthropic-version": "2023-06-01"}
     assert post(url, "/v1/messages", {"max_tokens": 9, "temperature": 1.0, **SAID}, headers=older).status_code == 200
@@ -287,7 +287,7 @@ def test_error_bodies_become_the_sdk_s_own_exceptions(url: str) -> None:
                 await chat(one, messages=[])
             assert (wrong.value.type, wrong.value.param) == ("invalid_request_error", "messages")
             with pytest.raises(openai.NotFoundError):
-                await one.embeddings.create(model="m", input="x")
+                await one.moderations.create(model="m", input="x")
             with pytest.raises(anthropic.BadRequestError) as refused:
                 await two.messages.create(max_tokens=9, model="m", messages=[{"role": "user", "content": "x"}], extra_body={"top_k": 5})
             assert refused.value.type == "invalid_request_error"

@@ -10,6 +10,7 @@ TEACHERS = Shelf(
         "anthropic": "datagen.asking.teachers.anthropic:AnthropicTeacher",
         "azure": "datagen.asking.teachers.openai:AzureTeacher",
         "bedrock": "datagen.asking.teachers.anthropic:BedrockTeacher",
+        "embeddings": "datagen.asking.teachers.embeddings:EmbeddingsTeacher",
         "openai": "datagen.asking.teachers.openai:OpenAITeacher",
         "responses": "datagen.asking.teachers.responses:ResponsesTeacher",
         "vertex": "datagen.asking.teachers.anthropic:VertexTeacher",

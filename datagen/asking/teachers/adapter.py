@@ -41,6 +41,10 @@ class About:
     """Whether it has a batch API."""
     models: str = ""
     """A pattern that a model's name must have somewhere; empty: any."""
+    only: str = ""
+    """What such models are, in words."""
+    embeds: bool = False
+    """It gives vectors of texts, and answers nothing else."""
 
 
 class Said(NamedTuple):

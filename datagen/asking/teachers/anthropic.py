@@ -134,6 +134,7 @@ class BedrockTeacher(_CloudTeacher):
         rehearsed_as="anthropic",
         batches=False,
         models=CLAUDES,
+        only="Claude models",
     )
 
 
@@ -150,6 +151,7 @@ class VertexTeacher(_CloudTeacher):
         rehearsed_as="anthropic",
         batches=False,
         models=CLAUDES,
+        only="Claude models",
     )
 
 

@@ -17,7 +17,7 @@ WINDOW = "24h"
 """The only completion window there is."""
 TAG = "datagen"
 """The word of a job's metadata under which our tag stands."""
-URLS = {"openai": "/v1/chat/completions", "responses": "/v1/responses", "azure": "/chat/completions"}
+URLS = {"openai": "/v1/chat/completions", "responses": "/v1/responses", "embeddings": "/v1/embeddings", "azure": "/chat/completions"}
 """Where each request of a job goes, by provider."""
 UNSAID = 200
 """The status of a line that has none: its body tells an answer from an error."""

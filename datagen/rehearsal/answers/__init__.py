@@ -14,6 +14,7 @@ from datagen.rehearsal.answers.brief import Brief
 from datagen.rehearsal.answers.judge import is_judging, judge
 from datagen.rehearsal.answers.prose import Writer
 from datagen.rehearsal.answers.schema import Filler, Schema, schema_in_words
+from datagen.rehearsal.answers.vector import vector
 from datagen.rehearsal.answers.worked import Problem, scratchpad, worked
 from datagen.rehearsal.chance import stream
 from datagen.rehearsal.wires import Answer, Asked
@@ -37,7 +38,9 @@ class Teacher:
         all_families()  # found now, not during the first request
 
     def answer(self, asked: Asked) -> Answer:
-        """The answer, with at most one planted defect."""
+        """The answer, with at most one planted defect; of a vector none."""
+        if asked.dimensions:
+            return Answer(vector(asked.user, asked.dimensions))
         schema = asked.schema or schema_in_words(asked.user)
         rng = stream(self._seed, "answer", asked.identity)
         if schema is not None and is_judging(schema):

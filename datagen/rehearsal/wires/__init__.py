@@ -55,6 +55,8 @@ class Asked:
     """What may be cached of the prompt, shortest first."""
     echo: Mapping[str, Any] = field(default_factory=dict)
     """Settings that the answer repeats (Responses)."""
+    dimensions: int = 0
+    """Numbers of the vector that is wanted in place of an answer."""
 
     @property
     def user(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from datagen.rehearsal.wires import Answer, Asked, Cached, Reply, Said, Wire, WrongShape, chat, messages, responses, tokens
+from datagen.rehearsal.wires import Answer, Asked, Cached, Reply, Said, Wire, WrongShape, chat, embeddings, messages, responses, tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Protocol:
 
 PROTOCOLS: dict[str, Protocol] = {
     "/v1/chat/completions": Protocol("openai", chat.read, chat.body),
+    "/v1/embeddings": Protocol("openai", embeddings.read, embeddings.body),
     "/v1/messages": Protocol("anthropic", messages.read, messages.body),
     "/v1/responses": Protocol("openai", responses.read, responses.body),
 }
@@ -62,7 +63,7 @@ def write(protocol: Protocol, asked: Asked, answer: Answer, cached: Cached, size
     if size:
         text, ended = (text + "\n") * (size // max(1, len(text)) + 1), "length"
     thought = tokens(answer.reasoning)
-    output = min(tokens(text) + thought + 1, asked.max_tokens)
+    output = 0 if asked.dimensions else min(tokens(text) + thought + 1, asked.max_tokens)
     said = Said(text, ended, asked.prompt_tokens, output, min(thought, output), cached)
     identifier = hashlib.blake2b(asked.identity.encode(errors="surrogatepass"), digest_size=12).hexdigest()
     return Reply(orjson.dumps(protocol.body(asked, answer, said, identifier)), said.input, output, said.thought, cached)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from datagen.asking.ledger.book import FORGOTTEN
+from datagen.asking.vectors import numbers_of
 from datagen.errors import OUTCOMES
 from datagen.plan.model import Plan, PlannedStep
 from datagen.records import Outcome, Request, Response, Row
@@ -45,6 +46,8 @@ async def run(step: PlannedStep, row: Row, work: Work, round_: int = 0) -> Row |
     assert isinstance(spec, Ask)
     chair = work.plan.chairs[spec.of]
     request, drawn = compose(step, row, work.plan, round_)
+    if step.embeds and not request.messages[-1][1]:
+        return row.having({step.name: UNSET})
     spent: Counter[str] = Counter()
     counts = False
     while True:
@@ -116,6 +119,11 @@ class _Reading:
 
 
 def _read(step: PlannedStep, response: Response) -> _Reading:
+    if response.outcome is Outcome.ANSWERED and step.dimensions is not None:
+        found = len(numbers_of(response.text))
+        if found != step.dimensions:
+            error = f"a vector of {found} numbers where {step.dimensions} were asked for"
+            response = replace(response, outcome=Outcome.MALFORMED, error=error)
     if response.outcome is not Outcome.ANSWERED or step.schema is None:
         return _Reading(response, fault=NO_TEXT)
     try:

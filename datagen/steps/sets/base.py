@@ -34,6 +34,8 @@ class Decision(NamedTuple):
     reason: str = ""
     evidence: str = ""
     score: float | None = None
+    operator: str = ""
+    """Which part of the step decided; empty: the step's verb."""
 
 
 Say = Callable[[int, Row], Decision]

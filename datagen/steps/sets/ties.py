@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from datagen.steps.sets.alike import Readings
 from datagen.steps.sets.shingles import BANDS
@@ -39,8 +40,20 @@ class Duplicate:
     of: int
     """Index of the kept text that covers it."""
     score: float
-    """Word-bigram Jaccard with that text; 1 for an exact copy."""
-    kind: Literal["exact", "near"]
+    """Word-bigram Jaccard with that text; 1 for an exact copy; of `meaning` what Beyond says."""
+    kind: Literal["exact", "near", "meaning"]
+
+
+class Beyond(Protocol):
+    """A second tier, asked about a text that no kept text covers by its words."""
+
+    def cover(self, place: int) -> tuple[float, int] | None:
+        """(score, place) of the kept text that covers this one. Places ascend."""
+        ...
+
+    def keep(self, place: int) -> None:
+        """A new text is kept."""
+        ...
 
 
 def duplicates(
@@ -108,30 +121,37 @@ class Ties:
         return np.flatnonzero(self.first != np.arange(len(self.first)))
 
     def broken(
-        self, text: Callable[[int], str], names: Sequence[int] | Places, threshold: float, numbers: Numbers, known: Sequence[str]
+        self,
+        text: Callable[[int], str],
+        names: Sequence[int] | Places,
+        threshold: float,
+        numbers: Numbers,
+        known: Sequence[str],
+        beyond: Beyond | None = None,
     ) -> list[Duplicate]:
         """What is dropped, in order. `text`: that of a place that is involved. `names`: what to call the text of each place.
 
-        A copy of a kept text is exact; a copy of a dropped one is covered by what covered that.
+        A copy of a kept text is exact; a copy of a dropped one is covered by what covered that. `beyond`: the tier after the words, if any.
         """
-        near = self._near(Readings(text, threshold, numbers, known))
+        near = self._near(Readings(text, threshold, numbers, known), beyond)
         found: list[Duplicate] = []
         for place in sorted({*near, *self._copies().tolist()}):
             first = int(self.first[place])
             if place < self.settled:
                 continue
             if first in near:
-                score, other = near[first]
-                found.append(Duplicate(int(names[place]), int(names[other]), score, "near"))
+                score, other, kind = near[first]
+                found.append(Duplicate(int(names[place]), int(names[other]), score, kind))
             else:
                 found.append(Duplicate(int(names[place]), int(names[first]), 1.0, "exact"))
         return found
 
-    def _near(self, readings: Readings) -> dict[int, tuple[float, int]]:
+    def _near(self, readings: Readings, beyond: Beyond | None) -> dict[int, _Cause]:
         """Goes through the order, dropping what a kept text before covers; of several the most alike is the cause, then the earliest."""
         import numpy as np
 
-        line, dropped = _Line.of(self), dict[int, tuple[float, int]]()
+        line, dropped = _Line.of(self), dict[int, _Cause]()
+        second = _Second(beyond, self, dropped) if beyond else None
         at, size = int(np.searchsorted(self.places, self.settled)), BLOCK
         line.keep(0, np.ones(at, dtype=bool))
         while at < len(self.places):
@@ -139,14 +159,53 @@ class Ties:
             if size < _AHEAD:
                 readings.hold(self.places[at : at + _AHEAD].tolist())
             scores = readings.scores(ones, others)
-            causes: dict[int, tuple[float, int]] = {}
             for pair in np.flatnonzero(scores > 0).tolist():  # by place, so that it is known of each one whether it is kept
-                if others[pair] not in dropped:
-                    causes[ones[pair]] = max(causes.get(ones[pair], (0.0, 0)), (float(scores[pair]), -others[pair]))
-                    dropped[ones[pair]] = causes[ones[pair]][0], -causes[ones[pair]][1]
-            line.keep(at, np.array([place not in causes for place in self.places[at:end].tolist()], dtype=bool))
+                place, other = ones[pair], others[pair]
+                if second:
+                    second.decide(place)
+                if other not in dropped:
+                    dropped[place] = max(dropped.get(place, _NONE), _Cause(float(scores[pair]), -other, "near"))
+            if second:
+                second.decide(int(self.places[end - 1]) + 1)
+            line.keep(at, np.array([place not in dropped for place in self.places[at:end].tolist()], dtype=bool))
             at, size = end, min(BLOCK, 2 * (end - at))
-        return dropped
+        if second:
+            second.decide(len(self.first))
+        return {place: cause._replace(other=-cause.other) for place, cause in dropped.items()}
+
+
+class _Cause(NamedTuple):
+    """Why a text is dropped; the larger of two is the better."""
+
+    score: float
+    other: int
+    """Place of the text that covers it, below zero while the best is looked for, so that of equals the earliest wins."""
+    kind: Literal["near", "meaning"]
+
+
+_NONE = _Cause(0.0, 1, "near")
+
+
+class _Second:
+    """The tier after the words, told of every new text in order that is no copy and that no words cover."""
+
+    def __init__(self, tier: Beyond, ties: Ties, dropped: dict[int, _Cause]) -> None:
+        import numpy as np
+
+        fresh = ties.first[ties.settled :] == np.arange(ties.settled, len(ties.first))
+        self._tier, self._dropped = tier, dropped
+        self._waiting = deque((np.flatnonzero(fresh) + ties.settled).tolist())
+
+    def decide(self, until: int) -> None:
+        """About all texts before this place, of which words have said what they have to say."""
+        while self._waiting and self._waiting[0] < until:
+            place = self._waiting.popleft()
+            if place in self._dropped:
+                continue
+            if cause := self._tier.cover(place):
+                self._dropped[place] = _Cause(cause[0], -cause[1], "meaning")
+            else:
+                self._tier.keep(place)
 
 
 @dataclass(frozen=True)

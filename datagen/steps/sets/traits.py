@@ -95,6 +95,11 @@ def held(text: str) -> tuple[int, frozenset[str]]:
     return len(found), frozenset([*_stems(found), *(token for token in found if token != "1" and is_number(token))])
 
 
+def numbers_in(text: str) -> list[str]:
+    """The numbers of a text, in order; `three` is `3`, `twice` is `2`."""
+    return [token for token in (_SAME.get(token, token) for token in tokens(text)) if is_number(token)]
+
+
 def traits(text: str) -> Traits:
     """Of a piece of prose."""
     found = [_SAME.get(token, token) for token in tokens(text)]
