@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,13 @@ def test_a_list_file_holds_lines_without_comments(tmp_path: Path) -> None:
 
 def test_half_a_surrogate_pair_is_no_text() -> None:
     assert whole_text("a\ud800b") == "a\ufffdb" and whole_text("plain") == "plain" and whole_text("\U0001f600 é") == "\U0001f600 é"
+
+
+def test_of_the_two_kinds_of_mix_the_one_that_was_meant_explains_itself(tmp_path: Path) -> None:
+    for words, told in (
+        ("{openings: text, at_mst: 5%}", "did you mean 'at_most'? known: at_most, openings, prefer, words"),
+        ("{at_most: 5}", "'by' is missing"),
+    ):
+        (tmp_path / "s.yaml").write_text(f"name: s\nseeds: {{table: t.jsonl}}\nsteps:\n  - {{name: varied, mix: {words}}}\n")
+        with pytest.raises(SpecError, match=re.escape(told)):
+            load_spec(str(tmp_path / "s.yaml"), None)

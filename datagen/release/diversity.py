@@ -66,8 +66,8 @@ def diversity_of(out: Path) -> Iterator[dict[str, Any]]:
             yield from sorted((_record(head, axis, *each, limits) for each in _by_value(sample, axis, length)), key=_least_diverse)
 
 
-def _least_diverse(record: Mapping[str, Any]) -> tuple[float, float, str]:
-    return -(record["repetition"] or 0.0), -record["opening_share"], record["value"]
+def _least_diverse(record: Mapping[str, Any]) -> tuple[bool, float, float, str]:
+    return not record["collapsed"], -(record["repetition"] or 0.0), -record["opening_share"], record["value"]
 
 
 def alarm(record: Mapping[str, Any]) -> str:

@@ -148,22 +148,21 @@ def _explained(problem: Any, model: type[BaseModel], written: Written, place: tu
 
 def _known_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
     """The fields of the model at a place inside `model`."""
-    found: Any = model
+    found = [model]
     for part in location:
-        found = _inside(found, part)
-        if found is None:
-            return []
-    return list(found.model_fields)
+        found = [each for outer in found for each in _inside(outer, part)]
+        found = [each for each in found if each.__name__ == part] or found  # a part may be the tag of a union
+    return [name for each in found[:1] for name in each.model_fields]
 
 
-def _inside(model: type[BaseModel], part: str | int) -> type[BaseModel] | None:
+def _inside(model: type[BaseModel], part: str | int) -> list[type[BaseModel]]:
+    """What a field may hold; of a union of models all of them, for the next part of the place says which."""
     if not isinstance(part, str) or part not in model.model_fields:
-        return model  # an index, a key of a dict or the tag of a union: stay
+        return [model]  # an index, a key of a dict: stay
     annotation = model.model_fields[part].annotation
-    for candidate in [annotation, *getattr(annotation, "__args__", ())]:
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
+    candidates = [annotation, *getattr(annotation, "__args__", ())]
+    bare = (each.__origin__ if hasattr(each, "__metadata__") else each for each in candidates)
+    return [each for each in bare if isinstance(each, type) and issubclass(each, BaseModel)]
 
 
 def whole_text(text: str) -> str:
