@@ -220,6 +220,7 @@ def plan_of(spec: Path) -> Plan:
         ({"ask: {embed: text}": "ask: {embed: tekst}"}, "'tekst'.*did you mean 'text'"),
         ({"of: e}": "of: e, samples: 2}"}, "a text has one vector.*samples"),
         ({"params: {dimensions: 64}": "max_tokens: 9"}, "nobody says how many numbers a vector of 'meaning' has"),
+        ({"dimensions: 64}": "dimensions: many}"}, "a whole number of dimensions, such as 256; found 'many'"),
         ({"at_least: 0.8": "dimensions: 9"}, "has 64 numbers, not 9"),
         ({"by: meaning": "by: meening"}, "'meening'.*did you mean 'meaning'"),
         ({"at_least: 0.8": "at_least: 1.5"}, "less than or equal to 1"),

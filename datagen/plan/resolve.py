@@ -140,6 +140,9 @@ class _Resolver:
         names = [step.ask.embed] if isinstance(step.ask.embed, str) else step.ask.embed
         self.need(names, (*place, "ask", "embed"))
         size = chair.spec.params.get("dimensions")
+        if size is not None and (type(size) is not int or size < 1):
+            place = ("teachers", step.of, "params", "dimensions")
+            raise SpecError(f"{self.where(place)}: a vector has a whole number of dimensions, such as 256; found {size!r}")
         self.vectors[step.name] = size
         return self.planned(step, number, [step.name], [chair.identity()], prompt=Prompt.of_fields(names), dimensions=size)
 

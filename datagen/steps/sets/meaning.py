@@ -7,6 +7,7 @@ blocks or the machine, so what is dropped is a function of the set.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -81,8 +82,7 @@ def _unit(row: Row, words: MeaningWords) -> Any:
         raise SeedError(f"row {row.id}: the field {words.by!r} holds {error}") from None
     if len(numbers) != words.dimensions:
         raise SeedError(f"row {row.id}: the field {words.by!r} holds a vector of {len(numbers)} numbers where `dimensions` says {words.dimensions}")
-    vector = np.asarray(numbers, dtype=np.float64)
-    return vector / np.linalg.norm(vector)
+    return _at_length_one(np.asarray(numbers, dtype=np.float64))
 
 
 def nominated(one: Measures, other: Measures, at_least: float, fold: bool, quick: Any = None) -> tuple[Places, Places]:
@@ -136,7 +136,12 @@ def mean_of_words(text: str, path: str) -> Any:
     places, vectors = _words_of(path)
     found = [places[token] for token in tokens(text) if token in places]
     mean = vectors[found].astype(np.float64).sum(0) if found else np.zeros(vectors.shape[1])
-    return mean / (np.linalg.norm(mean) or 1.0)
+    return _at_length_one(mean)
+
+
+def _at_length_one(vector: npt.NDArray[np.float64]) -> Any:
+    """The vector, as long as it has a direction. Its length is summed exactly: another order of summing is another machine's."""
+    return vector / (math.sqrt(math.fsum((vector * vector).tolist())) or 1.0)
 
 
 @lru_cache(maxsize=2)
