@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from datagen.operators.base import Finding, Operator
+from datagen.operators.features import Innocent
 
 _SEQUENCE = re.compile("[\u00c2\u00c3][\u0080-\u00bf]|\u00e2[\u0080-\u009f\u20ac\u201a-\u2122]|\u00c3[\u00a0-\u00ff\u0192\u201a-\u2122]|ï¿½|â€")
 """UTF-8 read as Latin-1 or Windows-1252: the lead byte of a two- or three-byte sign as a letter, then a continuation byte."""
@@ -63,6 +63,7 @@ class OcrNoise(Operator):
     words among all that differ; one with a digit inside counts twice, since names have none.
     """
 
+    version: ClassVar[int] = 2
     made_for: ClassVar[frozenset[str]] = frozenset({"prose", "maths", "chat"})
     keeps: ClassVar = (
         "Water boils at 100 degrees. H2O and CO2 are molecules; HTML5 is not. The 3rd and the 21st of May were warm, and x1 = 5.",
@@ -77,8 +78,8 @@ class OcrNoise(Operator):
     """Fewer odd words than this are names and abbreviations, whatever their share."""
 
     def judge(self, fields: Mapping[str, Any]) -> Finding:
-        words = set(self.features(fields).words)
-        odd = sorted({_odd(word)[:5]: word for word in filter(_odd, words)}.values())
+        words = self.features(fields).distinct
+        odd = sorted({_core(word)[:5]: word for word in _READ.guilty(words, _odd)}.values())
         count = len(odd) + sum(any(map(str.isdigit, word)) for word in odd)
         share = count / len(words) if words else 0.0
         if count >= self.min_odd and share > self.at_most:
@@ -86,14 +87,21 @@ class OcrNoise(Operator):
         return Finding(True, score=share)
 
 
-@lru_cache(maxsize=32768)
-def _odd(word: str) -> str:
-    """The word without the signs around it where it looks misread, else ''; most words are seen again, so to keep the answer is much faster."""
-    core = word.strip(_EDGE)
+_READ = Innocent()
+
+
+def _core(word: str) -> str:
+    """The word without the signs around it."""
+    return word.strip(_EDGE)
+
+
+def _odd(word: str) -> bool:
+    """Whether the word looks misread."""
+    core = _core(word)
     if len(core) < 3 or len(core) > 30 or not core.isascii() or _ROMAN.fullmatch(core):
-        return ""
+        return False
     if core.isalpha():
-        return "" if _PAIRS.isdisjoint(map("".join, pairwise(core))) else core
+        return not _PAIRS.isdisjoint(map("".join, pairwise(core)))
     letters = sum(map(str.isalpha, core))
     prose = letters * 2 > len(core) and not any(sign in core for sign in ("//", "_", "\\", "(", "="))
-    return core if prose and _INSIDE.search(core) else ""
+    return prose and bool(_INSIDE.search(core))

@@ -21,6 +21,7 @@ _CLOSED = tuple(".!?…。！？।؟\"”’'»)]}>`*_$|~;")
 _OPEN = (",", ":", "-", "–", "—", "=", "+", "(", "[", "{", "<", "/", "\\", "&", "×", "·", "^", "“", "‘")
 _ANSWER = re.compile(r"^\W*(?:####|(?:final |the )?(?:answer|a|result|solution)\s*(?:is\b|[:=]))", re.IGNORECASE)
 _ANSWER_INSIDE = re.compile(r"\b(?:answer|result) (?:is|was)\b|\\boxed\{", re.IGNORECASE)
+_ANSWERS = ("answer", "result", "\\boxed{")
 _ITEM = re.compile(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+")
 _HEADING = re.compile(r"^#{1,6}\s+(?!\W*\d)")
 
@@ -116,6 +117,8 @@ def _is_code(text: str) -> bool:
 
 def _open_bracket(line: str) -> bool:
     """Whether the last sentence opens a bracket that it does not close."""
+    if not any(sign in line for sign in ("(", "[", "{", "<<")):
+        return False
     sentence = _SENTENCE.split(line)[-1]
     return bool(_CALCULATING.search(sentence)) or any(sentence.count(left) > sentence.count(right) for left, right in _PAIRS)
 
@@ -132,7 +135,7 @@ def _cut_line(text: str, line: str, min_words: int) -> str:
     bare = line.rstrip("*_ ")
     if line.startswith("|"):
         return "" if line.endswith("|") else "cut_table"
-    if _ANSWER.match(line) or _ANSWER_INSIDE.search(line):
+    if _ANSWER.match(line) or (any(word in line.lower() for word in _ANSWERS) and _ANSWER_INSIDE.search(line)):
         return "cut_sentence" if bare.endswith(_OPEN) else ""
     if bare.endswith(_OPEN) and not bare.endswith(("^-", "^–", "^+")) and not line.endswith(("---", "***", "___")):
         return "cut_sentence"
