@@ -61,8 +61,15 @@ class Features:
     @cached_property
     def surplus(self) -> int:
         """How many runs of four words were there before. A longer run that comes twice leaves one more for each word beyond four."""
-        sums = np.sort(self._sums(4))
-        return int(np.count_nonzero(sums[1:] == sums[:-1]))
+        return int(np.count_nonzero(self._fours[1:] == self._fours[:-1]))
+
+    def said(self, times: int) -> bool:
+        """Whether a run of four words stands so often in the text."""
+        return bool((self._fours[times - 1 :] == self._fours[: max(0, len(self._fours) - times + 1)]).any())
+
+    @cached_property
+    def _fours(self) -> npt.NDArray[np.uint64]:
+        return np.sort(self._sums(4))
 
     def again(self, size: int) -> list[tuple[int, int]]:
         """(where, where last before) of every run of `size` words that was there before, in order; both are numbers of the first word."""

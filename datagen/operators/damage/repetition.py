@@ -75,9 +75,9 @@ class Repetition(Operator):
 
 def _top(seen: Features, limit: float) -> tuple[float, str]:
     """(share of words in the most frequent 4-gram, its words); said twice, or of signs alone, it counts as none."""
-    if seen.surplus < 2 or 4 * (seen.surplus + 1) <= limit * len(seen.words):
-        return 0.0, ""
     words = seen.words
+    if not seen.said(max(3, int(limit * len(words) / 4))):
+        return 0.0, ""
     gram, count = Counter(zip(words, words[1:], words[2:], words[3:], strict=False)).most_common(1)[0]
     if count < 3 or not any(sign.isalpha() for word in gram for sign in word):
         return 0.0, ""
