@@ -27,7 +27,7 @@ OPERATORS = Shelf(
         "repetition": "datagen.operators.damage.repetition:Repetition",
         "schema": "datagen.operators.claims.schema:Schema",
         "score": "datagen.operators.shape:Score",
-        "splice": "datagen.operators.damage.order:Splice",
+        "splice": "datagen.operators.damage.splice:Splice",
         "step_order": "datagen.operators.damage.order:StepOrder",
         "tool_calls": "datagen.operators.claims.tools:ToolCalls",
         "toxicity": "datagen.operators.meaning.toxicity:Toxicity",

@@ -52,6 +52,17 @@ _RARE = (
 _PAIRS = frozenset(group[0] + second for group in _RARE.split() for second in group[1:])
 """Pairs of letters that make less than 6 in 100,000 of the pairs of English words (counted on every second row of GSM8K, OpenStax and GPTeacher's
 role plays: 1.4 million words, of which 1.3 % hold such a pair)."""
+_REAL = tuple(
+    "acqui adhere adjac adjust algae algebra algorithm always analyz anxi anyth anyw aquari aquati backgr backpack backward backyard bankrupt "  # noqa: SIM905
+    "belief birthday bouquet breadth breakfast breakthrough broadcast childhood classroom clockwise comfort conjunct counterclock cowboy crowd "
+    "cupcake discomfort disrupt downward earthquake enjoy enzyme everyth everyw exhaust exhibit exotic extraordinar feedback freez goldfish "
+    "grandf halfway handb handful harmful healthc heavy helpful highway husband hybrid illness inject injur inquir inward judgm keyboard "
+    "keyword kiwi landscap lawyer lazy likelihood luxur maneuv maybe meaningful meanwhile mortgage mrs myriad nationwide navy neighb newborn "
+    "northw obvious offset offspring outfit pathway picnic pigment platform popcorn portfolio powder puzzl pyramid quartz railway rainbow "
+    "raspberr risky rocky sandwich segment sexual skull sky southw straightf strawberr submarin submit syrup teamwork thoughtful transv tyrann "
+    "uncomf unwant upcom updat upward vacuum vulnerab warmth weekd width withdr workday workforc workplac workweek".split()
+)
+"""Beginnings of common words that hold such a pair (the most frequent of the words that were found so)."""
 _INSIDE = re.compile(r"[a-z](?:[0158|!;^~<>@#])[a-z]")
 _EDGE = ".,;:!?()[]{}\"'“”‘’*_`-–—"
 
@@ -101,7 +112,7 @@ def _odd(word: str) -> bool:
     if len(core) < 3 or len(core) > 30 or not core.isascii() or _ROMAN.fullmatch(core):
         return False
     if core.isalpha():
-        return not _PAIRS.isdisjoint(map("".join, pairwise(core)))
+        return not (_PAIRS.isdisjoint(map("".join, pairwise(core))) or core.startswith(_REAL))
     letters = sum(map(str.isalpha, core))
     prose = letters * 2 > len(core) and not any(sign in core for sign in ("//", "_", "\\", "(", "="))
     return prose and bool(_INSIDE.search(core))
