@@ -236,6 +236,19 @@ def test_problems_and_programs_out_of_order_are_caught() -> None:
         assert missed[kind] <= 0.05 * len(texts), missed
 
 
+def test_shuffled_pages_with_headings_are_caught_and_printed_ones_are_not() -> None:
+    draw, judge = random.Random(5), dict(recipe("textbook").operators)["layout"]
+    pages = [text for text in good("textbook") if "\n## " in text]
+    shuffled = []
+    for text in pages[:150]:
+        parts = [part for part in re.split(r"(?<=[.!?])\s+|\n", text) if part.strip()]
+        draw.shuffle(parts)
+        shuffled.append(" ".join(parts))
+    assert len(shuffled) == 150
+    assert sum(not judge.judge({"text": text}).keep for text in shuffled) >= 0.9 * len(shuffled)
+    assert all(judge.judge({"text": text}).keep for text in pages)
+
+
 def test_halves_of_two_problems_are_caught_and_solutions_of_models_are_not() -> None:
     """Cut at the sentence end nearest the middle; a second half that fits by chance (two ages, two prices) cannot be told."""
 

@@ -14,6 +14,7 @@ OPERATORS = Shelf(
         "datatrove": "datagen.operators.datatrove:Datatrove",
         "grounding": "datagen.operators.meaning.grounding:Grounding",
         "language": "datagen.operators.language:Language",
+        "layout": "datagen.operators.damage.layout:Layout",
         "length": "datagen.operators.shape:Length",
         "math": "datagen.operators.claims.math:Math",
         "meta_talk": "datagen.operators.chat:MetaTalk",
