@@ -39,7 +39,8 @@ class Mojibake(Operator):
 def _damaged(text: str) -> Iterator[int]:
     if not text.isascii() and any(lead in text for lead in _LEADS):
         yield from (found.start() for found in _SEQUENCE.finditer(text))
-    yield from (found.start() for found in _CONTROL.finditer(text))
+    if "\ufffd" in text or not text.replace("\n", "").replace("\t", "").isprintable():
+        yield from (found.start() for found in _CONTROL.finditer(text))
 
 
 _ROMAN = re.compile("[mdclxvi]+", re.IGNORECASE)
