@@ -14,6 +14,7 @@ from datagen.operators.damage.order import StepOrder
 from datagen.operators.damage.program import Program
 from datagen.operators.damage.repetition import Repetition
 from datagen.operators.damage.splice import Splice
+from datagen.operators.damage.truncation import Truncation
 from datagen.operators.features import Features, features_of
 from datagen.operators.meaning.grounding import Grounding
 from datagen.operators.meaning.leak import AnswerLeak
@@ -147,6 +148,21 @@ def test_a_program_with_its_lines_shuffled_or_of_two_halves_is_no_program() -> N
     assert Program(unused=False).judge({"text": "\n".join([*lines[:4], lines[5], lines[4]])}).keep
     assert Program().judge({"text": "\n".join(reversed(lines))}).reason == "does_not_parse"
     assert Program().judge({"text": PROSE}).reason == "no_code"
+
+
+@pytest.mark.parametrize(
+    ("tail", "keep"),
+    [
+        ("    return low(n - 1) + low", False),
+        ("    return n.lower", False),
+        ("    half = n // 2", False),
+        ("    return low", True),
+        ("    return low(n - 1) + n", True),
+        ("    for k in n:\n        half = k", True),
+    ],
+)
+def test_a_program_that_stops_before_a_call_or_a_return_is_cut(tail: str, keep: bool) -> None:
+    assert Truncation(code=True).judge({"text": f"def low(n):\n    half, k = n, 0\n    print(half, k)\n{tail}"}).keep == keep
 
 
 def test_programs_of_this_house_are_programs() -> None:

@@ -47,6 +47,7 @@ class Truncation(Operator):
     the teacher's stop reason shows it (outcome `truncated`).
     """
 
+    version: ClassVar[int] = 2
     keeps: ClassVar = (
         "Energy is conserved. It only changes form.",
         "Buy:\n- two apples\n- three pears",
@@ -191,7 +192,11 @@ def _cut_code(text: str) -> str:
     last = plain.rstrip().rsplit("\n", 1)[-1].rstrip()
     if _DANGLING.search(last) or last.strip() == "return":
         return "cut_statement"
+    if _METHOD.search(last):
+        return "cut_name"
     word = re.search(r"(?:^|[^\w.])([A-Za-z_]\w*)$", last)
+    if word and re.search(rf"[-+*/%^&|] ?{word[1]}$", last) and re.search(rf"^\s*def {word[1]}\b", plain, re.MULTILINE):
+        return "cut_name"
     if word and (_unclosed_call(word[1], plain) or (word[1] not in _ENDINGS and len(re.findall(rf"\b{word[1]}\b", plain)) == 1)):
         return "cut_name"
     return "cut_statement" if _PYTHON.search(text) and _stops_parsing(text) else ""
@@ -202,6 +207,11 @@ def _unclosed_call(word: str, text: str) -> bool:
     return word in _FUNCTIONS and not re.search(rf"\b{word}\s*[-+*/]?=[^=]|\bfor {word}\b|\b{word}\s*[,:]", text)
 
 
+_METHOD = re.compile(
+    r"[\w)\]]\.(?:append|capitalize|compile|count|endswith|extend|findall|finditer|format|fullmatch|isalpha|isdigit|islower|isspace|isupper|items|join|lower"
+    r"|most_common|popleft|replace|rstrip|search|sort|split|startswith|strip|sub|title|upper|zfill)$"
+)
+"""A method that is called wherever it stands last: its bracket had to come."""
 _FUNCTIONS = _words_of("abs all any dict enumerate float int len list map max min print range reversed round set sorted str sum tuple zip")
 """Built-in functions: a program that ends with one had a bracket to come."""
 _ENDINGS = _words_of("return break continue pass else end done fi esac s True False None null nil true false self")
@@ -221,6 +231,18 @@ def _stops_parsing(text: str) -> bool:
         except (ValueError, RecursionError, MemoryError):
             return False
     last: ast.AST = tree
+    above: list[ast.AST] = []
     while body := getattr(last, "orelse", None) or getattr(last, "body", None):
+        above.append(last)
         last = body[-1] if isinstance(body, list) else body
-    return isinstance(last, ast.Expr) and isinstance(last.value, ast.Name | ast.Attribute | ast.BinOp | ast.Subscript)
+    return _idle(last, above) or (isinstance(last, ast.Expr) and isinstance(last.value, ast.Name | ast.Attribute | ast.BinOp | ast.Subscript))
+
+
+def _idle(last: ast.AST, above: list[ast.AST]) -> bool:
+    """Whether a function ends by setting a variable of its own that nothing can read any more."""
+    inner = max((index for index, node in enumerate(above) if isinstance(node, ast.FunctionDef)), default=-1)
+    if inner < 0 or not isinstance(last, ast.Assign | ast.AugAssign) or any(isinstance(node, ast.For | ast.While) for node in above[inner:]):
+        return False
+    targets = last.targets if isinstance(last, ast.Assign) else [last.target]
+    shared = any(isinstance(node, ast.Global | ast.Nonlocal) for node in ast.walk(above[inner]))
+    return not shared and all(isinstance(target, ast.Name) for target in targets)
