@@ -208,8 +208,8 @@ def _unclosed_call(word: str, text: str) -> bool:
 
 
 _METHOD = re.compile(
-    r"[\w)\]]\.(?:append|capitalize|compile|count|endswith|extend|findall|finditer|format|fullmatch|isalpha|isdigit|islower|isspace|isupper|items|join|lower"
-    r"|most_common|popleft|replace|rstrip|search|sort|split|startswith|strip|sub|title|upper|zfill)$"
+    r"[\w)\]]\.(?:append|capitalize|compile|count|endswith|extend|findall|finditer|format|fullmatch|isalpha|isdigit|islower|isspace|isupper|items"
+    r"|join|lower|most_common|popleft|replace|rstrip|search|sort|split|startswith|strip|sub|title|upper|zfill)$"
 )
 """A method that is called wherever it stands last: its bracket had to come."""
 _FUNCTIONS = _words_of("abs all any dict enumerate float int len list map max min print range reversed round set sorted str sum tuple zip")
