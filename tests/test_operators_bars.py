@@ -236,6 +236,34 @@ def test_problems_and_programs_out_of_order_are_caught() -> None:
         assert missed[kind] <= 0.05 * len(texts), missed
 
 
+def test_shuffled_pages_with_headings_are_caught_and_printed_ones_are_not() -> None:
+    draw, judge = random.Random(5), dict(recipe("textbook").operators)["layout"]
+    pages = [text for text in good("textbook") if "\n## " in text]
+    shuffled = []
+    for text in pages[:150]:
+        parts = [part for part in re.split(r"(?<=[.!?])\s+|\n", text) if part.strip()]
+        draw.shuffle(parts)
+        shuffled.append(" ".join(parts))
+    assert len(shuffled) == 150
+    assert sum(not judge.judge({"text": text}).keep for text in shuffled) >= 0.9 * len(shuffled)
+    assert all(judge.judge({"text": text}).keep for text in pages)
+
+
+def test_halves_of_two_problems_are_caught_and_solutions_of_models_are_not() -> None:
+    """Cut at the sentence end nearest the middle; a second half that fits by chance (two ages, two prices) cannot be told."""
+
+    def half(text: str, second: bool) -> str:
+        middle = min((found.end() for found in re.finditer(r"[.!?]\s+|\n", text)), key=lambda end: abs(end - len(text) // 2))
+        return text[middle:] if second else text[:middle]
+
+    texts = good("rationale")[:400]
+    spliced = [half(one, False) + half(other, True) for one, other in zip(texts[::2], texts[1::2], strict=True)]
+    assert sum(bool(reason("rationale", text)) for text in spliced) >= 0.85 * len(spliced)
+    solved = [f"{row['question']}\n{row['solution']}" for row in rows("gsm8k_model_solutions/*.parquet")[::3]]
+    judge = dict(recipe("rationale").operators)["splice"]
+    assert sum(not judge.judge({"text": text}).keep for text in solved) <= 0.01 * len(solved)
+
+
 def test_scanner_noise_is_caught() -> None:
     misread = {"m": "rn", "l": "1", "o": "0", "e": "c", "h": "b", "d": "cl", "s": "5", "t": "f", "n": "u", "w": "vv", "i": "j"}
     draw = random.Random(5)

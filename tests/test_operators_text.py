@@ -10,9 +10,11 @@ import pytest
 
 from datagen.errors import SpecError
 from datagen.operators.damage.noise import OcrNoise
-from datagen.operators.damage.order import Splice, StepOrder
+from datagen.operators.damage.order import StepOrder
 from datagen.operators.damage.program import Program
 from datagen.operators.damage.repetition import Repetition
+from datagen.operators.damage.splice import Splice
+from datagen.operators.damage.truncation import Truncation
 from datagen.operators.features import Features, features_of
 from datagen.operators.meaning.grounding import Grounding
 from datagen.operators.meaning.leak import AnswerLeak
@@ -148,6 +150,21 @@ def test_a_program_with_its_lines_shuffled_or_of_two_halves_is_no_program() -> N
     assert Program().judge({"text": PROSE}).reason == "no_code"
 
 
+@pytest.mark.parametrize(
+    ("tail", "keep"),
+    [
+        ("    return low(n - 1) + low", False),
+        ("    return n.lower", False),
+        ("    half = n // 2", False),
+        ("    return low", True),
+        ("    return low(n - 1) + n", True),
+        ("    for k in n:\n        half = k", True),
+    ],
+)
+def test_a_program_that_stops_before_a_call_or_a_return_is_cut(tail: str, keep: bool) -> None:
+    assert Truncation(code=True).judge({"text": f"def low(n):\n    half, k = n, 0\n    print(half, k)\n{tail}"}).keep == keep
+
+
 def test_programs_of_this_house_are_programs() -> None:
     from pathlib import Path
 
@@ -170,6 +187,16 @@ def test_a_worked_problem_is_kept_in_its_order_and_dropped_out_of_it() -> None:
     assert StepOrder().judge({"text": "\n".join([parts[4], *parts[:4]])}).reason == "text_after_answer"
     assert StepOrder().judge({"text": "\n".join([parts[2], parts[3], parts[0], parts[1]])}).reason == "question_after_steps"
     assert Splice().judge({"text": problem}).keep
+
+
+def test_the_half_of_another_problem_is_told_by_its_numbers_and_words() -> None:
+    asked = "Tom has 15 red apples. He buys 27 green apples at the market. How many apples has he?"
+    own, other = "He then has 15 + 27 = 42 apples.", "The truck drives 64 * 8 = 512 miles.\nMaria needs 512 / 16 = 32 gallons."
+    apart, whole = Splice(question="question"), Splice()
+    assert apart.judge({"question": asked, "text": own}).keep and whole.judge({"text": f"{asked}\n{own}"}).keep
+    assert apart.judge({"question": asked, "text": other}).reason == whole.judge({"text": f"{asked}\n{other}"}).reason == "spliced"
+    assert whole.judge({"text": other}).keep  # a solution without its question has nothing to compare
+    assert whole.judge({"text": f"{asked}\n(A) 42\n(B) 43\n(C) 44\n{other}"}).keep
 
 
 def test_what_a_text_says_is_held_against_what_was_asked() -> None:

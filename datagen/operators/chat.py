@@ -17,6 +17,10 @@ def _any(*parts: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\.|[A-Z]", lambda found: found.group() if len(found.group()) > 1 else found.group().lower(), "|".join(parts)))
 
 
+def _holds(text: str, words: tuple[str, ...]) -> bool:
+    return any(map(text.__contains__, words))
+
+
 _CANNOT = (
     r"\bI(?:(?: am|['’]m)(?: simply| really)? (?:not able|unable|not (?:allowed|permitted|going|comfortable)|hesitant)|"
     r" (?:simply |really |just )?(?:can ?not|can['’]t|could(?: not|n['’]t)|will not|won['’]t|would(?: not|n['’]t)|may not|shall not)|"
@@ -96,11 +100,14 @@ _CAVEATS = _any(
     r"\bbut I can\b(?!['’ ]?(?:t|not)\b)",
 )
 _MARKS = ('"', "“", "”", "'")
-_HINTS = (
-    "i ", "i'", "i’", "sorry", "apolog", "unfortunately", "against", "within", "violate", "appropriate", "ethical", "acceptable", "ok",
-    "respectful", "accurate", "there is no", "it's", "it’s", "it is", "is there", "is not", "was not", "were not", "question",
+_REFUSING = (
+    "against ", "within ", "violate", "appropriate ", "ethical ", "acceptable ", "ok ", "okay ", "respectful ", "accurate ",
 )  # fmt: skip
-"""Without one of these no pattern of this operator that starts a finding can match; to look for them is four times as fast as the patterns."""
+_I = re.compile(r"\bi[ '’]")
+_SORROW = ("sorry", "apolog", "unfortunately")
+_SERVING = ("i'm ", "i’m ", "i understand", "instead, i ", "is there ")
+_TURNING = (" not", "question", "there is no", "it's ", "it’s ", "it is ")
+"""Without one of these words the pattern beside them cannot match; to look for them is four times as fast as the pattern."""
 _DIALOGUE = re.compile(r"[\"“][^\"“”\n]{1,400}[\"”]|(?:^|\n)\s*[\"“][^\n]*|(?:^|(?<=\s))'[^'\n]{3,300}[,.!?]'")
 
 
@@ -131,17 +138,20 @@ class Refusal(Operator):
     def judge(self, fields: Mapping[str, Any]) -> Finding:
         head = self.text(fields)[: self.opening].strip()
         head = (_DIALOGUE.sub(" ", head).strip() if any(mark in head for mark in _MARKS) else head).lower()
-        if not any(word in head for word in _HINTS):
-            return Finding(True, score=0.0)
-        refused = [found.group() for found in _REFUSES.finditer(head)]
-        sorry = [found.group() for found in (_SORRY.search(head), _ASSISTANT.search(head)) if found]
-        if not (refused or sorry or _TURN.search(head)):
+        refused = [found.group() for found in _REFUSES.finditer(head)] if _refuses(head) else []
+        turns = _SORRY.match(head) if _holds(head, _SORROW) else None, _ASSISTANT.search(head) if _holds(head, _SERVING) else None
+        sorry = [found.group() for found in turns if found]
+        if not (refused or sorry or (_holds(head, _TURNING) and _TURN.search(head))):
             return Finding(True, score=0.0)
         lectures = {found.group() for found in _LECTURES.finditer(head)}
         score = 1.0 * len(refused) + 0.5 * len(sorry) + 0.4 * len(lectures) - 0.9 * bool(_CAVEATS.search(head))
         if score < self.at_least:
             return Finding(True, score=score)
         return Finding(False, "refusal", score, " | ".join([*refused, *sorry, *sorted(lectures)]))
+
+
+def _refuses(head: str) -> bool:
+    return _holds(head, _REFUSING) or (_holds(head, ("i ", "i'", "i’")) and bool(_I.search(head)))
 
 
 _SELF = _any(
@@ -222,7 +232,7 @@ class MetaTalk(Operator):
     def judge(self, fields: Mapping[str, Any]) -> Finding:
         text = self.features(fields).lower
         found = (
-            ("model_about_itself", _SELF.search(text) if any(word in text for word in _SELF_HINTS) else None),
+            ("model_about_itself", _SELF.search(text) if _holds(text, _SELF_HINTS) else None),
             ("chat_opening", _OPENERS.match(text[:300]) or _OPENERS.match(_last_paragraph(text)) if self.chat else None),
             ("chat_closing", _closing(text[-300:]) or _closing(text[:200]) if self.chat else None),
             ("announcement", _FRAMES.search(_plain_opening(text)) if self.frames else None),
@@ -234,7 +244,7 @@ class MetaTalk(Operator):
 
 
 def _closing(part: str) -> re.Match[str] | None:
-    return _CLOSERS.search(part) if any(word in part for word in _CLOSER_HINTS) else None
+    return _CLOSERS.search(part) if _holds(part, _CLOSER_HINTS) else None
 
 
 def _last_paragraph(text: str) -> str:
@@ -273,6 +283,13 @@ _TOKENS = re.compile(
     re.IGNORECASE,
 )
 
+_TOKEN_HINTS = (
+    ("<", ("<|", "<<", "<system", "</system", "<instruction", "</instruction", "<prompt", "</prompt", "_of_turn>")),
+    ("[", ("inst]",)),
+    ("{", ("{{", "{%")),
+)
+"""(sign, what stands with it in a template's token)."""
+
 
 ECHO_WORDS = 8
 """Words in a row, shared with a prompt's own text, that nobody writes by chance."""
@@ -307,10 +324,10 @@ class PromptEcho(Operator):
         echo = _echoed(text, self.known) if self.known else ""
         if echo:
             return Finding(False, "prompt_echo", float(ECHO_WORDS), echo)
-        token = _TOKENS.search(text) if "<" in text or "[" in text or "{" in text else None
+        token = _TOKENS.search(text) if any(sign in text and _holds(self.features(fields).lower, words) for sign, words in _TOKEN_HINTS) else None
         lines = [] if self.tokens_only else _edges(text)
-        orders = [match.group() for line in lines if (match := _ORDERS.search(line))]
-        markers = {match.group().strip().lower() for line in lines if (match := _MARKERS.search(line))}
+        orders = [match.group() for line in lines if (match := _ORDERS.match(line))]
+        markers = {match.group().strip().lower() for line in lines if (match := _MARKERS.match(line))}
         score = float(len(orders) + bool(token) + len(markers) // 2)
         if not score:
             return Finding(True, score=0.0)
@@ -341,6 +358,8 @@ def _grams_of(known: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
 
 def _edges(text: str) -> list[str]:
     """The first four and the last two lines that are not empty, each cut at 300 characters."""
-    first = [line.strip()[:300].lower() for line in text[:3000].split("\n") if line.strip()]
-    last = [line.strip()[:300].lower() for line in text[-1500:].split("\n") if line.strip()]
-    return first if len(first) <= 6 and len(text) <= 1500 else [*first[:4], *last[-2:]]
+    first = [line for line in text[:3000].split("\n") if line and not line.isspace()]
+    if len(first) > 6 or len(text) > 1500:
+        last = [line for line in text[-1500:].split("\n") if line and not line.isspace()]
+        first = [*first[:4], *last[-2:]]
+    return [line.strip()[:300].lower() for line in first]

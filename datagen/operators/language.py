@@ -7,18 +7,21 @@ paragraphs for English and 0 of 1,319 questions for foreign; lingua 2.1.1 took 2
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from datagen.operators.base import Finding, Operator
+from datagen.operators.features import features_of
 
 _FENCED = re.compile(r"^ {0,3}(```|~~~)[\s\S]*?(?:^ {0,3}\1[`~]*\s*$|\Z)", re.MULTILINE)
 _NOT_PROSE = re.compile(
     r"`[^`\n]+`|\$\$[^$]+\$\$|\$[^$\n]+\$|\\\[[\s\S]{0,2000}?\\\]|\\\([\s\S]{0,2000}?\\\)|\\[a-zA-Z]+|https?://\S+|<<[^<>\n]*>>|</?[a-zA-Z][^<>\n]*>|(?<!\S)\S+@\S+"
     r"|(?<!\w)\w*_\w+"
 )
+_SIGNS = re.compile(r"[`$\\<@_]|://")
+"""Without one of these nothing of it can be there."""
 _CODE_LINE = re.compile(
     r"^(?:\s{0,12}(?:def|class|import|from \S+ import|return|elif|else:|while .*:$|try:|except|assert|raise|lambda|#include|public|private|const"
     r"|let|var|function|"
@@ -84,16 +87,13 @@ class Language(Operator):
         return value
 
     def judge(self, fields: Mapping[str, Any]) -> Finding:
-        total = foreign = 0
-        worst, evidence = 0, ""
-        for block, prose in self._blocks(self.text(fields)):
-            weight = len(block) if not prose else _weight(prose)
-            total += weight
-            if prose and not self._wanted(prose):
-                foreign += weight
-                if weight > worst:
-                    worst, evidence = weight, prose
-        score = 1 - foreign / total if total else 1.0
+        blocks = list(self._blocks(self.text(fields)))
+        strange = [(_weight(prose), prose) for _, prose in blocks if prose and not self._wanted(prose)]
+        if not strange:
+            return Finding(True, score=1.0)
+        total = sum(_weight(prose) if prose else len(block) for block, prose in blocks)
+        worst, evidence = max(strange, key=lambda each: each[0])
+        score = 1 - sum(weight for weight, _ in strange) / total
         if score < self.at_least:
             return Finding(False, "foreign_text", score, f"{_detect(_sample(evidence))}: {evidence.strip()}")
         if worst > self.quote:
@@ -104,22 +104,25 @@ class Language(Operator):
         """Paragraphs as (raw, prose): prose is '' where function words already say that it is English, thirty times as fast as
         the model. What is too short to judge is gathered into one."""
         rest: list[str] = []
-        for block in (_FENCED.sub("\n\n", text) if "```" in text or "~~~" in text else text).split("\n\n"):
-            if "en" in self.keep and _english(block):
+        seen, english = features_of(_FENCED.sub("\n\n", text) if "```" in text or "~~~" in text else text), "en" in self.keep
+        for block, words in zip(seen.paragraphs, seen.paragraph_words, strict=True):
+            if english and _english(block, words):
                 yield block, ""
                 continue
-            plain = _NOT_PROSE.sub(" ", block)
+            plain = _NOT_PROSE.sub(" ", block) if _SIGNS.search(block) else block
             prose = "\n".join(line for line in plain.split("\n") if line and (len(line) > 400 or not _CODE_LINE.match(line)) and _is_prose(line))
-            if _weight(prose) >= self.min_letters:
+            if len(prose) * 3 >= self.min_letters and _weight(prose) >= self.min_letters:
                 yield block, prose
             elif prose:
                 rest.append(prose)
         gathered = "\n".join(rest)
-        if _weight(gathered) >= self.min_letters:
+        if gathered and _weight(gathered) >= self.min_letters:
             yield gathered, gathered
 
     def _wanted(self, prose: str) -> bool:
-        if "en" in self.keep and _english(prose):
+        if "en" in self.keep and _english(prose, prose.lower().split()):
+            return True
+        if _detect(_sample(prose)) in self.keep:
             return True
         scores = _scores(_sample(prose))
         return max(scores.values()) - max(scores[code] for code in self.keep) < _MARGIN * len(_sample(prose))
@@ -130,30 +133,41 @@ def _sample(block: str) -> str:
     return block if len(block) <= 600 else f"{block[:300]}\n{block[-300:]}"
 
 
-def _english(block: str) -> bool:
-    """Whether 15 % of the words are English function words, at least three different ones in a longer text."""
-    sample = _sample(block)
-    words = sample.lower().split()
+def _english(block: str, words: Sequence[str]) -> bool:
+    """Whether 15 % of the words, in lower case, are English function words, at least three different ones in a longer text."""
+    if len(block) > 600:
+        block = _sample(block)
+        words = block.lower().split()
     known = [word for word in words if word in _ENGLISH]
     if len(known) < 0.15 * len(words) or len(set(known)) < min(3, 1 + len(words) // 8):
         return False
-    return bool(known) and (sample.isascii() or len(known) * 25 > len(_DENSE.findall(sample)))
+    return bool(known) and (block.isascii() or len(known) * 25 > len(_DENSE.findall(block)))
+
+
+_NO_LETTERS = bytes(sign for sign in range(128) if not chr(sign).isalpha())
 
 
 def _weight(block: str) -> int:
+    if block.isascii():
+        return len(block.encode().translate(None, _NO_LETTERS))
     return len(_LETTER.findall(block)) + 2 * len(_DENSE.findall(block))
+
+
+_SIGN_OR_DIGIT = re.compile(r"[0-9=+*/^<>|\[\]{}%$]")
 
 
 def _is_prose(line: str) -> bool:
     """Mostly letters, and words longer than the one or two letters of formulas; combining marks of Indic scripts count as letters."""
     signs = line.replace(" ", "")
-    digits = sum(sign.isdigit() or sign in "=+*/^<>|[]{}%$" for sign in signs)
+    digits = len(_SIGN_OR_DIGIT.findall(signs)) if signs.isascii() else sum(sign.isdigit() or sign in "=+*/^<>|[]{}%$" for sign in signs)
     return digits * 5 < len(signs)
 
 
 def _detect(text: str) -> str:
-    scores = _scores(text)
-    return max(scores, key=lambda code: scores[code])
+    """The likeliest language."""
+    from py3langid import classify  # type: ignore[import-untyped,unused-ignore]
+
+    return str(classify(text.encode("utf-8", "replace").decode("utf-8"))[0])
 
 
 def _scores(text: str) -> dict[str, float]:

@@ -20,7 +20,7 @@ class Repetition(Operator):
     of a short solution are its nouns. The score is the share of words that lie in a repeat of such an n-gram.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     keeps: ClassVar = (
         "3 x 4 = 12 apples. 3 x 5 = 15 apples. 3 x 6 = 18 apples. 12 + 15 + 18 = 45 apples. So she has 45 apples.",
@@ -75,9 +75,10 @@ class Repetition(Operator):
 
 def _top(seen: Features, limit: float) -> tuple[float, str]:
     """(share of words in the most frequent 4-gram, its words); said twice, or of signs alone, it counts as none."""
-    if seen.surplus < 2 or 4 * (seen.surplus + 1) <= limit * len(seen.words):
+    words = seen.words
+    if not seen.said(max(3, int(limit * len(words) / 4))):
         return 0.0, ""
-    gram, count = Counter(seen.grams(4)).most_common(1)[0]
+    gram, count = Counter(zip(words, words[1:], words[2:], words[3:], strict=False)).most_common(1)[0]
     if count < 3 or not any(sign.isalpha() for word in gram for sign in word):
         return 0.0, ""
     return min(1.0, 4 * count / len(seen.words)), f"{count} times: {' '.join(gram)}"
@@ -90,26 +91,19 @@ def _repeats(seen: Features, size: int, run: int) -> tuple[float, bool, str]:
     """
     if size >= 4 and seen.surplus < size - 3:
         return 0.0, False, ""
-    words, grams = seen.words, seen.grams(size)
-    if len(set(grams)) == len(grams):
-        return 0.0, False, ""
-    last: dict[tuple[str, ...], int] = {}
-    covered, reach, period, length, example = 0, -1, 0, 0, ""
-    for index, gram in enumerate(grams):
-        before = last.get(gram)
-        last[gram] = index
-        if before is None:
+    words, covered, reach, period, length, example = seen.words, 0, -1, 0, 0, ""
+    for index, before in seen.again(size):
+        if index + size - 2 != reach:
             period = 0
-            continue
         covered += min(size, index + size - 1 - reach)
         reach = index + size - 1
         length = length + 1 if index - before == period else 1
         period = index - before
-        example = example or " ".join(gram)
         said = length + size - 1 + period
-        if said > run * period and said >= _shortest_run(gram):
+        example = example or " ".join(words[index : index + size])
+        if said > run * period and said >= _shortest_run(words[index : index + size]):
             return min(1.0, covered / len(words)), True, f"{said // period} times: {' '.join(words[index - period + 1 : index + 1])}"
-    return min(1.0, covered / len(words)), False, example
+    return (min(1.0, covered / len(words)) if words else 0.0), False, example
 
 
 def _shortest_run(block: Iterable[str]) -> int:
@@ -131,7 +125,8 @@ def _glued_loop(seen: Features) -> str:
 
 def _seen_before(pieces: Sequence[str]) -> tuple[float, str]:
     """(share of characters in pieces of four words or more that were seen before, the first such piece)."""
-    if len(set(pieces)) == len(pieces):
+    long = [plain for piece in pieces if len(piece) > 15 and len(plain := piece.strip()) > 15]
+    if len(set(long)) == len(long):
         return 0.0, ""
     seen: set[str] = set()
     total, again, example = 0, 0, ""

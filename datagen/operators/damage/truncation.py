@@ -21,6 +21,7 @@ _CLOSED = tuple(".!?…。！？।؟\"”’'»)]}>`*_$|~;")
 _OPEN = (",", ":", "-", "–", "—", "=", "+", "(", "[", "{", "<", "/", "\\", "&", "×", "·", "^", "“", "‘")
 _ANSWER = re.compile(r"^\W*(?:####|(?:final |the )?(?:answer|a|result|solution)\s*(?:is\b|[:=]))", re.IGNORECASE)
 _ANSWER_INSIDE = re.compile(r"\b(?:answer|result) (?:is|was)\b|\\boxed\{", re.IGNORECASE)
+_ANSWERS = ("answer", "result", "\\boxed{")
 _ITEM = re.compile(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+")
 _HEADING = re.compile(r"^#{1,6}\s+(?!\W*\d)")
 
@@ -46,6 +47,7 @@ class Truncation(Operator):
     the teacher's stop reason shows it (outcome `truncated`).
     """
 
+    version: ClassVar[int] = 2
     keeps: ClassVar = (
         "Energy is conserved. It only changes form.",
         "Buy:\n- two apples\n- three pears",
@@ -116,6 +118,8 @@ def _is_code(text: str) -> bool:
 
 def _open_bracket(line: str) -> bool:
     """Whether the last sentence opens a bracket that it does not close."""
+    if not any(sign in line for sign in ("(", "[", "{", "<<")):
+        return False
     sentence = _SENTENCE.split(line)[-1]
     return bool(_CALCULATING.search(sentence)) or any(sentence.count(left) > sentence.count(right) for left, right in _PAIRS)
 
@@ -132,7 +136,7 @@ def _cut_line(text: str, line: str, min_words: int) -> str:
     bare = line.rstrip("*_ ")
     if line.startswith("|"):
         return "" if line.endswith("|") else "cut_table"
-    if _ANSWER.match(line) or _ANSWER_INSIDE.search(line):
+    if _ANSWER.match(line) or (any(word in line.lower() for word in _ANSWERS) and _ANSWER_INSIDE.search(line)):
         return "cut_sentence" if bare.endswith(_OPEN) else ""
     if bare.endswith(_OPEN) and not bare.endswith(("^-", "^–", "^+")) and not line.endswith(("---", "***", "___")):
         return "cut_sentence"
@@ -188,7 +192,11 @@ def _cut_code(text: str) -> str:
     last = plain.rstrip().rsplit("\n", 1)[-1].rstrip()
     if _DANGLING.search(last) or last.strip() == "return":
         return "cut_statement"
+    if _METHOD.search(last):
+        return "cut_name"
     word = re.search(r"(?:^|[^\w.])([A-Za-z_]\w*)$", last)
+    if word and re.search(rf"[-+*/%^&|] ?{word[1]}$", last) and re.search(rf"^\s*def {word[1]}\b", plain, re.MULTILINE):
+        return "cut_name"
     if word and (_unclosed_call(word[1], plain) or (word[1] not in _ENDINGS and len(re.findall(rf"\b{word[1]}\b", plain)) == 1)):
         return "cut_name"
     return "cut_statement" if _PYTHON.search(text) and _stops_parsing(text) else ""
@@ -199,6 +207,11 @@ def _unclosed_call(word: str, text: str) -> bool:
     return word in _FUNCTIONS and not re.search(rf"\b{word}\s*[-+*/]?=[^=]|\bfor {word}\b|\b{word}\s*[,:]", text)
 
 
+_METHOD = re.compile(
+    r"[\w)\]]\.(?:append|capitalize|compile|count|endswith|extend|findall|finditer|format|fullmatch|isalpha|isdigit|islower|isspace|isupper|items"
+    r"|join|lower|most_common|popleft|replace|rstrip|search|sort|split|startswith|strip|sub|title|upper|zfill)$"
+)
+"""A method that is called wherever it stands last: its bracket had to come."""
 _FUNCTIONS = _words_of("abs all any dict enumerate float int len list map max min print range reversed round set sorted str sum tuple zip")
 """Built-in functions: a program that ends with one had a bracket to come."""
 _ENDINGS = _words_of("return break continue pass else end done fi esac s True False None null nil true false self")
@@ -218,6 +231,18 @@ def _stops_parsing(text: str) -> bool:
         except (ValueError, RecursionError, MemoryError):
             return False
     last: ast.AST = tree
+    above: list[ast.AST] = []
     while body := getattr(last, "orelse", None) or getattr(last, "body", None):
+        above.append(last)
         last = body[-1] if isinstance(body, list) else body
-    return isinstance(last, ast.Expr) and isinstance(last.value, ast.Name | ast.Attribute | ast.BinOp | ast.Subscript)
+    return _idle(last, above) or (isinstance(last, ast.Expr) and isinstance(last.value, ast.Name | ast.Attribute | ast.BinOp | ast.Subscript))
+
+
+def _idle(last: ast.AST, above: list[ast.AST]) -> bool:
+    """Whether a function ends by setting a variable of its own that nothing can read any more."""
+    inner = max((index for index, node in enumerate(above) if isinstance(node, ast.FunctionDef)), default=-1)
+    if inner < 0 or not isinstance(last, ast.Assign | ast.AugAssign) or any(isinstance(node, ast.For | ast.While) for node in above[inner:]):
+        return False
+    targets = last.targets if isinstance(last, ast.Assign) else [last.target]
+    shared = any(isinstance(node, ast.Global | ast.Nonlocal) for node in ast.walk(above[inner]))
+    return not shared and all(isinstance(target, ast.Name) for target in targets)

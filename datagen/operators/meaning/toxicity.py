@@ -10,12 +10,14 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from datagen.operators.base import Finding, Operator
+from datagen.operators.features import Innocent
 
 _WORDS = (
     "arsehole arseholes asshole assholes bitch bitches bollocks bullshit chink chinks cocksucker cocksuckers cunt cunts dickhead dickheads dumbass "
     "faggot faggots fuck fucked fucker fuckers fucking fucks jackass kike kikes motherfucker motherfuckers motherfucking nigger niggers paki pakis "
     "piss pissed prick pricks retard retards shit shits shitty slut sluts spic spics twat twats wanker wankers wetback wetbacks whore whores"
 )
+_EDGE = ".,;:!?()[]{}<>\"'“”‘’*_`~#|/\\-–—…"
 _FENCED = re.compile(r"^ {0,3}(```|~~~)[\s\S]*?(?:^ {0,3}\1[`~]*\s*$|\Z)|`[^`\n]+`", re.MULTILINE)
 
 
@@ -26,6 +28,7 @@ class Toxicity(Operator):
     history and the people it names. It finds abuse by its words; what is said politely passes.
     """
 
+    version: ClassVar[int] = 2
     made_for: ClassVar[frozenset[str]] = frozenset({"prose", "maths", "chat"})
     keeps: ClassVar = (
         "Scunthorpe lies in Lincolnshire; the cock crows, and the assassin is classical.",
@@ -41,9 +44,9 @@ class Toxicity(Operator):
     """Words of the list that may stand."""
 
     def judge(self, fields: Mapping[str, Any]) -> Finding:
-        text = self.features(fields).lower
-        wanted = _listed(self.words, self.allow)
-        found = [word for word in self.features(fields).bare if word in wanted]
+        seen, text = self.features(fields), self.features(fields).lower
+        wanted, clean = _listed(self.words, self.allow)
+        found = sorted({word.strip(_EDGE) for word in clean.guilty(seen.distinct, lambda word: word.strip(_EDGE) in wanted)})
         if found and ("`" in text or "~~~" in text):
             found = [word for word in re.findall(r"[\w'-]+", _FENCED.sub(" ", text)) if word in wanted]
         if len(found) <= self.at_most:
@@ -52,5 +55,6 @@ class Toxicity(Operator):
 
 
 @lru_cache(maxsize=16)
-def _listed(words: tuple[str, ...], allow: tuple[str, ...]) -> frozenset[str]:
-    return frozenset({*_WORDS.split(), *words}) - frozenset(allow)
+def _listed(words: tuple[str, ...], allow: tuple[str, ...]) -> tuple[frozenset[str], Innocent]:
+    """(words that are looked for, what was seen without one)."""
+    return frozenset({*_WORDS.split(), *words}) - frozenset(allow), Innocent()

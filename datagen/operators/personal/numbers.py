@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 Span = tuple[int, int]
+_LONG_NUMBER = re.compile(r"\d[\d() .x/-]{5,}\d")
+"""What every kind of number has: seven signs in a row, digits and separators. Most texts have none."""
+_AROUND = 80
+"""Characters before and after a long number that a pattern may look at: `Social security number is ...`, `... ext. 12345`."""
+
+
+def long_numbers(text: str) -> list[Span]:
+    """Where long numbers stand, with what is around them; places that touch are one."""
+    places: list[Span] = []
+    for found in _LONG_NUMBER.finditer(text):
+        start, end = max(0, found.start() - _AROUND), found.end() + _AROUND
+        if places and start <= places[-1][1]:
+            start = places.pop()[0]
+        places.append((start, end))
+    return places
+
+
+def _find(pattern: re.Pattern[str], text: str, places: Sequence[Span]) -> Iterator[re.Match[str]]:
+    return (found for place in places for found in pattern.finditer(text, *place))
+
 
 _EMAIL = re.compile(r"(?<![\w.+-])[A-Za-z0-9][\w.+%-]{0,63}@((?:[A-Za-z0-9-]{1,63}\.){1,4}[A-Za-z]{2,24})(?![\w@])")
 _EXAMPLE_DOMAIN = re.compile(
@@ -25,7 +45,7 @@ _NOBODY = re.compile(
 """Local parts that belong to an office or to an example, not to a person."""
 
 
-def emails(text: str, fictional: bool) -> Iterator[Span]:
+def emails(text: str, fictional: bool, places: Sequence[Span]) -> Iterator[Span]:
     if "@" not in text:
         return
     for found in _EMAIL.finditer(text):
@@ -38,7 +58,7 @@ _URL = re.compile(r"(?<![\w@])(?:(?:https?|ftp)://|www\.)[^\s<>\"'`|{}\\^]{1,200
 _HOST = re.compile(r"(?:\w{3,5}://)?(?:[^/@\s]{0,200}@)?([\w.-]*)", re.IGNORECASE)
 
 
-def urls(text: str, fictional: bool) -> Iterator[Span]:
+def urls(text: str, fictional: bool, places: Sequence[Span]) -> Iterator[Span]:
     """Web addresses with a scheme or a leading www, without the stop or bracket that belongs to the sentence."""
     if "://" not in text and "www." not in text and "WWW." not in text:
         return
@@ -67,9 +87,9 @@ _CALL = re.compile(
 )
 
 
-def phones(text: str, fictional: bool) -> Iterator[Span]:
-    spans = [found.span() for found in _PHONE.finditer(text)]
-    spans += [found.span(1) if found.group(1) else found.span(2) for found in _CALL.finditer(text)]
+def phones(text: str, fictional: bool, places: Sequence[Span]) -> Iterator[Span]:
+    spans = [found.span() for found in _find(_PHONE, text, places)]
+    spans += [found.span(1) if found.group(1) else found.span(2) for found in _find(_CALL, text, places)]
     for start, end in spans:
         value = text[start:end]
         digits = re.sub(r"\D", "", re.split(r"x|ext", value)[0])
@@ -96,9 +116,9 @@ _NO_SSN = frozenset({"123456789", "078051120", "111111111", "219099999"})
 """Numbers printed in advertisements, and the one everybody types."""
 
 
-def ssns(text: str, fictional: bool) -> Iterator[Span]:
+def ssns(text: str, fictional: bool, places: Sequence[Span]) -> Iterator[Span]:
     """US social security numbers: area not 000, 666 or 900-999, group not 00, serial not 0000 (SSA, POMS RM 10201.035)."""
-    for found in (*_SSN.finditer(text), *_SSN_SAID.finditer(text)):
+    for found in (*_find(_SSN, text, places), *_find(_SSN_SAID, text, places)):
         area, group, serial = found.groups()[-3:]
         issued = area not in {"000", "666"} and area[0] != "9" and group != "00" and serial != "0000"
         if issued and (fictional or area + group + serial not in _NO_SSN):
@@ -111,8 +131,8 @@ _CARD = re.compile(
 _TEST_CARDS = frozenset({"4111111111111111", "4242424242424242", "5555555555554444", "378282246310005", "4012888888881881", "5105105105105100"})
 
 
-def cards(text: str, fictional: bool) -> Iterator[Span]:
-    for found in _CARD.finditer(text):
+def cards(text: str, fictional: bool, places: Sequence[Span]) -> Iterator[Span]:
+    for found in _find(_CARD, text, places):
         digits = re.sub(r"\D", "", found.group())
         if 13 <= len(digits) <= 19 and _luhn(digits) and (fictional or digits not in _TEST_CARDS):
             yield found.span()
@@ -134,7 +154,7 @@ _IBAN_LENGTHS = {pair[:2]: int(pair[2:]) for pair in _COUNTRIES.split()}
 """Country -> characters (SWIFT, IBAN registry)."""
 
 
-def ibans(text: str, fictional: bool) -> Iterator[Span]:
+def ibans(text: str, fictional: bool, places: Sequence[Span]) -> Iterator[Span]:
     """Account numbers of the length of their country whose ISO 7064 sum (mod 97) is 1."""
     for found in _IBAN.finditer(text):
         want = _IBAN_LENGTHS.get(found.group()[:2], 0)
@@ -151,8 +171,8 @@ _IP6 = re.compile(r"(?<![\w:])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{1,4}(?![\w:]
 _NET = re.compile(r"\b(?:ip|host|server|client|address|ping|proxy|gateway)\b[^\n]{0,20}$", re.IGNORECASE)
 
 
-def ips(text: str, fictional: bool) -> Iterator[Span]:
-    for found in (*_IP.finditer(text), *(_IP6.finditer(text) if "::" in text or text.count(":") > 5 else ())):
+def ips(text: str, fictional: bool, places: Sequence[Span]) -> Iterator[Span]:
+    for found in (*_find(_IP, text, places), *(_IP6.finditer(text) if "::" in text or text.count(":") > 5 else ())):
         value = found.group()
         try:
             address = ipaddress.ip_address(value)
@@ -164,7 +184,7 @@ def ips(text: str, fictional: bool) -> Iterator[Span]:
             yield found.span()
 
 
-FINDERS: Mapping[str, Callable[[str, bool], Iterator[Span]]] = {
+FINDERS: Mapping[str, Callable[[str, bool, Sequence[Span]], Iterator[Span]]] = {
     "email": emails, "url": urls, "iban": ibans, "credit_card": cards, "ssn": ssns, "ip": ips, "phone": phones,
 }  # fmt: skip
-"""Kind -> finder(text, also what is reserved for examples). Where two find the same place, the first of this list has it."""
+"""Kind -> finder(text, also what is reserved for examples, places of long numbers). Where two find the same place, the first of this list has it."""

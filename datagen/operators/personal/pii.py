@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from datagen.operators.base import Finding, Operator
 from datagen.operators.personal.addresses import addresses
-from datagen.operators.personal.numbers import FINDERS
+from datagen.operators.personal.numbers import FINDERS, long_numbers
 
 Kind = Literal["email", "phone", "ssn", "credit_card", "iban", "ip", "url", "address"]
 
@@ -68,10 +68,11 @@ class Pii(Operator):
 
     def finds(self, text: str) -> list[tuple[str, int, int]]:
         """(kind, start, end) of every find, in the order of the text; of two that overlap, the one whose kind has the stronger proof."""
-        numbers = bool(_LONG_NUMBER.search(text))
-        wanted = [kind for kind in FINDERS if kind in self.kinds and (numbers or kind in ("email", "url") or (kind == "ip" and "::" in text))]
-        spans = [(kind, *span) for kind in wanted for span in FINDERS[kind](text, not self.allow_fictional)]
-        if "address" in self.kinds and _DIGIT.search(text):
+        digits = bool(_DIGIT.search(text))
+        places = long_numbers(text) if digits else []
+        wanted = [kind for kind in FINDERS if kind in self.kinds and (places or kind in ("email", "url") or (kind == "ip" and "::" in text))]
+        spans = [(kind, *span) for kind in wanted for span in FINDERS[kind](text, not self.allow_fictional, places)]
+        if digits and "address" in self.kinds:
             spans += [("address", *span) for span in addresses(text, not self.allow_fictional)]
         taken: list[tuple[str, int, int]] = []
         for kind, start, end in spans:
@@ -85,8 +86,6 @@ class Pii(Operator):
         return any(host == own or host.endswith("." + own) for own in self.allow_domains)
 
 
-_LONG_NUMBER = re.compile(r"\d[\d() .x/-]{5,}\d")
-"""What every kind of number has: seven signs in a row, digits and separators. Most texts end here."""
 _DIGIT = re.compile(r"\d")
 
 
