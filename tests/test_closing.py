@@ -25,12 +25,12 @@ from datagen.steps import part as parts
 from datagen.steps.closing import close
 from datagen.steps.cohort import Cohort, cohort_of
 from datagen.steps.part import Unit, manifest_path, measures_path
-from datagen.steps.sets import related as relating
-from datagen.steps.sets import similarity, ties
 from datagen.steps.sets.base import set_step
-from datagen.steps.sets.related import related
-from datagen.steps.sets.similarity import signatures
-from datagen.steps.sets.ties import Ties, duplicates
+from datagen.steps.sets.copies import related as relating
+from datagen.steps.sets.copies import similarity, ties
+from datagen.steps.sets.copies.related import related
+from datagen.steps.sets.copies.similarity import signatures
+from datagen.steps.sets.copies.ties import Ties, duplicates
 from datagen.storage import read_array, read_json, read_rows, read_table, row_record, sealed, seed_line, write_array, write_json, write_rows
 
 VOCABULARY = ["".join(letters) for letters in itertools.product("bdfgklmn", "aeiou", "rst", "ae")]

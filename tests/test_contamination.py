@@ -15,10 +15,10 @@ from click.testing import CliRunner
 from datagen.cli import cli
 from datagen.errors import SeedError, SpecError
 from datagen.plan.benchmarks import KNOWN, described, import_benchmarks
-from datagen.steps.sets.contamination import KINDS, Detector, definitions
 from datagen.steps.sets.decontaminate import items
-from datagen.steps.sets.overlap import Item
-from datagen.steps.sets.traits import code_traits, examples, holds_code, skeleton, split_name, stem, traits
+from datagen.steps.sets.leaks.contamination import KINDS, Detector, definitions
+from datagen.steps.sets.leaks.overlap import Item
+from datagen.steps.sets.leaks.traits import code_traits, examples, holds_code, skeleton, split_name, stem, traits
 
 SHARED = Path(os.environ.get("DATAGEN_SHARED") or Path(__file__).parents[2] / "shared") / "data"
 BAKERY = (

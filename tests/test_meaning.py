@@ -33,8 +33,8 @@ from datagen.preview import plan_lines
 from datagen.records import Row, digest
 from datagen.spec.load import load_spec
 from datagen.spec.models import Dedup
-from datagen.steps.sets import meaning
 from datagen.steps.sets.base import Decision, Held
+from datagen.steps.sets.copies import meaning
 from datagen.steps.sets.dedup import DedupStep
 from datagen.storage import read_table
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from datagen.steps.sets.overlap import Item, Leak, References
+from datagen.steps.sets.leaks.overlap import Item, Leak, References
 from datagen.steps.sets.words import words
 
 SHARED = Path(os.environ.get("DATAGEN_SHARED") or Path(__file__).parents[2] / "shared") / "data"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from datagen.steps.sets.scan import Scan, hashes_of
+from datagen.steps.sets.copies.scan import Scan, hashes_of
 from datagen.steps.sets.words import is_figure, is_number, normal, tokens
 
 PIECES = [

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datagen.steps.sets import ties
-from datagen.steps.sets.alike import Readings
-from datagen.steps.sets.similarity import THRESHOLD, Numbers, signatures, similarity
-from datagen.steps.sets.ties import Duplicate, duplicates
+from datagen.steps.sets.copies import ties
+from datagen.steps.sets.copies.alike import Readings
+from datagen.steps.sets.copies.similarity import THRESHOLD, Numbers, signatures, similarity
+from datagen.steps.sets.copies.ties import Duplicate, duplicates
 from datagen.steps.sets.words import is_figure, normal, tokens, words
 
 SHARED = Path(os.environ.get("DATAGEN_SHARED") or Path(__file__).parents[2] / "shared") / "data"

@@ -51,7 +51,7 @@ SUFFIXES = (".parquet", ".jsonl")
 REFERENCE_COLUMNS = ("question", "text", "prompt")
 """Where the text of a reference item is looked for, in this order."""
 DECIDES = 3
-"""Version of what decides a leak (steps/sets/contamination.py): with another, a plan that decontaminates is another plan."""
+"""Version of what decides a leak (steps/sets/leaks/contamination.py): with another, a plan that decontaminates is another plan."""
 Place = tuple[str | int, ...]
 
 

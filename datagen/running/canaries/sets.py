@@ -21,8 +21,8 @@ from datagen.spec.models import Decontaminate, Dedup
 from datagen.steps.closing import judged
 from datagen.steps.journal import Journal
 from datagen.steps.sets.decontaminate import items
-from datagen.steps.sets.overlap import Item
-from datagen.steps.sets.traits import holds_code
+from datagen.steps.sets.leaks.overlap import Item
+from datagen.steps.sets.leaks.traits import holds_code
 
 SHARE = 0.05
 """Of a copy's words, replaced."""

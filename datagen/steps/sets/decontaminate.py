@@ -13,8 +13,8 @@ from datagen.records import Row
 from datagen.seeds.table import Table
 from datagen.spec.models import Decontaminate
 from datagen.steps.sets.base import Decision, Say, Stock, measures, text_of
-from datagen.steps.sets.contamination import Detector, Finding
-from datagen.steps.sets.overlap import Item
+from datagen.steps.sets.leaks.contamination import Detector, Finding
+from datagen.steps.sets.leaks.overlap import Item
 
 if TYPE_CHECKING:
     from datagen.steps.sets.base import Measures

@@ -12,10 +12,10 @@ from datagen.records import Row
 from datagen.spec.models import Ask, Dedup
 from datagen.spec.templates import own_words
 from datagen.steps.sets.base import Decision, Say, Stock, measures, preference, text_of
-from datagen.steps.sets.meaning import Meanings, Nearest, meaning_fields, nearest, put_meanings
-from datagen.steps.sets.related import related
-from datagen.steps.sets.similarity import signature_fields, signatures
-from datagen.steps.sets.ties import Ties
+from datagen.steps.sets.copies.meaning import Meanings, Nearest, meaning_fields, nearest, put_meanings
+from datagen.steps.sets.copies.related import related
+from datagen.steps.sets.copies.similarity import signature_fields, signatures
+from datagen.steps.sets.copies.ties import Ties
 from datagen.storage import Texts, spilled
 
 if TYPE_CHECKING:

@@ -41,6 +41,9 @@ SPELLED = {
     **{"hundred": "100", "thousand": "1000", "million": "1000000", "dozen": "12", "half": "1/2", "twice": "2x", "thrice": "3x"},
 }
 """English number words, which say as much as digits in a word problem; `one` is left out, for it is mostly a pronoun."""
+SAME = {"double": "2", "doubled": "2", "doubles": "2", "twice": "2", "2x": "2", "couple": "2", "pair": "2"}
+SAME |= {"triple": "3", "tripled": "3", "triples": "3", "thrice": "3", "3x": "3", "quadruple": "4", "quarter": "1/4", "quarters": "1/4"}
+"""Words that say a number in another way, for comparing two wordings: a copy does not change them, a rewording does."""
 
 
 def normal(text: str) -> str:
@@ -62,6 +65,11 @@ def is_number(token: str) -> bool:
 def is_figure(token: str) -> bool:
     """Whether a token is a number or an operator: what makes two problems of one wording different problems."""
     return not token.isalpha() and (token[0] in OPERATORS or is_number(token))
+
+
+def numbers_in(text: str) -> list[str]:
+    """The numbers of a text, in order; `three` is `3`, `twice` is `2`."""
+    return [token for token in (SAME.get(token, token) for token in tokens(text)) if is_number(token)]
 
 
 def words(text: str) -> list[str]:

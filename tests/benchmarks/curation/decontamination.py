@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from datagen.steps.sets import contamination
-from datagen.steps.sets.contamination import KINDS, WORDING, Detector, Logistic, Pair
-from datagen.steps.sets.likeness import CODE, PROSE
-from datagen.steps.sets.overlap import Item
+from datagen.steps.sets.leaks import contamination
+from datagen.steps.sets.leaks.contamination import KINDS, WORDING, Detector, Logistic, Pair
+from datagen.steps.sets.leaks.likeness import CODE, PROSE
+from datagen.steps.sets.leaks.overlap import Item
 
 DATA = Path(os.environ.get("DATAGEN_SHARED") or Path(__file__).parents[4] / "shared") / "data"
 SEED = 7

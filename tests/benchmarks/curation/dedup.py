@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from real import column
 
-from datagen.steps.sets.ties import duplicates
+from datagen.steps.sets.copies.ties import duplicates
 from datagen.steps.sets.words import is_figure, tokens
 
 TEMPLATES = (0, 40, 80, 120, 150)

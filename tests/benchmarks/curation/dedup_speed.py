@@ -54,8 +54,8 @@ def rensa(texts: Sequence[str], bigrams: bool) -> int:
 def ours(texts: Sequence[str], workers: int) -> int:
     import numpy as np
 
-    from datagen.steps.sets.similarity import signatures
-    from datagen.steps.sets.ties import duplicates
+    from datagen.steps.sets.copies.similarity import signatures
+    from datagen.steps.sets.copies.ties import duplicates
 
     if workers == 1:
         return len(duplicates(texts, range(len(texts))))

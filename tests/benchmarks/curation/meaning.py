@@ -29,8 +29,8 @@ from datagen.records import Row
 from datagen.rehearsal.answers.vector import vector
 from datagen.spec.models import MeaningWords
 from datagen.steps.sets.base import measures
-from datagen.steps.sets.meaning import BLOCK, CHUNK, Meanings, Nearest, mean_of_words, meaning_fields, nominated, put_meanings, verified
-from datagen.steps.sets.ties import duplicates
+from datagen.steps.sets.copies.meaning import BLOCK, CHUNK, Meanings, Nearest, mean_of_words, meaning_fields, nominated, put_meanings, verified
+from datagen.steps.sets.copies.ties import duplicates
 from datagen.storage import read_table
 
 LEAST = 0.7

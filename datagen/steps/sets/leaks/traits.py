@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from datagen.steps.sets.words import is_number, tokens
+from datagen.steps.sets.words import SAME, is_number, tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,8 +33,6 @@ _WORDS = (
 )
 STOP = frozenset(_WORDS.split())
 """English words that say nothing of what a text is about."""
-_SAME = {"double": "2", "doubled": "2", "doubles": "2", "twice": "2", "2x": "2", "couple": "2", "pair": "2"}
-_SAME |= {"triple": "3", "tripled": "3", "triples": "3", "thrice": "3", "3x": "3", "quadruple": "4", "quarter": "1/4", "quarters": "1/4"}
 _ENDINGS = (("ies", "y"), *((ending, "") for ending in ("ings", "ing", "edly", "ed", "ers", "er", "es", "ly", "s", "e")))
 _name = re.compile(r"\b[A-Z][a-z]+")
 _sentence_end = re.compile(r"(?<=[.?!])\s+|\n+")
@@ -91,18 +89,13 @@ def asks(sentence: str) -> bool:
 
 def held(text: str) -> tuple[int, frozenset[str]]:
     """How many words a text has, and its terms with its numbers: the cheap part of its traits."""
-    found = [_SAME.get(token, token) for token in tokens(text)]
+    found = [SAME.get(token, token) for token in tokens(text)]
     return len(found), frozenset([*_stems(found), *(token for token in found if token != "1" and is_number(token))])
-
-
-def numbers_in(text: str) -> list[str]:
-    """The numbers of a text, in order; `three` is `3`, `twice` is `2`."""
-    return [token for token in (_SAME.get(token, token) for token in tokens(text)) if is_number(token)]
 
 
 def traits(text: str) -> Traits:
     """Of a piece of prose."""
-    found = [_SAME.get(token, token) for token in tokens(text)]
+    found = [SAME.get(token, token) for token in tokens(text)]
     parts = sentences(text)
     asked = [part for part in parts if asks(part)] or parts or [""]
     return Traits(
@@ -110,7 +103,7 @@ def traits(text: str) -> Traits:
         terms=frozenset(_stems(found)),
         numbers=tuple(token for token in found if is_number(token) and token != "1"),
         names=frozenset(name.lower() for name in _name.findall(text)) - STOP,
-        question=frozenset(stem(_SAME.get(token, token)) for token in tokens(asked[-1]) if token not in STOP),
+        question=frozenset(stem(SAME.get(token, token)) for token in tokens(asked[-1]) if token not in STOP),
         asks=bool(parts) and asks(parts[-1]),
         letters=grams(" ".join("#" if is_number(token) else token for token in found)),
     )

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from datagen.plan.resolve import DECIDES
 from datagen.records import digest
-from datagen.steps.sets.likeness import Index, Rarity, Spread, code_figures, prose_figures
-from datagen.steps.sets.overlap import Item, Leak, References
-from datagen.steps.sets.passages import Span, Wanted, parts_of, passages
-from datagen.steps.sets.traits import CodeTraits, Grams, Traits, code_traits, holds_code, traits
+from datagen.steps.sets.leaks.likeness import Index, Rarity, Spread, code_figures, prose_figures
+from datagen.steps.sets.leaks.overlap import Item, Leak, References
+from datagen.steps.sets.leaks.passages import Span, Wanted, parts_of, passages
+from datagen.steps.sets.leaks.traits import CodeTraits, Grams, Traits, code_traits, holds_code, traits
 
 if TYPE_CHECKING:
     import numpy as np

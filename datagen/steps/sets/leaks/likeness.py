@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from datagen.steps.sets.traits import BUCKETS, CodeTraits, Grams, Traits
+from datagen.steps.sets.leaks.traits import BUCKETS, CodeTraits, Grams, Traits
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from datagen.steps.sets.shingles import BANDS
-from datagen.steps.sets.ties import CROWD
+from datagen.steps.sets.copies.shingles import BANDS
+from datagen.steps.sets.copies.ties import CROWD
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from datagen.steps.sets.scan import Places
-    from datagen.steps.sets.similarity import Signatures
+    from datagen.steps.sets.copies.scan import Places
+    from datagen.steps.sets.copies.similarity import Signatures
 
 _CHUNK = 4096
 """Settled signatures that are looked at together: 900 KB, which a processor's cache holds."""

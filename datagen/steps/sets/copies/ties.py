@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-from datagen.steps.sets.alike import Readings
-from datagen.steps.sets.shingles import BANDS
-from datagen.steps.sets.similarity import THRESHOLD, signatures
+from datagen.steps.sets.copies.alike import Readings
+from datagen.steps.sets.copies.shingles import BANDS
+from datagen.steps.sets.copies.similarity import THRESHOLD, signatures
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from datagen.steps.sets.scan import Places
-    from datagen.steps.sets.similarity import Numbers, Signatures
+    from datagen.steps.sets.copies.scan import Places
+    from datagen.steps.sets.copies.similarity import Numbers, Signatures
 
     Small = npt.NDArray[np.int32]
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from functools import cache, reduce
 from typing import TYPE_CHECKING, Any
 
-from datagen.steps.sets.figures import Figures
-from datagen.steps.sets.scan import ONE, TWO, Scan, hashes_of, mixed, ordered, places_in, summed
+from datagen.steps.sets.copies.figures import Figures
+from datagen.steps.sets.copies.scan import ONE, TWO, Scan, hashes_of, mixed, ordered, places_in, summed
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from datagen.steps.sets.scan import Hashes, Marks, Places
+    from datagen.steps.sets.copies.scan import Hashes, Marks, Places
 
 KNOWN_WORDS = 6
 """Length of the word n-grams of known text that are taken out of a row."""

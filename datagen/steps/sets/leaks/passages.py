@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from datagen.steps.sets.likeness import Rarity
-from datagen.steps.sets.traits import asks, held, sentences
+from datagen.steps.sets.leaks.likeness import Rarity
+from datagen.steps.sets.leaks.traits import asks, held, sentences
 
 CHUNK = 120
 """Words of a row that are looked at together; a question of a benchmark has 20 to 100."""

@@ -20,8 +20,7 @@ from datagen.asking.vectors import numbers_of
 from datagen.errors import SeedError
 from datagen.records import Row
 from datagen.spec.models import MeaningWords
-from datagen.steps.sets.traits import numbers_in
-from datagen.steps.sets.words import tokens
+from datagen.steps.sets.words import numbers_in, tokens
 from datagen.storage import spilled, word_vectors
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from datagen.steps.sets.base import Measures
-    from datagen.steps.sets.scan import Places
+    from datagen.steps.sets.copies.scan import Places
 
 MOST_NUMBERS = 48
 """Numbers of a text that are held, a second 3 apart from the first; where one of a pair has more, both must have as many and the same of these."""

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
-from datagen.steps.sets.figures import Figures
-from datagen.steps.sets.shingles import BANDS, KNOWN_WORDS, Shingler, bucket_keys
+from datagen.steps.sets.copies.figures import Figures
+from datagen.steps.sets.copies.shingles import BANDS, KNOWN_WORDS, Shingler, bucket_keys
 from datagen.steps.sets.words import is_number, tokens
 
 if TYPE_CHECKING:

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from datagen.steps.sets.figures import LOST, Figures
-from datagen.steps.sets.shingles import Shingler, Shingles
-from datagen.steps.sets.similarity import OWN_LIKENESS, OWN_RUN, OWN_SHARE, OWN_WORDS, STRETCH, Reader, batches, demanded, verified
+from datagen.steps.sets.copies.figures import LOST, Figures
+from datagen.steps.sets.copies.shingles import Shingler, Shingles
+from datagen.steps.sets.copies.similarity import OWN_LIKENESS, OWN_RUN, OWN_SHARE, OWN_WORDS, STRETCH, Reader, batches, demanded, verified
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from datagen.steps.sets.scan import Hashes, Marks, Places
-    from datagen.steps.sets.similarity import Numbers, Reading
+    from datagen.steps.sets.copies.scan import Hashes, Marks, Places
+    from datagen.steps.sets.copies.similarity import Numbers, Reading
 
     Scores = npt.NDArray[np.float64]
 

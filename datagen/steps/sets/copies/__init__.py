@@ -1,0 +1,1 @@
+"""Rows that say the same: found by words, and where wanted by meaning."""
