@@ -18,11 +18,11 @@ from datagen.plan.texts import axes, texts
 from datagen.records import NANO, Row, Usage, digest
 from datagen.release.card import write_card
 from datagen.release.catalogue import build_catalogue, held_open, load_engine, once, over_calls
-from datagen.release.certificate import write_certificate
 from datagen.release.columns import Facts
-from datagen.release.coverage import VARIANT, write_coverage
-from datagen.release.diversity import alarms, write_diversity
 from datagen.release.formats import FORMATS
+from datagen.release.measured.certificate import write_certificate
+from datagen.release.measured.coverage import VARIANT, write_coverage
+from datagen.release.measured.diversity import alarms, write_diversity
 from datagen.release.pages.render import compiled
 from datagen.release.report import write_report
 from datagen.release.shards import News, publish

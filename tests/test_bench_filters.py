@@ -12,8 +12,8 @@ from teaching import made, project
 from datagen.curating.bench import ALL, MADE_FOR, bench
 from datagen.errors import SeedError, SetupError, SpecError
 from datagen.operators.recipe import Recipe
-from datagen.plan.resolve import items_of
-from datagen.release.benched import benched
+from datagen.plan.files import items_of
+from datagen.release.measured.benched import benched
 from datagen.spec.library import SHIPPED
 from datagen.spec.reading import read_yaml
 from datagen.storage import read_json

@@ -15,7 +15,7 @@ from datagen.operators.chat import Refusal
 from datagen.records import Row
 from datagen.rehearsal.material import REFUSALS
 from datagen.release.catalogue import query
-from datagen.release.intervals import wilson
+from datagen.release.measured.intervals import wilson
 from datagen.running.canaries.counts import Canary, Told, counted
 from datagen.running.canaries.damage import mojibake, shuffle, splice, unlike
 

@@ -25,8 +25,9 @@ from datagen.asking.prices import Purse
 from datagen.asking.teachers import TEACHERS
 from datagen.asking.teachers.base import Endpoint
 from datagen.errors import OUTCOMES, SpecError, TeacherFault
+from datagen.plan.files import read_prompt
 from datagen.plan.model import Plan
-from datagen.plan.resolve import read_prompt, resolve
+from datagen.plan.resolve import resolve
 from datagen.records import Outcome, Response, Row, Spend
 from datagen.release.card import write_card
 from datagen.release.catalogue import query

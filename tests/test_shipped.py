@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from datagen.build import Options, build
+from datagen.plan.files import read_prompt
 from datagen.plan.model import Plan, Sown
-from datagen.plan.resolve import Rehearsing, read_prompt, resolve
+from datagen.plan.resolve import Rehearsing, resolve
 from datagen.plan.sow import sow
 from datagen.rehearsal.answers.brief import Brief
 from datagen.rehearsal.defects import DEFECTS

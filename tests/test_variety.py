@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from datagen.release.variety import GROUP, LENGTHS, commonest, compression, length_for, repetition, self_bleu, variety, words_of
+from datagen.release.measured.variety import GROUP, LENGTHS, commonest, compression, length_for, repetition, self_bleu, variety, words_of
 
 VOCABULARY = ["".join(random.Random(seed).choices("abcdefghijklmnoprstuvw", k=6)) for seed in range(1_000)]
 

@@ -13,10 +13,10 @@ from typing import Any
 from datagen.errors import SetupError, SpecError
 from datagen.operators.base import Operator
 from datagen.operators.recipe import Recipe
-from datagen.plan.resolve import items_of
+from datagen.plan.files import items_of
 from datagen.records import digest
-from datagen.release.benched import TABLE, identity_of
-from datagen.release.intervals import rate
+from datagen.release.measured.benched import TABLE, identity_of
+from datagen.release.measured.intervals import rate
 from datagen.running.canaries.damage import SHORTEST, ways
 from datagen.runtime.pool import ProcessPool
 from datagen.seeds.labelled import GOOD, READY, Labelled, LabelledSet, labelled_set, ready_made

@@ -10,7 +10,7 @@ from typing import Any
 
 from datagen.errors import SpecError, nearest
 from datagen.operators.recipe import Recipe
-from datagen.plan.resolve import items_of
+from datagen.plan.files import items_of
 from datagen.spec.load import Loaded
 from datagen.spec.models import AnyStep, Ask, Check, Filter, Repeat
 from datagen.spec.reading import Written, read_yaml, validated

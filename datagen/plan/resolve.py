@@ -6,23 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 from pydantic import ValidationError
 
-from datagen.errors import SeedError, SetupError, SpecError, nearest
+from datagen.errors import SetupError, SpecError, nearest
 from datagen.operators.recipe import Recipe
 from datagen.plan.chairs import Rehearsing as Rehearsing
 from datagen.plan.chairs import api_key as api_key
 from datagen.plan.chairs import chair_of
+from datagen.plan.files import check_reference, items_of, read_prompt, require_good, vectors_in
 from datagen.plan.model import SCOPES, Chair, Plan, PlannedStep
 from datagen.records import digest
-from datagen.release.benched import benched
 from datagen.release.columns import split_shares
 from datagen.release.formats import FORMATS
 from datagen.release.formats.base import Format
-from datagen.seeds.labelled import SEEDS, labelled_rows
-from datagen.seeds.table import Table
+from datagen.release.measured.benched import benched
 from datagen.spec.load import Loaded
 from datagen.spec.models import (
     AnyStep,
@@ -40,16 +38,13 @@ from datagen.spec.models import (
     Spec,
     Vote,
 )
-from datagen.spec.reading import Written
 from datagen.spec.returns import schema_of
 from datagen.spec.templates import Prompt, expression_variables, own_words
-from datagen.storage import sha256_of, word_vectors
+from datagen.storage import sha256_of
 
 _GIVEN = frozenset({"pick", "sample", "round"})
 """What every prompt sees beside the row's fields and the `vary` names."""
 SUFFIXES = (".parquet", ".jsonl")
-REFERENCE_COLUMNS = ("question", "text", "prompt")
-"""Where the text of a reference item is looked for, in this order."""
 DECIDES = 3
 """Version of what decides a leak (steps/sets/leaks/contamination.py): with another, a plan that decontaminates is another plan."""
 Place = tuple[str | int, ...]
@@ -296,39 +291,6 @@ def _ready(recipe: Recipe, where: str) -> None:
             raise SetupError(f"{where}: {name}: {error}") from error
 
 
-def vectors_in(path: Path, where: str) -> int:
-    """How many numbers a vector of a file of word vectors has. Raises SpecError where it is no such file: now, not after paying for the rows."""
-    try:
-        return len(word_vectors(path)[1][0])
-    except (OSError, ValueError, KeyError, IndexError, BadZipFile) as error:
-        raise SpecError(
-            f"{where}: {path} is no file of word vectors: {error}; it needs .npz with `words` (texts) and `vectors` (a row each)"
-        ) from error
-
-
-def check_reference(path: Path, where: str) -> None:
-    """Raises SpecError when a reference set has no text to compare with: now, not after paying for the rows."""
-    first = next(Table(path=str(path.resolve())).rows(Path("/"), lambda _: []), {})
-    if not set(REFERENCE_COLUMNS) & set(first):
-        raise SpecError(f"{where}: {path} needs one of the columns {', '.join(REFERENCE_COLUMNS)}; it has {', '.join(first) or 'no row'}")
-
-
-def read_prompt(name: str, path: Path) -> Prompt:
-    """A prompt file; its text is not YAML, so only its head is parsed."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: cannot be read: {error}") from error
-    return Prompt.read(name, Written(path, None, {}, text))
-
-
-def items_of(value: Any, where: str) -> list[dict[str, Any]]:
-    """The lines of a recipe, each as {operator: parameters or None}. Raises SpecError where it is no list."""
-    if not isinstance(value, list) or not value:
-        raise SpecError(f"{where}: a recipe is a list of operators, each `- name: {{parameters}}`")
-    return [{item: None} if isinstance(item, str) else item for item in value]
-
-
 def resolve(loaded: Loaded, fields: set[str], rehearsing: Rehearsing | None, everything_simulated: bool, unsafe_sandbox: bool = False) -> Plan:
     """The plan of a spec whose seeds have `fields`. Raises SpecError with file:line on the first thing that cannot be, SetupError where this
     machine lacks what a step needs: a sandbox for programs, say, without which `unsafe_sandbox` is content with limits."""
@@ -340,23 +302,11 @@ def resolve(loaded: Loaded, fields: set[str], rehearsing: Rehearsing | None, eve
     if spec.guard.min_yield is not None and not spec.guard.pilot:
         raise SpecError(f"{loaded.written.where(('guard', 'min_yield'))}: min_yield is judged by the pilot, which `pilot: 0` takes away")
     for index, name in enumerate(spec.guard.canaries.good):  # read before anything is paid, not after
-        _require_good(name, f"{loaded.written.where(('guard', 'canaries', 'good', index))}:", loaded.base, fields, steps)
+        require_good(name, f"{loaded.written.where(('guard', 'canaries', 'good', index))}:", loaded.base, fields, steps)
     used = {step.spec.of for step in _flat(steps) if isinstance(step.spec, Ask)}
     simulated = any(chair.simulated for name, chair in chairs.items() if name in used)
     spec = _without_vectors(spec, resolver.vectors)
     return Plan(spec, loaded.written.text, steps, {name: chairs[name] for name in sorted(used)}, simulated, tuple(resolver.warnings))
-
-
-def _require_good(name: str, where: str, base: Path, fields: set[str], steps: Sequence[PlannedStep]) -> None:
-    """Raises SpecError, SeedError or SetupError where no known-good text can be had under this name."""
-    if name.startswith(SEEDS):
-        field = name.removeprefix(SEEDS)
-        if field not in fields:
-            raise SpecError(f"{where} {name}: the seeds have no field {field!r}{nearest(field, fields)}")
-        if judges := [step.name for step in steps if step.recipe and any(operator.on == field for _, operator in step.recipe.operators)]:
-            raise SpecError(f"{where} {name}: the step {judges[0]} judges that field, and what it has kept says nothing of what it drops")
-    elif next(labelled_rows(name, where, base), None) is None:
-        raise SeedError(f"{where} {name}: there is no row in it")
 
 
 def _without_vectors(spec: Spec, vectors: Iterable[str]) -> Spec:

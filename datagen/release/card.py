@@ -9,7 +9,7 @@ from typing import Any
 
 from datagen.release import schema as types
 from datagen.release.catalogue import held_open
-from datagen.release.certificate import read_certificate
+from datagen.release.measured.certificate import read_certificate
 from datagen.release.pages import evenness, figures
 from datagen.release.pages.render import cell, render
 from datagen.storage import replacing

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.errors import OutputError, SetupError
-from datagen.release.certificate import FILE as CERTIFICATE
+from datagen.release.measured.certificate import FILE as CERTIFICATE
 from datagen.storage import read_json, sha256_of
 
 if TYPE_CHECKING:

@@ -63,4 +63,4 @@ DIVERSITY_COLUMNS = {
     "collapsed": "bool",
 }
 """One record a step that asks and one for `release`, each over all rows (`axis` is '') and over the rows of each value of an axis. The figures
-are those of `release/variety.py`, of a sample."""
+are those of `release/measured/variety.py`, of a sample."""

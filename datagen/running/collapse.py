@@ -1,7 +1,7 @@
 """A watch on what is written while it is written: when texts of one topic, of another value of the grid, or all, have become alike, it says so.
 
 Finished parts are looked at. Of each value a bounded sketch is kept: figures of the first texts that came, in the groups in which they came.
-So the alarm is a word in time and no verdict; what a release says of it (`release/diversity.py`) hangs on the rows alone.
+So the alarm is a word in time and no verdict; what a release says of it (`release/measured/diversity.py`) hangs on the rows alone.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from datagen.errors import TooManyFailures
 from datagen.plan.model import Plan, Stretch
 from datagen.plan.texts import Text, axes, texts
 from datagen.records import Row
-from datagen.release.diversity import MOST_VALUES, alarm
-from datagen.release.variety import GROUP, LENGTHS, OPENING, Variety, commonest, compression, length_for, repetition, self_bleu, words_of
+from datagen.release.measured.diversity import MOST_VALUES, alarm
+from datagen.release.measured.variety import GROUP, LENGTHS, OPENING, Variety, commonest, compression, length_for, repetition, self_bleu, words_of
 from datagen.runtime.log import event
 from datagen.runtime.measures import Measures
 from datagen.steps.part import part_folder

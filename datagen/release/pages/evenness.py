@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from datagen.release.catalogue import query
-from datagen.release.coverage import columns_of, thin_path
-from datagen.release.diversity import RELEASE
+from datagen.release.measured.coverage import columns_of, thin_path
+from datagen.release.measured.diversity import RELEASE
 from datagen.release.pages.figures import Account
 
 ROWS, COLUMNS = 16, 10

@@ -94,7 +94,7 @@ def figure(number: float | None, places: int = 2) -> str:
 
 
 def share(found: Mapping[str, Any]) -> str:
-    """Of a counted rate (see `release/intervals.py`); an en dash where nothing was counted."""
+    """Of a counted rate (see `release/measured/intervals.py`); an en dash where nothing was counted."""
     return "–" if found["share"] is None else percent(found["share"])
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from datagen.records import Row
-from datagen.release.intervals import rate
+from datagen.release.measured.intervals import rate
 from datagen.seeds.labelled import GOOD
 
 

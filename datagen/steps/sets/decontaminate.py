@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datagen.plan.files import REFERENCE_COLUMNS
 from datagen.plan.model import PlannedStep
-from datagen.plan.resolve import REFERENCE_COLUMNS
 from datagen.records import Row
 from datagen.seeds.table import Table
 from datagen.spec.models import Decontaminate

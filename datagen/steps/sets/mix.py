@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.plan.model import PlannedStep
 from datagen.records import Row
-from datagen.release.variety import words_of
+from datagen.release.measured.variety import words_of
 from datagen.spec.models import Mix, MixWords, OpeningsWords
 from datagen.steps.sets.base import Decision, Say, Stock, measures, preference
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rows import table
 
-from datagen.release.variety import GROUP, LENGTHS, Variety, compression, length_for, variety, words_of
+from datagen.release.measured.variety import GROUP, LENGTHS, Variety, compression, length_for, variety, words_of
 from datagen.spec.terms import Collapse
 
 SHARES = tuple(percent / 100 for percent in range(0, 51, 5))

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from datagen.release.catalogue import query
-from datagen.release.coverage import path_of
 from datagen.release.formats import FORMATS
+from datagen.release.measured.coverage import path_of
+from datagen.release.measured.variety import GRAM, GROUP, LENGTHS, Variety, length_for, variety, words_of
 from datagen.release.tables import COVERAGE, DIVERSITY, DIVERSITY_COLUMNS
-from datagen.release.variety import GRAM, GROUP, LENGTHS, Variety, length_for, variety, words_of
 from datagen.spec.terms import Collapse
 from datagen.storage import each_record, read_json, write_table
 
