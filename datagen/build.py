@@ -95,13 +95,13 @@ class Options:
 
     @property
     def root(self) -> Path:
-        """OUT on this disk."""
-        return folder_of(self.out, self.work)
+        """OUT on this disk, from its root: workers of a cluster stand in other folders."""
+        return folder_of(self.out, self.work).absolute()
 
     @property
     def book(self) -> Path:
         """The ledger's folder on this disk."""
-        return book_of(self.out, self.ledger, self.work)
+        return book_of(self.out, self.ledger, self.work).absolute()
 
 
 @dataclass
