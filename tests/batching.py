@@ -16,7 +16,7 @@ from datagen.asking.prices import price_of
 from datagen.asking.teachers import TEACHERS
 from datagen.asking.teachers.base import Endpoint, Teacher
 from datagen.records import Request
-from datagen.spec.models import Batch
+from datagen.spec.terms import Batch
 
 KEY = "sk-proj-MARKED-0123456789abcdef"
 PRICE = price_of("openai/any", {"input": 1, "output": 10})

@@ -87,6 +87,39 @@ def test_a_fenced_program_is_read_by_itself_and_after_its_task() -> None:
     assert list(definitions(code)) == [code]
 
 
+@pytest.mark.parametrize(
+    "old, new", [("12 rolls", "12.00 rolls"), ("9 trays", "9trays"), ("9 trays", "nine trays"), ("70 rolls", "70rolls"), ("14 of", r"\(14\) of")]
+)
+def test_another_form_of_a_number_is_no_other_number(old: str, new: str) -> None:
+    found = Detector(ITEMS).find(BAKERY.replace(old, new))
+    assert found and (found.kind, found.item) == ("verbatim", "0")
+
+
+def test_fractions_in_words_and_digits_are_one() -> None:
+    text = "A tank holds 80 litres. Kim fills half of it, Lee a quarter of the rest, and 5 litres leak. How many litres are in the tank?"
+    found = Detector([*ITEMS, Item("shop", "9", text)]).find(text.replace("half", "1/2").replace("a quarter", "1/4"))
+    assert found and found.kind != "same_template" and found.item == "9"
+
+
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        ('{"id": "y", "zzz": "1"}', "row 2 is no item: it needs a text in one of the columns question, text, prompt; it has id, zzz"),
+        ('{"id": "y", "question": null}', "row 2 is no item"),
+        ('{"id": "y", "question": ["a", "b"]}', "found question = ['a', 'b']"),
+    ],
+)
+def test_a_reference_row_without_a_text_is_told_before_anything_is_paid(line: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text('{"id": "x", "question": "How many rolls are left?"}\n' + line + "\n")
+    (tmp_path / "seeds.jsonl").write_text('{"text": "Some text."}\n')
+    (tmp_path / "s.yaml").write_text(
+        "name: s\nseeds: {table: seeds.jsonl}\nsteps:\n  - {name: clean, decontaminate: {on: text, against: [./mine.jsonl]}}\n"
+        "release: {format: text, columns: {text: text}}\n"
+    )
+    done = CliRunner().invoke(cli, ["plan", "--spec", str(tmp_path / "s.yaml")])
+    assert isinstance(done.exception, SpecError) and "s.yaml:4" in str(done.exception) and said in str(done.exception)
+
+
 def test_what_only_shares_a_subject_is_clean() -> None:
     detector = Detector(ITEMS)
     for text in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -35,11 +35,26 @@ def items_of(value: Any, where: str) -> list[dict[str, Any]]:
     return [{item: None} if isinstance(item, str) else item for item in value]
 
 
+def reference_texts(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """Each item of a reference set: its row, and the text to compare with. Raises SpecError with the row that has none: it would find nothing,
+    and the certificate would count it."""
+    for number, values in enumerate(Table(path=str(path.resolve())).rows(Path("/"), lambda _: []), start=1):
+        found = {name: values[name] for name in REFERENCE_COLUMNS if values.get(name) is not None}
+        text = next((value for value in found.values() if isinstance(value, str) and value.strip()), None)
+        if text is None:
+            has = f"found {next(iter(found))} = {next(iter(found.values()))!r:.60}" if found else f"it has {', '.join(values) or 'nothing'}"
+            raise SpecError(f"{path}: row {number} is no item: it needs a text in one of the columns {', '.join(REFERENCE_COLUMNS)}; {has}")
+        yield values, text
+
+
 def check_reference(path: Path, where: str) -> None:
-    """Raises SpecError when a reference set has no text to compare with: now, not after paying for the rows."""
-    first = next(Table(path=str(path.resolve())).rows(Path("/"), lambda _: []), {})
-    if not set(REFERENCE_COLUMNS) & set(first):
-        raise SpecError(f"{where}: {path} needs one of the columns {', '.join(REFERENCE_COLUMNS)}; it has {', '.join(first) or 'no row'}")
+    """Raises SpecError when a reference set has an item without a text to compare with: now, not after paying for the rows."""
+    try:
+        count = sum(1 for _ in reference_texts(path))
+    except SpecError as error:
+        raise SpecError(f"{where}: {error}") from error
+    if not count:
+        raise SpecError(f"{where}: {path} holds no item; it needs one of the columns {', '.join(REFERENCE_COLUMNS)}")
 
 
 def vectors_in(path: Path, where: str) -> int:

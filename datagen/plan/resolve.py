@@ -45,7 +45,7 @@ from datagen.storage import sha256_of
 _GIVEN = frozenset({"pick", "sample", "round"})
 """What every prompt sees beside the row's fields and the `vary` names."""
 SUFFIXES = (".parquet", ".jsonl")
-DECIDES = 3
+DECIDES = 4
 """Version of what decides a leak (steps/sets/leaks/contamination.py): with another, a plan that decontaminates is another plan."""
 Place = tuple[str | int, ...]
 

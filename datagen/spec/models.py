@@ -7,20 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, PositiveFloat, PositiveInt, Tag, field_validator, model_validator
 
-from datagen.spec.terms import Budget, Guard, Name, Notify, Price, Release, Words
-
-
-class Batch(Words):
-    """How a teacher with `mode: batch` is asked. The provider's own limits hold besides."""
-
-    at_once: PositiveInt = 8
-    requests: PositiveInt = 50_000
-    megabytes: PositiveFloat = 200
-    """Jobs under way at once; requests of a job and size of its file, at most."""
-    poll: PositiveFloat = 30
-    """Seconds between two looks at the jobs."""
-    settling: PositiveFloat = 300
-    """Seconds within which the provider's list shows a job that it accepted; only after is a lost submission made again."""
+from datagen.spec.terms import Batch, Budget, Fields, Guard, Name, Notify, Price, Release, Words
 
 
 class Teacher(Words):
@@ -109,7 +96,7 @@ class Step(Words):
 class Embedding(Words):
     """A text itself in place of a prompt."""
 
-    embed: str | list[str]
+    embed: Fields
     """Field, or fields taken together, of which the teacher gives a vector. A blank text has none, and is not asked about."""
 
 
@@ -222,7 +209,7 @@ class MeaningWords(Words):
 
 
 class DedupWords(Words):
-    on: str | list[str]
+    on: Fields
     """Field, or fields taken together."""
     threshold: float = Field(default=0.55, gt=0, le=1)
     """Exact word-bigram Jaccard from which a pair counts as a near-duplicate."""
@@ -243,7 +230,7 @@ class Dedup(Step):
 
 
 class DecontaminateWords(Words):
-    on: str | list[str]
+    on: Fields
     against: list[str] = Field(min_length=1)
     """Reference sets: names in the library's benchmarks/, or paths of Parquet or JSONL with a `question` or `text` column."""
     ngram: int = Field(default=10, ge=4, le=50)
@@ -275,8 +262,8 @@ class OpeningsWords(Words):
     openings: str
     """The text field whose first words are compared."""
     words: int = Field(default=4, ge=1, le=50)
-    at_most: Annotated[float, Field(gt=0)] = 0.05
-    """Rows that may begin alike: a share of the rows that are kept if below 1 (`5%` or 0.05), else a count. One row always may."""
+    at_most: float = Field(default=0.05, gt=0)
+    """Rows that may begin alike: a share of the rows that are kept (`5%` or 0.05), or a count of rows. One row always may."""
     prefer: str | None = None
     """Expression; of rows that begin alike the higher stays. Then the lower id."""
 
@@ -284,7 +271,10 @@ class OpeningsWords(Words):
     @classmethod
     def _share(cls, value: Any) -> Any:
         number = value.strip().removesuffix("%").strip() if isinstance(value, str) and value.strip().endswith("%") else ""
-        return float(number) / 100 if number.replace(".", "", 1).isdigit() else value
+        share = float(number) / 100 if number.replace(".", "", 1).isdigit() else value
+        if isinstance(share, float) and not 0 < share < 1:
+            raise ValueError(f"a share is above 0 and below 100 %, which is no limit at all; a count of rows is a whole number; found {value}")
+        return share
 
 
 def _which_mix(value: Any) -> str:

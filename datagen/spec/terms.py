@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 """A step, teacher or field name: it becomes a column, so it is lower case with underscores."""
@@ -15,6 +15,29 @@ class Words(BaseModel):
     """Base of all: frozen, and what is not known is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _some(value: str | list[str]) -> str | list[str]:
+    if not value or (isinstance(value, list) and "" in value):
+        raise ValueError("names no field: write a field, or a list of fields taken together")
+    return value
+
+
+Fields = Annotated[str | list[str], AfterValidator(_some)]
+"""A field, or fields taken together."""
+
+
+class Batch(Words):
+    """How a teacher with `mode: batch` is asked. The provider's own limits hold besides."""
+
+    at_once: PositiveInt = 8
+    requests: PositiveInt = 50_000
+    megabytes: PositiveFloat = 200
+    """Jobs under way at once; requests of a job and size of its file, at most."""
+    poll: PositiveFloat = 30
+    """Seconds between two looks at the jobs."""
+    settling: PositiveFloat = 300
+    """Seconds within which the provider's list shows a job that it accepted; only after is a lost submission made again."""
 
 
 class Price(Words):

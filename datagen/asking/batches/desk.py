@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from datagen.asking.ask import Seat
 from datagen.asking.teachers.base import Batches
-from datagen.spec.models import Batch
+from datagen.spec.terms import Batch
 
 
 @dataclass(frozen=True)

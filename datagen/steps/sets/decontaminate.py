@@ -7,10 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.plan.files import REFERENCE_COLUMNS
+from datagen.plan.files import reference_texts
 from datagen.plan.model import PlannedStep
 from datagen.records import Row
-from datagen.seeds.table import Table
 from datagen.spec.models import Decontaminate
 from datagen.steps.sets.base import Decision, Say, Stock, measures, text_of
 from datagen.steps.sets.leaks.contamination import Detector, Finding
@@ -66,7 +65,6 @@ def _detector(paths: tuple[str, ...], ngram: int, share: float) -> Detector:
 
 def items(path: Path) -> Iterator[Item]:
     """The items of one reference file; `benchmark`, `id` and `code` columns are used where there are any."""
-    for number, values in enumerate(Table(path=str(path)).rows(Path("/"), lambda _: [])):
-        column = next(name for name in REFERENCE_COLUMNS if name in values)  # the plan has looked
+    for number, (values, text) in enumerate(reference_texts(path)):
         name, known = str(values.get("benchmark") or path.stem), str(values.get("id", number))
-        yield Item(name, known, str(values[column] or ""), str(values.get("code") or ""))
+        yield Item(name, known, text, str(values.get("code") or ""))

@@ -9,7 +9,7 @@ import re
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -34,6 +34,7 @@ _WORDS = (
 STOP = frozenset(_WORDS.split())
 """English words that say nothing of what a text is about."""
 _ENDINGS = (("ies", "y"), *((ending, "") for ending in ("ings", "ing", "edly", "ed", "ers", "er", "es", "ly", "s", "e")))
+_amount = re.compile(r"(\d+)(\.\d+)?(?:/(\d+))?([^\W\d_]+)?$")
 _name = re.compile(r"\b[A-Z][a-z]+")
 _sentence_end = re.compile(r"(?<=[.?!])\s+|\n+")
 _part = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
@@ -89,13 +90,13 @@ def asks(sentence: str) -> bool:
 
 def held(text: str) -> tuple[int, frozenset[str]]:
     """How many words a text has, and its terms with its numbers: the cheap part of its traits."""
-    found = [SAME.get(token, token) for token in tokens(text)]
+    found = list(_told(tokens(text)))
     return len(found), frozenset([*_stems(found), *(token for token in found if token != "1" and is_number(token))])
 
 
 def traits(text: str) -> Traits:
     """Of a piece of prose."""
-    found = [SAME.get(token, token) for token in tokens(text)]
+    found = list(_told(tokens(text)))
     parts = sentences(text)
     asked = [part for part in parts if asks(part)] or parts or [""]
     return Traits(
@@ -103,10 +104,23 @@ def traits(text: str) -> Traits:
         terms=frozenset(_stems(found)),
         numbers=tuple(token for token in found if is_number(token) and token != "1"),
         names=frozenset(name.lower() for name in _name.findall(text)) - STOP,
-        question=frozenset(stem(SAME.get(token, token)) for token in tokens(asked[-1]) if token not in STOP),
+        question=frozenset(stem(token) for token in _told(tokens(asked[-1])) if token not in STOP),
         asks=bool(parts) and asks(parts[-1]),
         letters=grams(" ".join("#" if is_number(token) else token for token in found)),
     )
+
+
+def _told(found: Iterable[str]) -> Iterator[str]:
+    """Tokens with each number in one form, for another form is no other number: `$50.00` is `50`, `30mph` is `30` and `mph`, `half` and `1/2`
+    are 1 and 2."""
+    for token in found:
+        token = SAME.get(token, token)
+        if token[0].isdigit() and not token.isdigit() and (match := _amount.match(token)):
+            whole, part, over, unit = match.groups()
+            yield whole + (part.rstrip("0").rstrip(".") if part else "")
+            yield from filter(None, (over, unit))
+        else:
+            yield token
 
 
 def _stems(found: Iterable[str]) -> Iterable[str]:
