@@ -127,7 +127,7 @@ def test_what_is_left_is_told_before_and_after(tmp_path: Path) -> None:
         spec, out = spec_at(tmp_path, taught.url, 5, month=0.5), tmp_path / "out"
 
         def plan(moment: datetime) -> str:
-            return "\n".join(plan_lines(str(spec), out, None, None, None, None, moment))
+            return "\n".join(plan_lines(str(spec), out, None, None, None, None, moment=moment))
 
         assert "this month (2026-11): $0.5000 of $0.5000 are left; all releases of tiny on this ledger count" in plan(NOVEMBER)
         build(spec, out)

@@ -65,7 +65,8 @@ class Passage:
 
     def spans(self, item: Wanted) -> Iterator[Span]:
         """The pieces that may be the item: one about as long as it whole, but for what stands at its ends and shares nothing (`Question:`,
-        `#### 18`); and, where the item asks and the row does, up to a question, for what follows is a solution, which says its words again."""
+        `#### 18`); and, where the item asks and the row does, up to a question, for what follows is a solution, which says its words again, or from
+        a question on, for some ask first."""
         shared = [part.held & item.held for part in self._parts]
         if not any(shared):
             return
@@ -74,13 +75,20 @@ class Passage:
             telling = [place for place, some in enumerate(shared) if some]
             yield self._span(telling[0], telling[-1], shared, item)
         asking = self._asking if item.asks else []
-        if asking or not short:
-            yield self._span(*self._window(shared, item, asking or range(len(self._parts))), shared, item)
+        if not short and not asking:
+            yield self._span(*self._window(shared, item), shared, item)
+        if asking:
+            yield self._span(*self._window(shared, item, lasts=asking), shared, item)
+            if asking[0] < len(self._parts) - 1:
+                yield self._span(*self._window(shared, item, firsts=asking), shared, item)
 
-    def _window(self, shared: Sequence[frozenset[str]], item: Wanted, ends: Sequence[int]) -> tuple[int, int]:
-        """First and last of the sentences, about as many as the item has, that are most like it; the last is one of `ends`."""
+    def _window(
+        self, shared: Sequence[frozenset[str]], item: Wanted, firsts: Sequence[int] | None = None, lasts: Sequence[int] | None = None
+    ) -> tuple[int, int]:
+        """First and last of the sentences, about as many as the item has, that are most like it; where it is said, the first or the last is one
+        of these."""
         best, window, most = -math.inf, (0, len(self._parts) - 1), LONGER * item.words + SPARE
-        for end in ends:
+        for end in range(len(self._parts)) if lasts is None else lasts:
             seen: frozenset[str] = frozenset()
             common, words, masses = 0.0, 0, self._back_from(end)
             for start in range(end, -1, -1):
@@ -90,7 +98,7 @@ class Passage:
                 if new := shared[start] - seen:
                     seen |= new
                     common += sum([self._weights[thing] for thing in new])
-                if not common:
+                if not common or (firsts is not None and start not in firsts):
                     continue
                 alike = common / math.sqrt(masses[end - start] * item.mass) - STRETCHED * abs(math.log((words + 1) / (item.words + 1)))
                 if alike > best:
