@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import s3fs
 from killing import keys_of
 
 BUCKET = "books"
@@ -64,6 +65,7 @@ def standing_bucket(monkeypatch: Any = None) -> Iterator[Bucket]:
         threading.Thread(target=lambda: [None for _ in log], daemon=True).start()  # a pipe that nobody reads stops the server
         bucket = Bucket(found.group(0), process, {**KEYS, "AWS_ENDPOINT_URL": found.group(0)})
         bucket.client().create_bucket(Bucket=BUCKET)
+        s3fs.S3FileSystem.clear_instance_cache()  # a client of this process remembers the address under which it was made
         if monkeypatch is not None:
             for name, value in bucket.env.items():
                 monkeypatch.setenv(name, value)

@@ -60,7 +60,9 @@ LONG = (
     "ray_faults",
     "real_runs",
     "overlap",
-    "ray_depot",
+    "orders",
+    "server_faults",
+    "growth",
     "nightly",
 )
 """Files that take longest: begun first, so that at the end nobody waits for one of them alone. Those that start a Ray stand apart: it gives up

@@ -328,6 +328,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, s
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.soak
 @pytest.mark.ray
 def test_ray_has_the_same_names_and_numbers(tmp_path: Path, head: tuple[dict[str, str], int]) -> None:
     """A driver's last numbers are at its node's export port when it has left."""

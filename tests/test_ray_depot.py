@@ -13,7 +13,7 @@ from buckets import standing_bucket
 from killing import NOWHERE, build, digest_of, standing_simulator
 from ray_cluster import clustered, paid_again, ray_cluster, strike
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.soak]
 SEEDS = 60
 
 
