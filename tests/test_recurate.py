@@ -118,6 +118,7 @@ def test_a_check_within_a_repeat_is_meant_by_its_own_name(tmp_path: Path) -> Non
         list(changes(options(found, "tries.repeat.at_most=1")))
 
 
+@pytest.mark.soak
 def test_on_an_object_store_it_is_shown_and_released_there(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**bucket.env, "DATAGEN_WORK": str(tmp_path / "work")}.items():
         monkeypatch.setenv(name, value)
