@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from datagen.steps.sets.words import SAME, is_number, tokens
+from datagen.steps.sets.words import is_number, said
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,13 +89,13 @@ def asks(sentence: str) -> bool:
 
 def held(text: str) -> tuple[int, frozenset[str]]:
     """How many words a text has, and its terms with its numbers: the cheap part of its traits."""
-    found = [SAME.get(token, token) for token in tokens(text)]
+    found = said(text)
     return len(found), frozenset([*_stems(found), *(token for token in found if token != "1" and is_number(token))])
 
 
 def traits(text: str) -> Traits:
     """Of a piece of prose."""
-    found = [SAME.get(token, token) for token in tokens(text)]
+    found = said(text)
     parts = sentences(text)
     asked = [part for part in parts if asks(part)] or parts or [""]
     return Traits(
@@ -103,7 +103,7 @@ def traits(text: str) -> Traits:
         terms=frozenset(_stems(found)),
         numbers=tuple(token for token in found if is_number(token) and token != "1"),
         names=frozenset(name.lower() for name in _name.findall(text)) - STOP,
-        question=frozenset(stem(SAME.get(token, token)) for token in tokens(asked[-1]) if token not in STOP),
+        question=frozenset(stem(token) for token in said(asked[-1]) if token not in STOP),
         asks=bool(parts) and asks(parts[-1]),
         letters=grams(" ".join("#" if is_number(token) else token for token in found)),
     )
