@@ -15,7 +15,7 @@ from datagen.steps.sets.words import is_figure, is_number, normal, tokens
 
 PIECES = [
     *("a", "c", "f", "b", "x", "ab", "three", "Half", "twelve", "1", "2", "23", "000", "1,000", "2.5", "averylongwordofmorethansixteen"),
-    *(",", ".", "..", "+", "-", "*", "=", "/", "^", "<", "(", ")", "[", "]", "{", "}", "$", "\\", "#", "_", "%", "'", "&"),
+    *(",", ".", "..", "+", "-", "*", "=", "/", "^", "<", "(", ")", "[", "]", "{", "}", "$", "\\", "#", "_", "%", "'", "&", "|", "!", "±", "°", '"'),
     *(" ", "  ", "\n", "\t", "\r\n", "\x00", "\x1c", "\x85", "\u00a0", "\u2003"),
     *(
         "é",
@@ -44,7 +44,7 @@ PIECES = [
         "\u200d",
         "हिन्दी",
     ),
-    *("C++", "c#", "F#", "c+", "x = -3", "3 - 4", "\ud800"),
+    *("C++", "c#", "F#", "c+", "x = -3", "3 - 4", "\ud800", "low <= high", "done&&!x", "n!", "f'(", "7!", "5 %"),
 ]
 """What the rules look at, and what stands in their way."""
 pieced = st.lists(st.lists(st.sampled_from(PIECES), max_size=14).map("".join), max_size=8)
@@ -68,6 +68,7 @@ def check(texts: Sequence[str]) -> None:
 @settings(max_examples=200, deadline=None)
 @given(pieced)
 @example(["1.2.3", "1.2a.3", "a1.2", "12,345,678.9", "v2.5", "1,0000", "c++ c+++ c++x xc++", "x=-3", "3+-", "3--4", "2^-x", "๑.๕ and 1.๕"])
+@example(["a--=!bc", "5!!=3", "5 %+3", "100%==x", "c++==x", "a&-word", "don't! (n)! (nn)!", "ab -- cd, ab -+ cd", "f''(x) + ''(", "7! - 3!", "x=!y"])
 @example(["", " ", "\n", "a", "5", "-", "-5", "(-5)"])
 def test_scripts_numbers_and_operators_in_any_mixture(texts: list[str]) -> None:
     check(texts)

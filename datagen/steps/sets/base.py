@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     """One record a row, in the order of the rows; what it holds is its step's own, and always the row's `id`."""
     Numbers = npt.NDArray[np.int64]
 
-VERSION = 3
+VERSION = 4
 """Of the measures of all steps: another number, and every part is measured anew."""
 ID = ("id", "S23")
 """`r1:` and 20 digits; sorts as the text does."""

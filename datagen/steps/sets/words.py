@@ -16,22 +16,32 @@ _STOPS = (
 )
 _SPACELESS = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30fa\u30fc-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = rf"[{_SPACELESS}]|[^\s{_STOPS}{_SPACELESS}]+"
-OPERATORS = "-+*/^<>=×÷"
-_OPERATOR = rf"[{OPERATORS}]+"
+OPERATORS = "-+*/^<>=×÷±%&|!"
+SIGNS = OPERATORS + "'"
+"""What a token that is no word begins with."""
+_RUN = rf"[{OPERATORS}]"
+_ALONE = rf"[!&|](?!{_RUN})"  # these count for nothing alone: prose, columns of a table
 _RIGHT = r"[\d(\[{\\$-]|\w\b"
-# An operator stands between operands (digits, brackets, single letters) with a space on both sides or on neither, or is the minus of a
-# negative number: so `a-b`, `3 + 4` and `x = -3` hold operators, `well-known`, `**bold**` and a `- list item` do not.
+_NAME_RIGHT = r"[\w(\[{\"'\\$]"
+# An operator stands between operands with a space on both sides or on neither. With spaces, words and quotations are operands; but for a dash,
+# and without spaces, only digits, brackets and single letters are: so `a-b`, `3 + 4`, `low < high` and `x = -3` hold operators,
+# `well-known`, `and/or`, `**bold**` and a `- list item` do not. Between names `<=`, `+=`, `&&` and their like stand whatever the spaces.
 _BETWEEN = (
-    rf"(?:(?<=\b\w)|(?<=[\d)\]}}])){_OPERATOR}(?={_RIGHT})"
-    rf"|(?:(?<=\b\w )|(?<=[\d)\]}}] )){_OPERATOR}(?= (?:{_RIGHT}))"
-    r"|(?<![^\s(\[{=$])-(?=\d)"
+    rf"(?:(?<=\b\w)|(?<=[\d)\]}}])|(?<=\d[%°!]))(?!{_ALONE}){_RUN}+(?={_RIGHT})"
+    rf"|(?:(?<=\b\w )|(?<=[\d)\]}}] )|(?<=\d[%°!] ))-+(?= (?:{_RIGHT}))"
+    rf"|(?:(?<=[\w)\]}}\"'] )|(?<=\d[%°!] ))(?!-+ |{_ALONE}){_RUN}++(?= (?:{_NAME_RIGHT}|[-!]))"
+    rf"|(?:(?<=[\w)\]}}\"'])|(?<=[\w)\]}}\"'] ))(?=.[=&|]){_RUN}++(?= ?{_NAME_RIGHT})"
+    r"|(?<![^\s(\[{=$])(?:[-±](?=\d)|!(?=[\w(]))"  # negative; not
+    rf"|(?:(?<=\b\w)(?<!['’]\w)|(?<=\b\w\))|(?<=\d\)))!(?!{_RUN})"  # a factorial; after a digit it is a part of the number
+    r"|(?<=\b\w)'+(?=\()"  # a derivative
 )
+_MARK = r"(?:(?<=\d)(?:[%°]|!(?!=)))?"
 _LANGUAGE = r"\b[cf](?:\+\+|#)(?!\w)"  # C++, C#, F#: not C
-STOPS, SPACELESS, OPERATOR = (re.compile(f"[{letters}]+") for letters in (_STOPS, _SPACELESS, OPERATORS))
+STOPS, SPACELESS, OPERATOR, MARK = (re.compile(f"[{letters}]+") for letters in (_STOPS, _SPACELESS, OPERATORS, "%°!'"))
 """Runs of characters of a kind."""
 _words = re.compile(rf"{_LANGUAGE}|{_WORD}")
-_tokens = re.compile(rf"{_LANGUAGE}|{_BETWEEN}|\d+(?:\.\d+)+|{_WORD}")
-_thousands = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_tokens = re.compile(rf"{_LANGUAGE}|{_BETWEEN}|(?:\d+(?:\.\d+)+|{_WORD}){_MARK}")
+_inside = re.compile(r"(?<=\d)(?:,(?=\d{3}(?!\d))| (?=[%°]))")
 _SMALL = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
 _TENS = "thirty forty fifty sixty seventy eighty ninety"
 SPELLED = {
@@ -52,8 +62,8 @@ def normal(text: str) -> str:
 
 
 def tokens(text: str) -> list[str]:
-    """Words, numbers (`1,000` as `1000`, `three` as `3`, `2.5` in one piece) and the operators between operands, in order."""
-    plain = _thousands.sub("", unicodedata.normalize("NFC", text).casefold())
+    """Words, numbers (`1,000` as `1000`, `three` as `3`; `2.5`, `20%`, `5°` and `7!` in one piece) and operators, in order."""
+    plain = _inside.sub("", unicodedata.normalize("NFC", text).casefold())
     return [SPELLED.get(token, token) for token in _tokens.findall(plain)]
 
 
@@ -64,12 +74,18 @@ def is_number(token: str) -> bool:
 
 def is_figure(token: str) -> bool:
     """Whether a token is a number or an operator: what makes two problems of one wording different problems."""
-    return not token.isalpha() and (token[0] in OPERATORS or is_number(token))
+    return not token.isalpha() and (token[0] in SIGNS or is_number(token))
+
+
+def said(text: str) -> list[str]:
+    """The tokens as two wordings are compared: `twice` as `2`, and `20%` as `20`, for another writes `20 percent`."""
+    bare = (token if token[0] in SIGNS else token.rstrip("%°!") for token in tokens(text))
+    return [SAME.get(token, token) for token in bare]
 
 
 def numbers_in(text: str) -> list[str]:
     """The numbers of a text, in order; `three` is `3`, `twice` is `2`."""
-    return [token for token in (SAME.get(token, token) for token in tokens(text)) if is_number(token)]
+    return [token for token in said(text) if is_number(token)]
 
 
 def words(text: str) -> list[str]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-from datagen.steps.sets.words import OPERATOR, OPERATORS, SPACELESS, SPELLED, STOPS, is_number, tokens
+from datagen.steps.sets.copies.signs import DECIMAL, DIGIT, SPACE, SPACELESS, STOP, WORD, Signs, kinds_of
+from datagen.steps.sets.words import SPELLED, is_figure, is_number, tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     Marks = npt.NDArray[np.bool_]
     Places = npt.NDArray[np.int64]
 
-_SPACE, _STOP, _SPACELESS, _DECIMAL, _WORD, _DIGIT, _OPERATOR = (1 << bit for bit in range(7))
-"""Of a character: white space, punctuation, of a script without spaces, `\\d`, `\\w`, str.isdigit, an operator."""
 ONE, TWO = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93
 """2^64 / golden ratio (Knuth's multiplicative hash), and the odd constant of the mixer `rrmxmx` (P. Evensen, 2018)."""
 _CHARACTERS = (0x80, 0x3000, 0x110000)
@@ -55,8 +54,8 @@ class Scan:
         plain = [text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold() for text in texts]
         page = _Page.of(plain)
         exact = page.digests() if digests else np.zeros(0, dtype=np.uint64)
-        odd = np.unique(page.text_of(np.flatnonzero((page.kinds & (_SPACELESS | _DECIMAL)) == _SPACELESS | _DECIMAL)))
-        page = page.without_thousands()
+        odd = np.unique(page.text_of(np.flatnonzero((page.kinds & (SPACELESS | DECIMAL)) == SPACELESS | DECIMAL)))
+        page = page.without_separators()
         starts, ends, operators = page.spans()
         hashed = page.hashes(starts, ends)
         numbers = page.with_digits(starts)
@@ -74,8 +73,8 @@ class Scan:
         for number, (start, end) in enumerate(zip([0, *self.ends[:-1].tolist()], self.ends.tolist(), strict=True)):
             if number in own:
                 marks = np.array([is_number(token) for token in own[number]], dtype=bool)
-                signs = np.array([token[0] in OPERATORS for token in own[number]], dtype=bool)
-                parts.append((hashes_of(own[number]), marks, marks | signs))
+                figures = np.array([is_figure(token) for token in own[number]], dtype=bool)
+                parts.append((hashes_of(own[number]), marks, figures))
             else:
                 parts.append((self.tokens[start:end], self.numbers[start:end], self.figures[start:end]))
         ends = np.cumsum([len(part[0]) for part in parts])
@@ -143,21 +142,6 @@ def ordered(values: Hashes, ends: Places) -> Hashes:
 
 
 @cache
-def _kinds(count: int) -> npt.NDArray[np.uint8]:
-    """What each of the first `count` characters is, by its code point; for all of Unicode that takes some tenths of a second, once a process."""
-    import numpy as np
-
-    kinds, letters = np.zeros(count, dtype=np.uint8), "".join(map(chr, range(count)))
-    for mark, test in ((_SPACE, str.isspace), (_DECIMAL, str.isdecimal), (_DIGIT, str.isdigit), (_WORD, str.isalnum)):
-        kinds |= np.fromiter(map(test, letters), dtype=bool, count=count).astype(np.uint8) * np.uint8(mark)
-    for mark, pattern in ((_STOP, STOPS), (_SPACELESS, SPACELESS), (_OPERATOR, OPERATOR)):
-        for run in pattern.finditer(letters):
-            kinds[run.start() : run.end()] |= mark
-    kinds[ord("_")] |= _WORD
-    return kinds
-
-
-@cache
 def _numerals() -> tuple[Hashes, Hashes, npt.NDArray[np.int8], int]:
     """(number words, their values, which of them begins with these bits or -1, how many bits to leave out)."""
     import numpy as np
@@ -181,12 +165,9 @@ def _spelled(hashed: Hashes) -> tuple[Places, Hashes]:
 
 
 @dataclass(frozen=True)
-class _Page:
+class _Page(Signs):
     """Texts one after another, a line feed between them, and what each of their characters is."""
 
-    letters: npt.NDArray[Any]
-    """Code points."""
-    kinds: npt.NDArray[np.uint8]
     begins: Places
     """Of each text, where it begins."""
 
@@ -199,7 +180,7 @@ class _Page:
         data = joined.encode("ascii") if ascii_only else joined.encode("utf-32-le", errors="surrogatepass")
         letters = np.frombuffer(data, dtype=np.uint8 if ascii_only else "<u4")
         sizes = np.fromiter(map(len, plain), dtype=np.int64, count=len(plain)) + 1
-        kinds = _kinds(next(count for count in _CHARACTERS if not len(letters) or letters.max() < count))
+        kinds = kinds_of(next(count for count in _CHARACTERS if not len(letters) or letters.max() < count))
         return cls(letters, kinds[letters], _WINDOW + np.cumsum(sizes) - sizes)
 
     def text_of(self, places: Places) -> Places:
@@ -224,17 +205,20 @@ class _Page:
         """What is between white space: (starts, ends)."""
         import numpy as np
 
-        space = (self.kinds & _SPACE) != 0
+        space = (self.kinds & SPACE) != 0
         change = np.flatnonzero(space[1:] != space[:-1]) + 1
         return change[::2], change[1::2]
 
-    def without_thousands(self) -> _Page:
-        """`1,000` as `1000`: a comma after a digit goes when exactly three digits follow."""
+    def without_separators(self) -> _Page:
+        """`1,000` as `1000`: a comma after a digit goes when exactly three digits follow; and `20 %` as `20%`."""
         import numpy as np
 
         at = np.flatnonzero(self.letters == ord(","))
-        digit = [(self.kinds[at + by] & _DECIMAL) != 0 for by in (-1, 1, 2, 3, 4)]
+        digit = [self.are(at + by, DECIMAL) for by in (-1, 1, 2, 3, 4)]
         at = at[digit[0] & digit[1] & digit[2] & digit[3] & ~digit[4]]
+        marks = self.marks("%°")
+        spaces = marks[(self.letters[marks - 1] == ord(" ")) & self.are(marks - 2, DECIMAL)] - 1
+        at = np.sort(np.concatenate([at, spaces]))
         if not len(at):
             return self
         return _Page(np.delete(self.letters, at), np.delete(self.kinds, at), self.begins - np.searchsorted(at, self.begins))
@@ -263,7 +247,7 @@ class _Page:
         """Which of the tokens hold a digit."""
         import numpy as np
 
-        digits = np.flatnonzero((self.kinds & _DIGIT) != 0)
+        digits = np.flatnonzero((self.kinds & DIGIT) != 0)
         found = np.zeros(len(starts), dtype=bool)
         found[np.searchsorted(starts, digits, side="right") - 1] = True
         return found
@@ -272,96 +256,52 @@ class _Page:
         """Of the tokens: (starts, ends, which are operators)."""
         import numpy as np
 
-        word = (self.kinds & (_SPACE | _STOP)) == 0
+        word = (self.kinds & (SPACE | STOP)) == 0
         starts, ends = np.zeros(len(word), dtype=bool), np.zeros(len(word), dtype=bool)
         np.greater(word[1:], word[:-1], out=starts[1:])
         np.greater(word[:-1], word[1:], out=ends[1:])  # where it has ended
         if self.letters.dtype != np.uint8:
-            alone = np.flatnonzero((self.kinds & _SPACELESS) != 0)
+            alone = np.flatnonzero((self.kinds & SPACELESS) != 0)
             starts[alone] = ends[alone] = ends[alone + 1] = True
             starts[alone + 1] = word[alone + 1]
             ends[alone] = word[alone - 1]
         taken = self._languages(starts, ends)
         self._decimals(word, starts, ends)
-        signs = self._operators(taken, starts, ends)
+        taken = np.concatenate([taken, self.marked(ends)])
+        signs = np.concatenate([self.operators(taken, starts, ends), self.derivatives(starts, ends)])
         at = np.flatnonzero(starts)
         operators = np.zeros(len(at), dtype=bool)
         operators[np.searchsorted(at, signs)] = True
         return at, np.flatnonzero(ends), operators
 
-    def _is(self, places: Places, kind: int) -> Marks:
-        return (self.kinds[places] & kind) != 0  # type: ignore[no-any-return]
-
     def _languages(self, starts: Marks, ends: Marks) -> Places:
-        """C++, C#, F# in one piece. Returns where operators begin that are taken by them."""
+        """C++, C#, F# in one piece. Returns which operators are taken by them."""
         import numpy as np
 
         letters = self.letters
         signs = np.flatnonzero((letters == ord("#")) | (letters == ord("+")))
-        at = signs[((letters[signs - 1] == ord("c")) | (letters[signs - 1] == ord("f"))) & starts[signs - 1] & ~self._is(signs - 2, _WORD)]
+        at = signs[((letters[signs - 1] == ord("c")) | (letters[signs - 1] == ord("f"))) & starts[signs - 1] & ~self.are(signs - 2, WORD)]
         plus = letters[at] == ord("+")
         at, plus = at[~plus | (letters[at + 1] == ord("+"))], plus[~plus | (letters[at + 1] == ord("+"))]
-        free = ~self._is(at + 1 + plus, _WORD)
+        free = ~self.are(at + 1 + plus, WORD)
         at, plus = at[free], plus[free]
         ends[at] = False
         ends[at + 1 + plus] = True
-        return np.asarray(at[plus])
+        return np.concatenate([at[plus], at[plus] + 1])
 
     def _decimals(self, word: Marks, starts: Marks, ends: Marks) -> None:
         """`2.5` and `1.2.3` in one piece: a run of digits, a point, and the digits after it."""
         import numpy as np
 
         dots = np.flatnonzero(self.letters == ord("."))
-        dots = dots[self._is(dots - 1, _DECIMAL) & self._is(dots + 1, _DECIMAL)]
+        dots = dots[self.are(dots - 1, DECIMAL) & self.are(dots + 1, DECIMAL)]
         before, after = dots - 1, dots + 1
-        while (more := self._is(before, _DECIMAL) & ~starts[before]).any():
+        while (more := self.are(before, DECIMAL) & ~starts[before]).any():
             before = before - more
-        joined = self._is(before, _DECIMAL) & starts[before]
+        joined = self.are(before, DECIMAL) & starts[before]
         dots, after = dots[joined], after[joined]
-        while (more := self._is(after, _DECIMAL)).any():
+        while (more := self.are(after, DECIMAL)).any():
             after = after + more
         starts[dots + 1] = ends[dots] = False
         cut = after[word[after] & ~starts[after]]
         starts[cut] = ends[cut] = True
-
-    def _operators(self, taken: Places, starts: Marks, ends: Marks) -> Places:
-        """Operators between operands, as `words.py` has them. Returns where they start."""
-        import numpy as np
-
-        marks = np.flatnonzero((self.kinds & _OPERATOR) != 0)
-        if not len(marks):
-            return marks
-        first = np.diff(marks, prepend=-1) != 1
-        last = np.append(first[1:], True)
-        begin, end = marks[first], marks[last] + 1
-        tight = self._operand(begin - 1) & ~np.isin(begin, taken)
-        loose = (self.letters[begin - 1] == ord(" ")) & self._operand(begin - 2) & (self.letters[end] == ord(" ")) & self._right(end + 1)
-        whole = tight & self._right(end)
-        minus = marks[self.letters[marks] == ord("-")]
-        at = np.searchsorted(minus, end) - 1  # the last minus of the run, if it has one behind its first sign
-        cut = minus[np.maximum(at, 0)] if len(minus) else begin
-        short = tight & ~whole & (at >= 0) & (cut > begin)
-        sign = ~whole & ~loose & ~short & (self.letters[end - 1] == ord("-")) & self._is(end, _DECIMAL) & self._opens(end - 2)
-        for begins, stops in ((begin[whole | loose], end[whole | loose]), (begin[short], cut[short]), (end[sign] - 1, end[sign])):
-            starts[begins] = ends[stops] = True
-        return np.concatenate([begin[whole | loose], begin[short], end[sign] - 1])
-
-    def _operand(self, at: Places) -> Marks:
-        """What an operator may come after: a digit, a closing bracket, a letter alone."""
-        import numpy as np
-
-        closing = np.isin(self.letters[at], [ord(letter) for letter in ")]}"])
-        return closing | self._is(at, _DECIMAL) | (self._is(at, _WORD) & ~self._is(at - 1, _WORD))
-
-    def _right(self, at: Places) -> Marks:
-        """What may come after an operator."""
-        import numpy as np
-
-        opening = np.isin(self.letters[at], [ord(letter) for letter in "([{\\$-"])
-        return opening | self._is(at, _DECIMAL) | (self._is(at, _WORD) & ~self._is(at + 1, _WORD))
-
-    def _opens(self, at: Places) -> Marks:
-        """After what a minus belongs to the number behind it."""
-        import numpy as np
-
-        return self._is(at, _SPACE) | np.isin(self.letters[at], [ord(letter) for letter in "([{=$"])

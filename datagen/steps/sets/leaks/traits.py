@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from datagen.steps.sets.words import SAME, is_number, tokens
+from datagen.steps.sets.words import is_number, said
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,13 +90,13 @@ def asks(sentence: str) -> bool:
 
 def held(text: str) -> tuple[int, frozenset[str]]:
     """How many words a text has, and its terms with its numbers: the cheap part of its traits."""
-    found = list(_told(tokens(text)))
+    found = list(_told(text))
     return len(found), frozenset([*_stems(found), *(token for token in found if token != "1" and is_number(token))])
 
 
 def traits(text: str) -> Traits:
     """Of a piece of prose."""
-    found = list(_told(tokens(text)))
+    found = list(_told(text))
     parts = sentences(text)
     asked = [part for part in parts if asks(part)] or parts or [""]
     return Traits(
@@ -104,17 +104,16 @@ def traits(text: str) -> Traits:
         terms=frozenset(_stems(found)),
         numbers=tuple(token for token in found if is_number(token) and token != "1"),
         names=frozenset(name.lower() for name in _name.findall(text)) - STOP,
-        question=frozenset(stem(token) for token in _told(tokens(asked[-1])) if token not in STOP),
+        question=frozenset(stem(token) for token in _told(asked[-1]) if token not in STOP),
         asks=bool(parts) and asks(parts[-1]),
         letters=grams(" ".join("#" if is_number(token) else token for token in found)),
     )
 
 
-def _told(found: Iterable[str]) -> Iterator[str]:
+def _told(text: str) -> Iterator[str]:
     """Tokens with each number in one form, for another form is no other number: `$50.00` is `50`, `30mph` is `30` and `mph`, `half` and `1/2`
     are 1 and 2."""
-    for token in found:
-        token = SAME.get(token, token)
+    for token in said(text):
         if token[0].isdigit() and not token.isdigit() and (match := _amount.match(token)):
             whole, part, over, unit = match.groups()
             yield whole + (part.rstrip("0").rstrip(".") if part else "")
