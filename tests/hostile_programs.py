@@ -108,6 +108,11 @@ FAMILIES: dict[str, Sequence[str]] = {
         "    except OSError:\n        pass",
     ),
     "forgery": (
+        "import os\nword = os.read(40, 64)\nos.write(41, word + b' passed \\n')\nos._exit(0)",
+        "import os, select\nfor f in select.select([f for f in range(3, 64) if os.path.exists('/proc/self/fd/%d' % f)], [], [], 0)[0]:\n"
+        "    word = os.read(f, 64)\n    for t in range(3, 64):\n        try:\n            os.write(t, b'\\n' + word + b' passed \\n')\n"
+        "        except OSError:\n            pass\nos._exit(0)",
+        "import threading, os, time\nthreading.Thread(target=lambda: (time.sleep(0.0{n}), os._exit(0))).start()",
         "import os\nos._exit(0)",
         "raise SystemExit({n} - {n})",
         "import os\nif os.fork():\n    os._exit(0)",
@@ -118,7 +123,6 @@ FAMILIES: dict[str, Sequence[str]] = {
         "import os, sys\nos.execv(sys.executable, [sys.executable, '-c', 'print({n})'])",
         "import sys\nsys.excepthook = lambda *a: None\nsys.unraisablehook = lambda *a: None",
         "import os\nos.closerange(0, 100)",
-        "import threading, os, time\nthreading.Thread(target=lambda: (time.sleep(0.0{n}), os._exit(0))).start()",
     ),
 }
 """A kind of harm -> programs; {n} and the rest are filled in for each one that is drawn."""

@@ -74,6 +74,19 @@ def test_the_failing_line_is_the_evidence() -> None:
         ("def test_one():\n    assert f(2) == 5", "fails_tests"),
         ("import unittest\nclass T(unittest.TestCase):\n    def test_one(self):\n        self.assertEqual(f(2), 5)", "fails_tests"),
         ("import unittest\nclass T(unittest.TestCase):\n    def test_one(self):\n        self.assertEqual(f(2), 4)", ""),
+        ("class TestF:\n    def setup_method(self):\n        self.two = 2\n    def test_one(self):\n        assert f(self.two) == 4", ""),
+        ("class TestF:\n    async def test_one(self):\n        assert f(2) == 5", "fails_tests"),
+        ("async def test_one():\n    assert f(2) == 5", "fails_tests"),
+        ("def test_one(n=2):\n    if f(n) != 4:\n        raise ValueError(n)", ""),
+        ("try:\n    f()\n    raise AssertionError('took nothing')\nexcept TypeError:\n    pass", ""),
+        ("assert (f(2)\n  == 4), f'é {f(2)}'", ""),
+        ("def test_one(n):\n    assert f(n) == 5", "no_tests"),
+        ("def check(candidate):\n    assert candidate(2) == 5", "no_tests"),
+        ("class TestF:\n    def test_one(self, n):\n        assert f(n) == 5", "no_tests"),
+        ("if False: assert f(2) == 5", "no_tests"),
+        ("assert True", "no_tests"),
+        ("assert f(2", "no_tests"),
+        ("# assert", "no_tests"),
         ("f(2)", "no_tests"),
         ([], "no_tests"),
         (None, "no_tests"),
@@ -81,6 +94,17 @@ def test_the_failing_line_is_the_evidence() -> None:
 )
 def test_tests_of_every_form_are_run(tests: Any, why: str) -> None:
     assert reason("def f(n):\n    return n * 2", tests) == why
+
+
+def test_tests_that_do_not_run_are_named() -> None:
+    finding = Code().judge({"solution": "def f(n):\n    return n", "tests": "def check(candidate):\n    assert candidate(2) == 4"})
+    assert "check(candidate) without an `entry_point`" in finding.evidence
+
+
+def test_a_pass_that_the_program_wrote_itself_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a program finds in its process to say `passed` with, it says so behind a test that nothing passes, too."""
+    monkeypatch.setattr(jail, "run", lambda *given: jail.Ending("passed"))
+    assert reason("def f(n):\n    return 5") == "forged"
 
 
 def test_the_program_is_found_among_words() -> None:
@@ -158,6 +182,25 @@ def test_limits_alone_say_so_in_the_verdict(monkeypatch: pytest.MonkeyPatch, tmp
     assert (good.keep, good.evidence) == (True, PLAINLY)
     bad = loose.judge({"solution": "def f(n):\n    while True:\n        pass", "tests": "assert f(2) == 4"})
     assert (bad.reason, "without a sandbox" in bad.evidence) == ("too_slow", True)
+
+
+def test_limits_alone_leave_no_process_behind_and_reach_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root's programs run as a user that nobody else is; anybody else's at least start nothing."""
+    monkeypatch.setattr(jail, "_way", lambda: "limits")
+    ending = jail.run("import os\nif os.fork() == 0:\n    os.setsid()\n    while True:\n        pass", unsafe=True)
+    assert ending.how == "raised" and "BlockingIOError" in ending.evidence
+    assert inmates() == []
+    if os.geteuid() == 0:
+        ending = jail.run("import csv, json, os, signal\nassert os.getuid()\nos.kill(os.getppid(), signal.SIGCONT)", unsafe=True)
+        assert "PermissionError" in ending.evidence
+        assert "PermissionError" in jail.run("open('/etc/datagen-was-here', 'w')", unsafe=True).evidence
+
+
+def test_limits_alone_are_refused_where_they_do_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jail, "_way", lambda: "limits")
+    monkeypatch.setattr(jail, "_starts", lambda: False)
+    with pytest.raises(SetupError, match="CAP_DAC_READ_SEARCH"):
+        Code(unsafe_sandbox=True).ready()
 
 
 def test_hostile_programs_neither_hang_nor_leak_nor_get_out() -> None:

@@ -38,6 +38,16 @@ def test_without_a_share_nothing_is_claimed(share: object) -> None:
     assert (finding.keep, finding.fields) == (True, {"probability": None})
 
 
+def test_samples_that_are_not_there_agree_with_nobody() -> None:
+    assert chance(agreement=1.0, agreement_of=4) == chance(agreement=1.0)
+    assert chance(agreement=1.0, agreement_of=3) == chance(agreement=0.75) < chance(agreement=1.0)
+    assert "(3 of 4 are there)" in Confidence().judge({**ROW, "agreement": 1.0, "agreement_of": 3}).evidence
+    for few in (1, 2):
+        finding = Confidence().judge({**ROW, "agreement": 1.0, "agreement_of": few})
+        assert (finding.keep, finding.score, finding.fields) == (True, None, {"probability": None})
+        assert finding.evidence.startswith(f"nothing is claimed: {few} of 4 samples")
+
+
 def test_every_feature_has_its_weight() -> None:
     assert list(features("", "", 0.0)) == list(WEIGHTS)
 

@@ -90,6 +90,36 @@ def test_arguments_in_another_order_or_with_their_values_exchanged() -> None:
     assert reason({"name": "add_book", "arguments": {**turned, "title": 400, "pages": "Emma"}}) == "wrong_type"
 
 
+TREE = {
+    "type": "object",
+    "required": ["root"],
+    "properties": {"root": {"$ref": "#/$defs/node"}, "colour": {"type": "string", "pattern": "^#[0-9a-f]{6}$"}, "step": {"multipleOf": 0.1}},
+    "$defs": {"node": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}, "left": {"$ref": "#/$defs/node"}}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"root": {"name": "a", "left": {"name": "b"}}, "colour": "#00ff00", "step": 0.3}, ""),
+        ({"root": {"name": "a", "left": {"name": 5}}}, "wrong_type"),
+        ({"root": {"name": "a", "left": {"nane": "b"}}}, "missing_argument"),
+        ({"root": {"name": "a", "right": {}}}, "unknown_argument"),
+        ({"root": {"name": "a"}, "colour": "green"}, "not_allowed"),
+        ({"root": {"name": "a"}, "step": 0.25}, "out_of_range"),
+    ],
+)
+def test_a_schema_that_refers_to_itself(arguments: dict[str, Any], why: str) -> None:
+    assert reason({"name": "plant", "arguments": arguments}, [{"name": "plant", "parameters": TREE}]) == why
+
+
+def test_what_cannot_be_checked_is_told() -> None:
+    schema = {"type": "object", "properties": {"a": {"$ref": "https://example.org/a.json"}, "b": {"pattern": "(?<x"}}, "unevaluatedProperties": False}
+    found = ToolCalls().judge({"calls": {"name": "t", "arguments": {"a": 1, "b": "x"}}, "tools": [{"name": "t", "parameters": schema}]})
+    assert found.keep
+    assert found.evidence == 'not checked: $ref https://example.org/a.json, pattern "(?<x", unevaluatedProperties'
+
+
 def test_calls_that_must_be_there() -> None:
     assert ToolCalls(at_least=1).judge({"calls": "[]", "tools": TOOLS}).reason == "too_few_calls"
     assert reason("no call") == "not_json"
@@ -106,9 +136,14 @@ SCHEMAS = st.recursive(
         st.builds(lambda values: {"enum": values}, st.lists(SCALARS, min_size=1, max_size=3)),
         st.builds(lambda low, high: {"minimum": low, "maximum": high}, st.integers(-3, 2), st.integers(2, 6)),
         st.builds(lambda low, high: {"minLength": low, "maxItems": high}, st.integers(0, 2), st.integers(0, 2)),
+        st.sampled_from([{"pattern": "^a"}, {"multipleOf": 2}, {"uniqueItems": True}, {"$ref": "#/$defs/d"}, {"minProperties": 1}]),
     ),
     lambda inner: st.one_of(
         st.builds(lambda items: {"type": "array", "items": items}, inner),
+        st.builds(lambda first, items: {"prefixItems": [first], "items": items}, inner, inner),
+        st.builds(lambda other: {"not": other}, inner),
+        st.builds(lambda one, two, three: {"if": one, "then": two, "else": three}, inner, inner, inner),
+        st.builds(lambda item: {"contains": item}, inner),
         st.builds(lambda options: {"anyOf": options}, st.lists(inner, min_size=1, max_size=3)),
         st.builds(lambda options: {"oneOf": options}, st.lists(inner, min_size=1, max_size=3)),
         st.builds(lambda options: {"allOf": options}, st.lists(inner, min_size=1, max_size=3)),
@@ -126,8 +161,8 @@ SCHEMAS = st.recursive(
 @settings(max_examples=400, deadline=None, derandomize=True, database=None)
 @given(value=VALUES, schema=SCHEMAS)
 def test_a_reference_validator_agrees(value: Any, schema: dict[str, Any]) -> None:
-    whole = {"type": "object", "properties": {"value": schema}, "additionalProperties": False}
-    found = list(faults({"name": "t", "arguments": {"value": value}}, {"t": whole}))
+    whole = {"type": "object", "properties": {"value": schema}, "additionalProperties": False, "$defs": {"d": {"type": "integer"}}}
+    found = list(faults({"name": "t", "arguments": {"value": value}}, {"t": whole}, set()))
     assert (not found) == Draft202012Validator(whole).is_valid({"value": value}), (found, value, schema)
 
 

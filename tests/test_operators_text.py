@@ -213,9 +213,50 @@ def test_what_a_text_says_is_held_against_what_was_asked() -> None:
     assert AnswerLeak().judge({"question": "What is 6 x 7? The answer is 421.", "answer": "#### 42"}).keep
 
 
+@pytest.mark.parametrize(
+    ("question", "answer", "keep"),
+    [
+        ("How many? The correct answer would be 4.", "#### 4", False),
+        ("How many? Ans: 4", "#### 4", False),
+        ("How many? Answer: 1,200", "#### 1200", False),
+        ("How many? (Answer: 1200 apples)", "#### 1,200", False),
+        ("How many? The answer is 4.0", "#### 4", False),
+        ("How many? The answer is ½.", "#### 0.5", False),
+        ("How many? The answer is four.", "#### 4", False),
+        ("How many? The answer is 4.5.", "#### 4", True),
+        ("How many? The answer is forty.", "#### 4", True),
+        ("How many plans are there? The transplans. 4 of them.", "#### 4", True),
+        ("The answer is a number of 4 digits.", "#### 4", True),
+    ],
+)
+def test_a_told_answer_is_compared_by_value(question: str, answer: str, keep: bool) -> None:
+    assert AnswerLeak().judge({"question": question, "answer": answer}).keep == keep
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "strange"),
+    [
+        ("There were twenty people.", "There were 15 people.", "20"),
+        ("There were twenty-five people.", "There were 25 people.", ""),
+        ("There were 1,200 people.", "There were one thousand two hundred people.", ""),
+        ("It was found by NASA last year.", "It was found by ESA.", "NASA"),
+        ("It was found by NASA last year.", "The National Aeronautics and Space Administration found it.", ""),
+        ("He moved to Österreich.", "He moved to Deutschland.", "Österreich"),
+        ("He moved to Łódź with two of them, one by one.", "Łódź was where he moved.", ""),
+    ],
+)
+def test_numbers_in_words_and_names_of_any_alphabet_must_stand_in_the_source(text: str, source: str, strange: str) -> None:
+    assert Grounding().judge({"text": text, "source": source}).evidence == strange
+
+
 def test_toxic_words_count_as_whole_words_outside_code() -> None:
     assert Toxicity().judge({"text": "Shitake is not shiitake, and Scunthorpe is a town."}).keep
     assert Toxicity().judge({"text": "```\nfuck = 1\n```\nThe name is odd."}).keep
     assert not Toxicity(words=("frak",)).judge({"text": "Oh frak!"}).keep
+    for glued in ("fuck,you", "fuck/shit", "shit—what", "(shit)", "_shit_", "mother-fucker"):
+        assert not Toxicity().judge({"text": f"He said {glued} then."}).keep, glued
+    assert not Toxicity(words=("Darn",)).judge({"text": "Oh darn it."}).keep and Toxicity(allow=("Shit",)).judge({"text": "shit"}).keep
+    said = Toxicity(words=("very bad", "f**k")).judge({"text": "That is VERY\nbad, f**k."})
+    assert (said.keep, said.score) == (False, 2.0) and Toxicity(words=("very bad",)).judge({"text": "every bad `very bad` very badly"}).keep
     assert Toxicity(allow=("shit",)).judge({"text": "Shit."}).keep
     assert Toxicity(at_most=1).judge({"text": "Shit."}).score == 1.0

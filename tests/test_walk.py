@@ -171,7 +171,7 @@ def test_vote_and_select_within_each_group(tmp_path: Path) -> None:
     by_score = {letter: sorted((row["answer"], row["score"]) for row in rows[letter]) for letter in rows}
     assert by_score["a"] == [(1, 2), (1, 3)]  # agreement first, then score
     assert by_score["b"] == [] and by_score["d"] == [] and by_score["f"] == []
-    assert by_score["c"] == [(7, 4), (7, 5)] and all(row["agreement"] == 1.0 for row in rows["c"])
+    assert by_score["c"] == [(7, 4), (7, 5)] and all((row["agreement"], row["agreement_of"]) == (1.0, 3) for row in rows["c"])
     assert by_score["e"] == [(4, 3), (4, 4)] and all(row["agreement_answer"] == "3" for row in rows["e"])  # a tie falls to what sorts first
     assert found.counts("agreement")["dropped"] == {"vote": {"too_few_votes": 5 + 1}}
     assert found.counts("best")["dropped"] == {"select": {"not_selected": 3 + 1 + 2, "no_winner": 5}}

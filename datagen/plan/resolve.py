@@ -235,7 +235,7 @@ class _Resolver:
         match step:
             case Vote():
                 self.need({step.vote.on}, here)
-                return self.planned(step, number, [step.name, f"{step.name}_answer"], [])
+                return self.planned(step, number, [step.name, f"{step.name}_of", f"{step.name}_answer"], [])
             case Select():
                 for expression in [*([step.select.where] if step.select.where else []), *step.select.best]:
                     self.expression(expression, here)

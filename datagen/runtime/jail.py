@@ -4,9 +4,10 @@ The cell is made by bubblewrap (`bwrap`): a root of its own that holds a read-on
 processes, network and IPC, no environment, no capabilities, an unprivileged user. Where bubblewrap is not there, `check` refuses; who says
 so by name gets resource limits only, which stop accidents and no one who means harm.
 
-A verdict is believed only with a word that the program is never given: it lies in a pipe until the program has come to its end. So a
-program that leaves early, however politely, has not passed. One that searches its own process for that pipe can forge a pass, as in every harness
-that runs tests beside what they test; it cannot leave the cell.
+A verdict is believed only with a word that is sent once the program has come to its end, and asks for it by another word, on pipes whose numbers
+are drawn anew for each run. So a program that leaves early, however politely, has not passed, and no pipe that it finds holds anything. One that
+reads the frames of its own process can forge a pass, as in every harness that runs tests beside what they test (`check: {code}` runs a second
+time behind a test that nothing passes, for that); it cannot leave the cell.
 """
 
 from __future__ import annotations
@@ -75,16 +76,25 @@ class Ending:
 _INSIDE = r"""
 import os, sys, resource
 def main():
-    uid, seconds, memory, processes, size, length = (int(word) for word in sys.argv[1:7])
-    talk = os.dup2(0, 40, inheritable=False)
-    tell = os.dup2(2, 41, inheritable=False)
+    uid, reads, seconds, memory, processes, size, length = (int(word) for word in sys.argv[1:8])
+    at = 10 + os.urandom(1)[0] % 25
+    talk = os.dup2(0, at, inheritable=False)
+    tell = os.dup2(2, at + 1 + os.urandom(1)[0] % 25, inheritable=False)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(1, 2)
     source = b""
     while len(source) < length:
         source += os.read(talk, min(65536, length - len(source)))
+    source, ask = source[:-32], source[-32:]
+    if reads:
+        import ctypes
+        system = ctypes.CDLL(None, use_errno=True)
+        system.prctl(8, 1, 0, 0, 0)  # PR_SET_KEEPCAPS
     if uid:
         os.setgroups([]); os.setgid(uid); os.setuid(uid)
+    if reads:  # CAP_DAC_READ_SEARCH alone of all that root may, to import from a Python that root alone can read
+        if system.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)(4, 4, 0, 0, 0, 0)):
+            os._exit(1)
     for name, most in (("CPU", seconds), ("AS", memory), ("NPROC", processes), ("FSIZE", size), ("NOFILE", 64), ("CORE", 0)):
         if most >= 0:
             resource.setrlimit(getattr(resource, "RLIMIT_" + name), (most, most + (name == "CPU")))
@@ -109,6 +119,7 @@ def main():
         pass
     if os.getpid() != first:  # a child that the program forked has no say
         os._exit(0)
+    os.write(tell, b"\n" + ask + b"\n")
     word = os.read(talk, 64)
     os.write(tell, word + b" " + how.encode() + b" " + evidence.encode("utf-8", "replace")[:1000] + b"\n")
     os._exit(0)
@@ -139,6 +150,11 @@ def check(unsafe: bool = False) -> None:
             "`--unsafe-sandbox` (in a spec: `check: {code: {unsafe_sandbox: true}}`), which limits time, memory and file size, hides neither files "
             "nor network, and is told with the release"
         )
+    if _way() == "limits" and not _starts():
+        raise SetupError(
+            "`--unsafe-sandbox` as root runs each program as a user without rights, which cannot be done here: this Python can be read by root alone "
+            "and root may not pass on that right (CAP_DAC_READ_SEARCH). Run datagen as another user, or with a Python that all can read"
+        )
 
 
 def run(source: str, limits: Limits | None = None, unsafe: bool = False) -> Ending:
@@ -165,6 +181,12 @@ def _way() -> Literal["root", "user", "limits"]:
     return "limits"
 
 
+@cache
+def _starts() -> bool:
+    """Whether a program comes up under limits alone."""
+    return any(_once("", Limits(), "limits") is not None for _ in range(3))
+
+
 def _why() -> str:
     if not sys.platform.startswith("linux"):
         return f"bubblewrap needs Linux, and this is {sys.platform}"
@@ -177,9 +199,11 @@ def _once(source: str, limits: Limits, way: Literal["root", "user", "limits"]) -
     """One run; None where the cell did not come up."""
     program = source.encode("utf-8", "surrogatepass")
     with _folder(way) as folder:
-        uid = secrets.randbelow(2**30) + 2**20 if way == "root" or (way == "limits" and os.geteuid() == 0 and _open_to_all()) else 0
-        processes = limits.processes if way != "limits" else 1 if uid or os.geteuid() else -1
-        numbers = (uid, limits.cpu, limits.memory, processes, limits.file, len(program))
+        uid = secrets.randbelow(2**30) + 2**20 if way == "root" or (way == "limits" and os.geteuid() == 0) else 0  # a user that nobody else is
+        reads = int(way == "limits" and bool(uid) and not _open_to_all())
+        processes = limits.processes if way != "limits" else 1
+        ask = secrets.token_hex(16).encode()
+        numbers = (uid, reads, limits.cpu, limits.memory, processes, limits.file, len(program) + len(ask))
         head = [sys.executable] if way == "limits" else _walls(way, limits)
         command = [*head, "-s", "-P", "-S", "-c", _INSIDE, *(str(number) for number in numbers), MARK]
         process = subprocess.Popen(
@@ -192,7 +216,7 @@ def _once(source: str, limits: Limits, way: Literal["root", "user", "limits"]) -
             start_new_session=True,
         )
         try:
-            return _watch(process, program, limits.seconds, way != "limits")
+            return _watch(process, program, ask, limits.seconds, way != "limits")
         finally:
             _end(process)
 
@@ -209,7 +233,7 @@ def _folder(way: str) -> Iterator[str]:
 
 
 def _open_to_all() -> bool:
-    """Whether another user can read this Python: only then can root give its rights away and still import."""
+    """Whether another user can read this Python: else root keeps the right to read when it gives all others away, to import still."""
     places = [Path(os.__file__).resolve(), Path(sys.executable).resolve()]
     return all(folder.stat().st_mode & 0o001 for place in places for folder in place.parents)
 
@@ -253,11 +277,11 @@ def _walls(way: str, limits: Limits) -> list[str]:
 class _Talk:
     """What goes in and what comes out, without waiting for a program that does not read or never stops writing."""
 
-    def __init__(self, process: subprocess.Popen[bytes], program: bytes) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], program: bytes, ask: bytes) -> None:
         assert process.stdin and process.stdout and process.stderr
         self.process = process
-        self.word = secrets.token_hex(16).encode()
-        self.left = memoryview(program + self.word)
+        self.ask, self.word = ask, secrets.token_hex(16).encode()
+        self.left = memoryview(program + ask)
         self.said, self.heard, self.seen = bytearray(), bytearray(), 0
         self.pipes = selectors.DefaultSelector()
         for pipe in (process.stdin, process.stdout, process.stderr):
@@ -277,7 +301,15 @@ class _Talk:
                 self.said += data[: OUTPUT - len(self.said)]
             else:
                 self.heard += data[: OUTPUT - len(self.heard)]
+                self._answer()
         return bool(ready)
+
+    def _answer(self) -> None:
+        """The word, to who asks for it rightly; once."""
+        if self.ask and not self.left and b"\n" + self.ask + b"\n" in self.heard:
+            self.ask, self.left = b"", memoryview(self.word)
+            assert self.process.stdin
+            self.pipes.register(self.process.stdin, selectors.EVENT_WRITE)
 
     def _feed(self, fd: int) -> None:
         gone = False
@@ -292,9 +324,9 @@ class _Talk:
             self.pipes.unregister(self.process.stdin)  # and left open: its end would tell the program that there is nothing to wait for
 
 
-def _watch(process: subprocess.Popen[bytes], program: bytes, seconds: float, jailed: bool) -> Ending | None:
+def _watch(process: subprocess.Popen[bytes], program: bytes, ask: bytes, seconds: float, jailed: bool) -> Ending | None:
     """Feed the program, read what it says, and stop looking in time; `_end` ends it."""
-    talk = _Talk(process, program)
+    talk = _Talk(process, program, ask)
     with talk.pipes:
         deadline, up = time.monotonic() + START, False
         while talk.word not in talk.heard and talk.seen <= ENDLESS and time.monotonic() < deadline and process.poll() is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, ClassVar
@@ -11,17 +12,12 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from datagen.operators.base import Finding, Operator
+from datagen.operators.claims.checks import prepared
 from datagen.runtime import jail
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n`]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
-_CHECKS = re.compile(r"\bassert|\braise\b|\bself\.fail")
-"""A test that has none of these accepts whatever is there."""
-_TESTS = re.compile(r"^(?:async )?def (test\w*)\(\s*\)", re.MULTILINE)
-_CASES = """
-import unittest as _unittest, io as _io
-_ran = _unittest.TextTestRunner(stream=_io.StringIO()).run(_unittest.defaultTestLoader.loadTestsFromModule(__import__(__name__)))
-assert _ran.testsRun and _ran.wasSuccessful(), (_ran.failures + _ran.errors or [("", "no test ran")])[0][1].strip().split("\\n")[-1]
-"""
+_LAST = "CameToTheEnd"
+"""Raised behind the tests in the second run; a program that says by itself how it ended cannot know in which of the two it is."""
 _SOON = 0.75
 """Seconds that a program is alone; one that is not at its end then is run a second time beside the first."""
 PATIENCE = 3
@@ -34,13 +30,15 @@ PLAINLY = "run without a sandbox, under resource limits only"
 class Code(Operator):
     """A Python program passes its tests, run in a sandbox (`runtime/jail.py`): no network, no files of this machine, little memory and time.
 
-    Tests are `assert` lines (one text, or a list of them), functions `test_...()`, unittest cases, or HumanEval's `check(candidate)`, for which
-    `entry_point` names the field with the function's name. The program may stand in a code fence among words. It is run twice with one hash
-    seed; where the two runs differ, it is dropped as `not_deterministic`. Writes `passes`. Where there is no bubblewrap on this machine, a
-    plan with this operator is refused, unless `--unsafe-sandbox`, or `unsafe_sandbox: true` here, is content with resource limits.
+    Tests are `assert` lines (one text, or a list of them), functions `test_...()`, plain or async, classes of unittest or pytest with such methods,
+    or HumanEval's `check(candidate)`, for which `entry_point` names the field with the function's name. Where no check is come to (a test that
+    wants arguments, `if False:`, a comment), the row is dropped as `no_tests`, with what was found. The program may stand in a code fence among
+    words. It is run twice with one hash seed, the second time with an exception behind the tests: where the two runs differ, it is dropped as
+    `not_deterministic`; where the second says that it passed, as `forged`. Writes `passes`. Where there is no bubblewrap on this machine, a plan
+    with this operator is refused, unless `--unsafe-sandbox`, or `unsafe_sandbox: true` here, is content with resource limits.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     writes: ClassVar[tuple[str, ...]] = ("passes",)
     keeps: ClassVar = (
         {"solution": "def double(n):\n    return 2 * n", "tests": "assert double(4) == 8"},
@@ -56,6 +54,7 @@ class Code(Operator):
         {"solution": "def double(n)\n    return 2 * n", "tests": "assert double(4) == 8"},
         {"solution": "def double(n):\n    return 2 * n", "tests": "def test_it():\n    assert double(4) == 9"},
         {"solution": "def double(n):\n    return 2 * n", "tests": "double(4)"},
+        {"solution": "def double(n):\n    return n", "tests": "def test_it(example):\n    assert double(4) == 8"},
         {"solution": None, "tests": "assert True"},
     )
 
@@ -89,33 +88,45 @@ class Code(Operator):
         tests = "\n".join(_joined(fields.get(name)) for name in ((self.tests,) if isinstance(self.tests, str) else self.tests))
         if not code.strip():
             return _drop("no_code", "")
-        if not _CHECKS.search(tests):
-            return _drop("no_tests", "the tests are empty, or nothing in them can fail")
         name = fields.get(self.entry_point) if self.entry_point else ""
         if not isinstance(name, str) or (self.entry_point and not name.isidentifier()):
             return _drop("no_entry_point", repr(name)[:100])
+        try:
+            checks = prepared(tests, name)
+        except SyntaxError as error:
+            return _drop("no_tests", f"the tests are no Python: {error}"[:300])
+        if checks is None:
+            return _drop("no_tests", "the tests are empty, or nothing in them can fail")
         before = fields.get(self.setup) if self.setup else ""
-        program = "\n".join((before if isinstance(before, str) else "", fenced(self.text(fields), name), tests, *_calls(tests, name)))
-        return self._run(program)
+        head = f"{before if isinstance(before, str) else ''}\n{fenced(self.text(fields), name)}\n"
+        lines = (head + "\n" * checks.ahead + tests).split("\n")
+        return self._run(f"{head}{checks.source}\n{checks.calls}", lines, checks.idle)
 
-    def _run(self, program: str) -> Finding:
-        first, second = self._twice(program)
+    def _run(self, program: str, lines: Sequence[str], idle: str) -> Finding:
+        """`lines`: the program as it was written, for the evidence."""
+        last = f"{_LAST}{secrets.token_hex(8)}"
+        first, second = self._twice(program, f"{program}\nclass {last}(Exception): pass\nraise {last}()")
         held = "" if first.jailed else PLAINLY
         if first.how != "passed":
-            return _drop(_reason(first), "; ".join(filter(None, (held, first.evidence))))
-        if (second.how, second.output) != (first.how, first.output):
-            differs = f"first it passed, then: {second.how} {second.evidence}" if second.how != "passed" else "the two runs print different things"
-            return _drop("not_deterministic", "; ".join(filter(None, (held, differs.strip()))))
+            reason = _reason(first)
+            told = f"no check was come to; found: {idle}" if reason == "no_tests" else _as_written(first.evidence, lines)
+            return _drop(reason, "; ".join(filter(None, (held, told))))
+        if second.how == "passed":
+            return _drop("forged", "; ".join(filter(None, (held, "it says that it passed, with a test that no program passes"))))
+        if not second.evidence.startswith(last) or second.output != first.output:
+            differs = "the two runs print different things" if second.evidence.startswith(last) else f"first it passed, then: {second.how}"
+            told = f"{differs} {'' if second.evidence.startswith(last) else _as_written(second.evidence, lines)}".strip()
+            return _drop("not_deterministic", "; ".join(filter(None, (held, told))))
         return Finding(True, score=1.0, evidence=held, fields={"passes": True})
 
-    def _twice(self, program: str) -> tuple[jail.Ending, jail.Ending]:
+    def _twice(self, program: str, marked: str) -> tuple[jail.Ending, jail.Ending]:
         """Two runs; only one where it did not pass soon. The second of a slow program goes beside the first, so that both fit in one deadline."""
         limits = jail.Limits(seconds=PATIENCE * self.timeout, cpu=math.ceil(self.timeout), memory=self.memory_mb * 2**20)
         with ThreadPoolExecutor(2) as runs:
             one = runs.submit(jail.run, program, limits, self.unsafe_sandbox)
             if wait((one,), timeout=_SOON).done and one.result().how != "passed":
                 return one.result(), one.result()
-            other = runs.submit(jail.run, program, limits, self.unsafe_sandbox)
+            other = runs.submit(jail.run, marked, limits, self.unsafe_sandbox)
             return one.result(), other.result()
 
 
@@ -127,9 +138,19 @@ def _reason(ending: jail.Ending) -> str:
     if ending.how != "raised":
         return _REASONS[ending.how]
     kind = re.split(r"[: (]", ending.evidence, maxsplit=1)[0]
-    return {"AssertionError": "fails_tests", "MemoryError": "too_much_memory"}.get(
+    return {"AssertionError": "fails_tests", "MemoryError": "too_much_memory", "NoTestRan": "no_tests"}.get(
         kind, "not_code" if kind in ("SyntaxError", "IndentationError", "TabError") else "raises"
     )
+
+
+def _as_written(evidence: str, lines: Sequence[str]) -> str:
+    """The line of a test as it was before its checks were made to count."""
+
+    def told(found: re.Match[str]) -> str:
+        number = int(found[1])
+        return f"(line {number}: {' '.join(lines[number - 1].split())[:160]})" if 0 < number <= len(lines) and "_reached(" in found[2] else found[0]
+
+    return re.sub(r"\(line (\d+): (.*)\)$", told, evidence)
 
 
 def fenced(text: str, name: str) -> str:
@@ -143,11 +164,3 @@ def _joined(tests: Any) -> str:
     if isinstance(tests, Sequence) and not isinstance(tests, str | bytes):
         return "\n".join(str(test) for test in tests)
     return fenced(tests, "") if isinstance(tests, str) else ""
-
-
-def _calls(tests: str, name: str) -> list[str]:
-    """What sets tests going that only define something."""
-    calls = [f"{found}()" for found in _TESTS.findall(tests)]
-    if name and re.search(r"^def check\(", tests, re.MULTILINE):
-        calls.append(f"check({name})")
-    return [*calls, _CASES] if re.search(r"^class \w+\([\w.]*TestCase\)", tests, re.MULTILINE) else calls

@@ -19,6 +19,8 @@ _NOTE = re.compile(r"<<[^<>\n]*>>")
 _WHOLE = re.compile(r"\d+")
 _SINGLE = 0.26
 """A share up to this is one vote of four: nobody else says the same."""
+_FEWEST = 3
+"""Answers below which their agreement is nothing to go by: one agrees with itself."""
 
 WEIGHTS: Mapping[str, float] = {
     "constant": -3.842,
@@ -41,23 +43,34 @@ class Confidence(Operator):
 
     It looks at the share of samples that agree with this one, whether they all do or none, whether the calculations are right, whether the answer is
     a plain whole number, how many of the question's numbers are used, and at lengths. Writes `probability`. Made for word problems with a number as
-    the answer: with harder questions or better solvers it ranks still, and errs low or high as a whole. Without a share nothing is claimed.
+    the answer: with harder questions or better solvers it ranks still, and errs low or high as a whole. A sample that is not there agrees with
+    nobody: where the vote says of how many its share is (`agreement_of`), the share is taken of `samples`. Without a share, or with fewer than
+    three answers, nothing is claimed.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     writes: ClassVar[tuple[str, ...]] = ("probability",)
     keeps: ClassVar = (
         {"solution": "She had 3 bags of 4, so 3 * 4 = 12 apples.\n#### 12", "question": "3 bags hold 4 apples each. How many?", "agreement": 1.0},
         {"solution": "#### 12", "question": "How many?", "agreement": None},
+        {"solution": "That is 9.5.", "question": "3 bags hold 4 apples each. How many?", "agreement": 0.0, "agreement_of": 1},
     )
     drops: ClassVar = (
         {"solution": "She had 3 bags, so 3 + 5 = 9.5 apples.\n#### 9.5", "question": "3 bags hold 4 apples each. How many?", "agreement": 0.25},
+        {
+            "solution": "He buys 3 + 5 = 9.5 apples.\n#### 9.5",
+            "question": "3 bags hold 4 apples each. How many?",
+            "agreement": 1 / 3,
+            "agreement_of": 3,
+        },
         {"solution": "I do not know.", "question": "3 bags hold 4 apples each. How many?", "agreement": 0.0},
     )
 
     on: str = "solution"
     agreement: str = "agreement"
     """The field with the share of samples that agree, as a `vote` step of that name writes it."""
+    samples: int = Field(default=4, ge=1)
+    """Samples that were asked for."""
     question: str = "question"
     at_least: float = Field(default=0.5, ge=0, le=1)
     """Rows below are dropped as `unlikely`; 0 keeps all and only writes."""
@@ -69,10 +82,17 @@ class Confidence(Operator):
         share, question = fields.get(self.agreement), fields.get(self.question)
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
             return Finding(True, fields={"probability": None})
+        number = fields.get(f"{self.agreement}_of")
+        there = self.samples if isinstance(number, bool) or not isinstance(number, int) else number
+        if there < _FEWEST:
+            told = f"nothing is claimed: {there} of {self.samples} samples are there, and {_FEWEST} are the fewest whose agreement says anything"
+            return Finding(True, evidence=told, fields={"probability": None})
+        share *= there / max(there, self.samples)
         seen = features(self.text(fields), question if isinstance(question, str) else "", float(share))
         chance = 1 / (1 + math.exp(-sum(WEIGHTS[name] * value for name, value in seen.items())))
         keep = chance >= self.at_least
-        told = f"{share:.0%} of the samples agree; answer {final_answer(self.text(fields)) or 'none'}"
+        fewer = f" ({there} of {self.samples} are there)" if there < self.samples else ""
+        told = f"{share:.0%} of the samples agree{fewer}; answer {final_answer(self.text(fields)) or 'none'}"
         return Finding(keep, "" if keep else "unlikely", chance, told, {"probability": chance})
 
 

@@ -9,24 +9,33 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from datagen.operators.base import Finding, Operator
+from datagen.operators.claims.values import clean, number
 
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?")
-_NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-zà-ÿ]{2,}(?:[ -][A-Z][a-zà-ÿ]{2,}){0,3}")
-"""Capital words within a sentence; the first word of a sentence says nothing."""
-_SAID = {word: str(number) for number, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())}  # noqa: SIM905
+_UPPER = "".join(filter(str.isupper, map(chr, range(0x41, 0x530))))
+_LOWER = "".join(filter(str.islower, map(chr, range(0x61, 0x530))))
+_NAME = re.compile(rf"(?<=[{_LOWER},;] )(?:[{_UPPER}][{_LOWER}]{{2,}}(?:[ -][{_UPPER}][{_LOWER}]{{2,}}){{0,3}}|[{_UPPER}]{{2,}}(?!\w))")
+"""Capital words within a sentence, Latin, Greek or Cyrillic, and abbreviations; the first word of a sentence says nothing."""
+_COUNT = (
+    "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty"
+)
+_COUNTS = "|".join(f"{_COUNT} fifty sixty seventy eighty ninety".split())
+_SAID = re.compile(rf"\b(?:one|{_COUNTS})(?:(?: and |[ -])(?:one|{_COUNTS}|hundred|thousand|million|billion))*\b", re.IGNORECASE)
 _COMMON = frozenset(
     "Monday Tuesday Wednesday Thursday Friday Saturday Sunday English French German European American God Earth Internet Web Figure Table "  # noqa: SIM905
-    "Chapter Section Example Step Question Answer Part".split()
+    "Chapter Section Example Step Question Answer Part NOT AND OR ALL NO ONLY MUST NEVER ALWAYS".split()
 )
 
 
 class Grounding(Operator):
     """The numbers, dates and names of a summary or rewrite stand in its source; the score is the share that does.
 
-    Numbers are compared by value (1,200 is 1200, "three" is 3), names word by word without case. Small numbers up to `free` pass: lists count
-    themselves. It finds what was invented, not what was said wrongly of the right names.
+    Numbers are compared by value (1,200 is 1200, "twenty" is 20), names word by word without case, abbreviations with the
+    source's initials too. Small numbers up to `free` pass: lists count themselves. It finds what was invented, not what was
+    said wrongly of the right names.
     """
 
+    version: ClassVar[int] = 2
     keeps: ClassVar = (
         {"text": "In 1863 president Lincoln spoke for two minutes.", "source": "Abraham Lincoln spoke at Gettysburg in 1863, for 2 minutes."},
         {"text": "It rained.", "source": ""},
@@ -48,12 +57,15 @@ class Grounding(Operator):
 
     def judge(self, fields: Mapping[str, Any]) -> Finding:
         text, source = self.text(fields), str(fields.get(self.source) or "")
-        known = {*_values(source), *(_SAID[word] for word in source.lower().split() if word in _SAID)}
+        known = set(_values(source))
+        initials = "".join(re.findall(rf"\b[{_UPPER}]", source))
         words = set(re.findall(r"[^\W\d_]+", source.lower()))
-        numbers = [number for number in _values(text) if not (number.isdigit() and len(number) < 9 and int(number) <= self.free)]
+        numbers = [value for value in _values(text) if not (value.isdigit() and len(value) < 9 and int(value) <= self.free)]
         names = [name for name in dict.fromkeys(_NAME.findall(text)) if name not in _COMMON]
-        strange = [number for number in numbers if number not in known]
-        strange += [name for name in names if not all(part.lower() in words for part in re.split(r"[ -]", name))]
+        strange = [value for value in numbers if value not in known]
+        strange += [
+            name for name in names if not all(part.lower() in words for part in re.split(r"[ -]", name)) and not (name.isupper() and name in initials)
+        ]
         claims = len(numbers) + len(names)
         share = 1 - len(strange) / claims if claims else 1.0
         if share < self.at_least:
@@ -63,5 +75,7 @@ class Grounding(Operator):
 
 def _values(text: str) -> list[str]:
     """The numbers by value, each once, in order."""
-    found = (number.replace(",", "") for number in _NUMBER.findall(text))
-    return list(dict.fromkeys((number.rstrip("0").rstrip(".") if "." in number else number.lstrip("0") or "0") for number in found))
+    found = [digits.replace(",", "") for digits in _NUMBER.findall(text)]
+    plain = [(digits.rstrip("0").rstrip(".") if "." in digits else digits.lstrip("0") or "0") for digits in found]
+    said = (number(clean(words)) for words in _SAID.findall(text) if words.lower() != "one")
+    return list(dict.fromkeys((*plain, *(str(value) for value in said if value))))

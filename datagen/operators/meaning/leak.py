@@ -10,17 +10,24 @@ from pydantic import Field
 
 from datagen.operators.base import Finding, Operator
 from datagen.operators.claims.answers import marked_answer
+from datagen.operators.claims.values import clean, number
 
-_TOLD = re.compile(r"####|\\boxed\{|\b(?:final |correct |right )?(?:answer|solution|result)\s*(?:is\b|was\b|[:=])", re.IGNORECASE)
+_TOLD = re.compile(
+    r"####|\\boxed\{|\b(?:final |correct |right )?(?:answer|solution|result|ans)\s*(?:(?:is|was|equals|(?:will|would) be)\b|[.:=])",
+    re.IGNORECASE,
+)
+_AMOUNT = re.compile(r"[-−+]?[$€£¥]?[\d.½⅓⅔¼¾⅕-⅞][\d,./ ½⅓⅔¼¾⅕-⅞]*|(?:[a-z]+[ -]?){1,4}", re.IGNORECASE)
 _WORD = re.compile(r"[\w.,%$/-]*\w")
 
 
 class AnswerLeak(Operator):
     """The question announces its answer ("Answer: 42", "#### 42"), or holds a run of words of the solution.
 
-    A number alone is no leak: the answers of many word problems are among the given numbers. The score is 1 for a leak, else 0.
+    Answers are compared by their beginning, numbers by value (1,200 is 1200, ½ is 0.5, "four" is 4). A number alone is no
+    leak: the answers of many word problems are among the given numbers. The score is 1 for a leak, else 0.
     """
 
+    version: ClassVar[int] = 2
     keeps: ClassVar = (
         {"question": "Tom has 5 apples and eats none. How many has he?", "answer": "He still has 5.\n#### 5"},
         {"question": "The answer is a number. Which is larger, 3 or 4?", "answer": "4"},
@@ -47,12 +54,19 @@ class AnswerLeak(Operator):
         final = (marked_answer(answer) or (answer if len(answer) <= 60 else "")).strip().lower().rstrip(".")
         for told in _TOLD.finditer(question):
             after = question[told.end() : told.end() + 40 + len(final)].lower().lstrip(" :=*$#({\n")
-            if final and re.match(rf"{re.escape(final)}(?![\w]|[.,]\d)", after):
+            if final and (re.match(rf"{re.escape(final)}(?![\w]|[.,]\d)", after) or _same_value(final, after)):
                 return Finding(False, "answer_told", 1.0, question[max(0, told.start() - 20) : told.end() + 40])
         run = _shared(_WORD.findall(question.lower()), _WORD.findall(answer.lower()), self.shared)
         if run:
             return Finding(False, "solution_in_question", 1.0, run)
         return Finding(True, score=0.0)
+
+
+def _same_value(final: str, after: str) -> bool:
+    """Whether a number begins `after` that has the value of the answer."""
+    wanted, begins = number(clean(final)), _AMOUNT.match(after)
+    told = number(clean(begins.group().rstrip(" ,./"))) if wanted and begins else None
+    return bool(wanted and told and wanted.value == told.value)
 
 
 def _shared(one: list[str], other: list[str], size: int) -> str:
