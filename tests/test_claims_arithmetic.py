@@ -50,6 +50,10 @@ def reason(text: str) -> str:
         "18 / 1 / 3 = 18 * 3 = 54 strips",
         "He walks twice as far as on day 1 * 2 = 12 miles",
         "Subtract weeks 5-6 from weeks 1-2 = 80 - 30",
+        "100 - 20% = 80",
+        "80 = 100 - 20%",
+        "$100 + 10% - 5% = $104.50",
+        "100% - 20% = 80%",
         "She picked 7 adults + Shonda (1) + 2 kids = 10",
     ],
 )
@@ -67,6 +71,8 @@ def test_what_is_right_or_cannot_be_read_is_kept(text: str) -> None:
         "12 - 5 = 8 = 16 / 2",
         "10% of $150.00 = $16.00",
         "20 / 80 = 35%",
+        "100 - 20% = 85",
+        "50% - 20% = 40%",
         "3 x 50 cents = $1.60",
         "10 / 3 = 3.43",
         "10 / 3 ≈ 5",
@@ -87,6 +93,12 @@ def test_the_evidence_is_the_wrong_step() -> None:
     finding = Arithmetic().judge({"text": "First 2 + 2 = 4.\nThen 4 * 3 = 13."})
     assert (finding.score, "4 * 3 = 13" in finding.evidence, "it is 12" in finding.evidence) == (0.5, True, True)
     assert Arithmetic(at_most=0.5).judge({"text": "First 2 + 2 = 4.\nThen 4 * 3 = 13."}).keep
+
+
+def test_of_a_long_text_the_first_50_000_characters_count() -> None:
+    right = "It is 5.\n" * 6000
+    assert reason(f"{right}2 + 2 = 5") == ""
+    assert reason(f"2 + 2 = 5\n{right}") == "wrong_step"
 
 
 @pytest.mark.real

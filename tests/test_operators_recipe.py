@@ -55,6 +55,12 @@ def build(*items: Any, on: str | None = None) -> Recipe:
         ("length", "filters/x.yaml:3: a recipe's line is one operator with its parameters"),
         ({"language": {"keep": ["english"]}}, "filters/x.yaml:3: language: keep: unknown language 'english'; ISO 639-1 codes"),
         ({"score": {"at_least": None}}, "filters/x.yaml:3: score: score needs at_least or at_most"),
+        ({"score": {"at_least": float("nan")}}, "filters/x.yaml:3: score: at_least: Input should be a finite number, found nan"),
+        (
+            {"reading_level": {"bands": {"child": [float("nan"), 5]}}},
+            "filters/x.yaml:3: reading_level: bands.child.0: Input should be a finite number, found nan",
+        ),
+        ({"pii": {"at_most": -1}}, "filters/x.yaml:3: pii: at_most: Input should be greater than or equal to 0, found -1"),
         ({"pii": {"kinds": ["mail"]}}, "filters/x.yaml:3: pii: kinds.0: Input should be 'email', 'phone'"),
         (
             {"datatrove": {"block": "LanguageFilter"}},

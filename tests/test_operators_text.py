@@ -39,6 +39,11 @@ def test_an_operator_never_sees_a_row_of_a_type_it_is_not_made_for() -> None:
     assert names(recipe, text="x", task="prose") == ["ocr_noise", "mojibake"]
 
 
+@pytest.mark.parametrize(("task", "shown"), [("Code", "program"), ("python", "program"), (" MATH ", "ocr_noise"), ("Mathematics", "ocr_noise")])
+def test_a_type_goes_by_other_words_and_cases_too(task: str, shown: str) -> None:
+    assert names(build({"ocr_noise": None}, {"program": None}), text="x", task=task) == [shown]
+
+
 @pytest.mark.parametrize("task", [None, "", "write a poem", 7, ["code"]])
 def test_a_row_that_names_no_type_is_judged_by_all(task: object) -> None:
     recipe = build({"ocr_noise": None}, {"program": None})
@@ -86,6 +91,46 @@ def test_masked_data_leaves_the_text_and_the_verdict() -> None:
     assert recipe.writes() == ("text",)
     assert Pii(mask=True).judge({"text": "Nothing here."}).fields == {}
     assert pickle.loads(pickle.dumps(recipe)).judge({"text": text}) == recipe.judge({"text": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Ring 212-234-5678 212-234-5679 now", "Ring [PHONE] [PHONE] now"),
+        ("(212) 234-5678 (212) 234-5678", "[PHONE] [PHONE]"),
+        ("+44 20 7183 8750 +44 20 7183 8751", "[PHONE] [PHONE]"),
+        ("Ring 212-234-5678 212-234-5679 10 times", "Ring [PHONE] [PHONE] 10 times"),
+        ("212-234-5678,212-234-5679/212-234-5670", "[PHONE],[PHONE]/[PHONE]"),
+        ("Call 2122345678 or 2122345679, 2122345670", "Call [PHONE] or [PHONE], [PHONE]"),
+        ("Call 2122345678 2122345679", "Call [PHONE] [PHONE]"),
+        ("DE89 3704 0044 0532 0130 00 GB29 NWBK 6016 1331 9268 19", "[IBAN] [IBAN]"),
+        ("5213591727586604,5213591727586604", "[CREDIT_CARD],[CREDIT_CARD]"),
+        ("SSN 531217351 and 531217352", "SSN [SSN] and [SSN]"),
+        ("john.doe@gmail.com, marie@müller.de", "[EMAIL], [EMAIL]"),
+        ("212-234-5678 " * 2000, "[PHONE] " * 2000),
+    ],
+)
+def test_values_side_by_side_are_all_masked(text: str, masked: str) -> None:
+    assert Pii(mask=True).judge({"text": text}).fields == {"text": masked}
+
+
+@pytest.mark.parametrize(
+    "text", ["01 23 45 67 89 10 11 12", "12 0131 496 0123 45 0131 496 0124 67", "2122345678, 2122345679", "john.doe@example.com", "500-200-1000=0"]
+)
+def test_figures_side_by_side_are_no_phones(text: str) -> None:
+    assert Pii().finds(text) == []
+
+
+def test_a_list_is_masked_string_by_string_and_stays_a_list() -> None:
+    pii, mail = Pii(mask=True), "maria.kowalska@superrito.com"
+    found = pii.judge({"text": ["Hello", f"Write to {mail}", {"from": mail, "age": 7, "cc": None}]})
+    assert found.fields == {"text": ["Hello", "Write to [EMAIL]", {"from": "[EMAIL]", "age": 7, "cc": None}]}
+    assert (found.keep, found.score, found.evidence) == (True, 2.0, "masked: 2 email")
+    assert pii.judge({"text": ["Hello", 7]}).fields == {}
+    assert pii.judge({"text": [5213591727586604]}).reason == "pii_credit_card"
+    assert pii.judge({"text": {mail: "a key"}}).reason == "pii_email"
+    assert not Pii().judge({"text": [mail]}).keep
+    assert Pii(allow_domains=("SuperRito.com",)).judge({"text": mail}).keep
 
 
 @pytest.mark.parametrize(

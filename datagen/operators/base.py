@@ -12,7 +12,18 @@ from datagen.operators.features import Features, features_of
 
 Task = Literal["prose", "maths", "code", "chat"]
 TASKS: frozenset[str] = frozenset(get_args(Task))
-"""The types of row. A row says its own in the field `task`; one that says nothing, or another word, is judged by every operator."""
+"""The types of row. A row says its own in the field `task`; one that says nothing, or a word that no type goes by, is judged by every operator."""
+_ALSO: Mapping[str, Task] = {
+    **dict.fromkeys(("math", "mathematics"), "maths"),
+    **dict.fromkeys(("coding", "programming", "python"), "code"),
+}
+"""Other words for the types, in lower case."""
+
+
+def task_of(value: object) -> Task | None:
+    """The type that a row's field `task` names, in whatever case (`Code`, `math`); None where it names none."""
+    word = value.strip().lower() if isinstance(value, str) else ""
+    return _ALSO.get(word) or next((task for task in get_args(Task) if task == word), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,7 @@ class Operator(BaseModel):
     shown in the documents and run by the contract test. An example is the text of `on`, or a mapping of fields.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     version: ClassVar[int] = 1
     writes: ClassVar[tuple[str, ...]] = ()
@@ -67,7 +78,8 @@ class Operator(BaseModel):
 
     def judges(self, task: object) -> bool:
         """Whether a row of this type is shown to the operator."""
-        return task not in TASKS or task in (self.tasks or self.made_for) if isinstance(task, str) else True
+        named = task_of(task)
+        return named is None or named in (self.tasks or self.made_for)
 
     def reads(self) -> tuple[str, ...]:
         """The fields this operator needs; `plan` checks that they exist."""

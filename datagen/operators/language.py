@@ -43,13 +43,24 @@ _ENGLISH = _words_of(
 )
 
 
+_FOREIGN = _words_of(
+    "der das und ist nicht mit ein eine auf sich auch werden les des est dans que qui une pour los las del por para con como una della che non sono "
+    "gli não uma het een van niet zijn voor och att det som inte ikke jest się nie jako и не что на"
+)
+"""Function words of German, French, Spanish, Italian, Portuguese, Dutch, Scandinavian, Polish and Russian that are no English words."""
+_STOP = re.compile(r"(?<=[.!?…])\s+")
+
+
 class Language(Operator):
     """The prose is in the languages of `keep`: most of it, and every longer paragraph.
 
-    One foreign paragraph in ten is a slip of the teacher that a verdict on the whole text does not see, so both are judged. Texts with fewer than
-    `min_letters` letters of prose are kept: no detector is right on them. The score is the share of prose in the wanted languages.
+    One foreign paragraph in ten is a slip of the teacher that a verdict on the whole text does not see, so both are judged. In an English paragraph
+    with function words of another European language the sentences are judged one by one; other foreign sentences amid English are not seen.
+    Texts with fewer than `min_letters` letters of prose are kept: no detector is right on them. The score is the share of prose in the wanted
+    languages.
     """
 
+    version: ClassVar[int] = 2
     keeps: ClassVar = (
         "The water in the lake is cold because the sun has not warmed it yet.",
         "```python\nfür = [zahl for zahl in reihe if zahl]\n```\nThe list keeps the numbers that are not zero.",
@@ -61,6 +72,8 @@ class Language(Operator):
         "The lake is cold and the children wait for the summer. They play with the ball until it is dark.\n\n"
         "Los niños esperan el verano en la orilla del lago, porque el agua todavía está muy fría. Cuando llegue el verano, todos podrán nadar hasta"
         " la isla.",
+        "The lake is cold and the children wait for the summer. Das Wasser ist kalt, weil die Sonne es noch nicht erwärmt hat. They play with the"
+        " ball until it is dark. Dann gehen sie nach Hause und schlafen bis zum Morgen.",
     )
 
     keep: tuple[str, ...] = ("en",)
@@ -105,9 +118,10 @@ class Language(Operator):
         the model. What is too short to judge is gathered into one."""
         rest: list[str] = []
         seen, english = features_of(_FENCED.sub("\n\n", text) if "```" in text or "~~~" in text else text), "en" in self.keep
+        mixed = _FOREIGN & seen.distinct
         for block, words in zip(seen.paragraphs, seen.paragraph_words, strict=True):
             if english and _english(block, words):
-                yield block, ""
+                yield from self._sentences(block) if len(mixed) > 1 and not mixed.isdisjoint(words) else ((block, ""),)
                 continue
             plain = _NOT_PROSE.sub(" ", block) if _SIGNS.search(block) else block
             prose = "\n".join(line for line in plain.split("\n") if line and (len(line) > 400 or not _CODE_LINE.match(line)) and _is_prose(line))
@@ -118,6 +132,15 @@ class Language(Operator):
         gathered = "\n".join(rest)
         if gathered and _weight(gathered) >= self.min_letters:
             yield gathered, gathered
+
+    def _sentences(self, block: str) -> Iterator[tuple[str, str]]:
+        """An English paragraph, and what it holds of foreign sentences of `min_letters` or more."""
+        sentences = _STOP.split(_NOT_PROSE.sub(" ", block) if _SIGNS.search(block) else block)
+        strange = [each for each in sentences if _weight(each) >= self.min_letters and not _FOREIGN.isdisjoint(each.lower().split())]
+        foreign = " ".join(each for each in strange if not self._wanted(each))
+        yield (block[: len(block) - len(foreign)], "") if foreign else (block, "")
+        if foreign:
+            yield foreign, foreign
 
     def _wanted(self, prose: str) -> bool:
         if "en" in self.keep and _english(prose, prose.lower().split()):

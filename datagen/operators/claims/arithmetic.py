@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar
 
+from pydantic import Field
+
 from datagen.operators.base import Finding, Operator
 from datagen.operators.claims.sums import Equation, Side, equations
 
@@ -21,16 +23,18 @@ class Arithmetic(Operator):
 
     Units between numbers are passed over ("5 rooms * $12/room = $60"). A result may be rounded to the decimals that it is written with; to a whole
     number only where the line says so (≈, "about", "remaining", ...). What cannot be read for certain, variables above all, is passed over:
-    a dropped row has a wrong step, a kept row has none that could be read. The score is the share of right steps, the evidence the wrong one.
+    a dropped row has a wrong step, a kept row has none that could be read. `100 - 20%` may be 80. Of a text of more than 50,000 characters the
+    lines within them are looked at. The score is the share of right steps, the evidence the wrong one.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     keeps: ClassVar = (
         "Natalia sold 48/2 = <<48/2=24>>24 clips in May.\nThat is 48 + 24 = <<48+24=72>>72 clips in all.\n#### 72",
         "He pays 3 nights * $1,250/night = $3,750, and 10% of 3,750 = 375.",
         "2x + 3 = 11, so 2x = 11 - 3 = 8 and x = 8 / 2 = 4.",
         "100 / 3 = 33.33, or about 100 / 3 = 33.",
         "So (120 - 100) / 100 = 0.2 = 20%.",
+        "The price is $50 + 10% = $55, and with 20% off, 100 - 20% = 80.",
         "There is nothing to calculate here.",
         {"text": None},
     )
@@ -43,7 +47,7 @@ class Arithmetic(Operator):
         "100 / 3 = 33.35",
     )
 
-    at_most: float = 0.0
+    at_most: float = Field(default=0.0, ge=0, le=1)
     """Share of wrong steps that is let through."""
 
     def judge(self, fields: Mapping[str, Any]) -> Finding:

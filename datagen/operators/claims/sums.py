@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 
 from datagen.operators.claims.values import known, unit_of
 
@@ -25,6 +26,8 @@ _LATEX = (
 _NOTE = re.compile(r"<<([^<>=\n]{1,200})=([^<>=\n]{1,60})>>")
 _MOST, _WIDE, _DEEP = 500, 48, 12
 """Equations of a text, tokens of one side, and brackets inside each other that are looked at; beyond them nothing is claimed."""
+_LONGEST, _AROUND = 50_000, 1000
+"""Characters of a text that are looked at, up to the last line end among them; and of a line before and after an equation that speak of it."""
 _MORE = frozenset(("pound", "pounds", "cup", "cups", "pint", "pints", "quart", "quarts"))
 """Measures that `values` knows no size of, because it depends."""
 _LABELS = frozenset(
@@ -71,22 +74,27 @@ class Equation:
 
 
 def equations(text: str) -> Iterator[Equation]:
-    """Every equation of which both sides can be read as numbers and at least one calculates."""
+    """Every equation of which both sides can be read as numbers and at least one calculates, of the first 50,000 characters."""
     count = 0
-    for line in text.translate(_SIGNS).split("\n"):
+    lines = text if len(text) <= _LONGEST else text[:_LONGEST].rpartition("\n")[0]
+    for line in lines.translate(_SIGNS).split("\n"):
         if "=" not in line and "≈" not in line and "approx" not in line:
             continue
         for pattern, into in _LATEX:
             line = pattern.sub(into, line)
         plain = _NOTE.sub("", line)
-        for found in _NOTE.finditer(line):
-            yield from _of(_tokens(f"{found[1]} = {found[2]}"), f"{found[1]}={found[2]}", plain)
-        tokens = _tokens(plain)
-        for equation in _of(tokens, plain, plain):
+        for equation in chain(_noted(line, plain), _of(_tokens(plain), plain)):
             yield equation
             count += 1
             if count >= _MOST:
                 return
+
+
+def _noted(line: str, plain: str) -> Iterator[Equation]:
+    """GSM8K's notes of a line; `plain` is the line without them."""
+    for found in _NOTE.finditer(line):
+        near = plain if len(plain) <= _AROUND else plain[max(0, found.start() - _AROUND) : found.end() + _AROUND]
+        yield from _of(_tokens(f"{found[1]} = {found[2]}"), f"{found[1]}={found[2]}", near)
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -108,18 +116,23 @@ def _tokens(text: str) -> list[_Token]:
     return found
 
 
-def _of(tokens: Sequence[_Token], text: str, line: str) -> Iterator[Equation]:
+def _of(tokens: Sequence[_Token], text: str, line: str = "") -> Iterator[Equation]:
+    """Equations of a text's tokens; `line` is what is said around it, where that is not the text itself."""
     marks = [index for index, token in enumerate(tokens) if token.kind == "about" or (token.kind == "equals" and token.text == "=")]
     for number, mark in enumerate(marks):
         low = max(marks[number - 1] + 1 if number else 0, mark - _WIDE)
         high = min(marks[number + 1] if number + 1 < len(marks) else len(tokens), mark + 1 + _WIDE)
+        if not any(token.kind == "sign" or token.text == "of" for token in tokens[low:high]):
+            continue  # nothing is calculated
         left = tuple(_endings(tokens, low, mark))
         if not left:
             continue
         right = tuple(_beginnings(tokens, mark + 1, high))
         if right and any(side.operations for side in (*left, *right)):
-            shown = text[tokens[low].start : tokens[high - 1].end].strip()
-            yield Equation(shown, left, right, tokens[mark].kind == "about", line)
+            first, last = tokens[low].start, tokens[high - 1].end
+            yield Equation(
+                text[first:last].strip(), left, right, tokens[mark].kind == "about", line or text[max(0, first - _AROUND) : last + _AROUND]
+            )
 
 
 def _endings(tokens: Sequence[_Token], low: int, end: int) -> Iterator[Side]:
@@ -176,10 +189,12 @@ class _Unreadable(Exception):
 
 def _readings(tokens: Sequence[_Token], start: int, end: int) -> Iterator[Side]:
     """These tokens as one expression: as the rules have it, and with a fraction that is written close ("60 / 3/4") as one number; of three
-    that are divided with room between, the last two may be meant as one, too."""
+    that are divided with room between, the last two may be meant as one, too; and 20 % that are added or taken off may be of what they change."""
     slashes = sum(token.text == "/" for token in tokens[start:end])
-    for close in ("apart", "close", "") if slashes > 1 else ("close", ""):
-        reader = _Reader(tokens, start, end, close)
+    closes = ("apart", "close", "") if slashes > 1 else ("close", "")
+    changed = any(token.percent for token in tokens[start:end]) and any(token.text in ("+", "-") for token in tokens[start:end])
+    for close, of_it in [*((close, True) for close in closes if changed), *((close, False) for close in closes)]:
+        reader = _Reader(tokens, start, end, close, of_it)
         try:
             value = reader.sum(0)
         except (_Unreadable, ZeroDivisionError):
@@ -187,15 +202,15 @@ def _readings(tokens: Sequence[_Token], start: int, end: int) -> Iterator[Side]:
         if reader.at == end and reader.last is not None:
             places = 0 if reader.operations else reader.last.places
             yield Side(value, reader.operations, places, reader.last.percent, True, frozenset(reader.measures))
-        if close == "close" and not reader.closed:
+        if close == "close" and not reader.closed and not of_it:
             return
 
 
 class _Reader:
     """Sums of products of numbers and brackets; units between a number and the next sign are passed over."""
 
-    def __init__(self, tokens: Sequence[_Token], at: int, end: int, close: str) -> None:
-        self.tokens, self.at, self.end, self.close = tokens, at, end, close
+    def __init__(self, tokens: Sequence[_Token], at: int, end: int, close: str, of_it: bool) -> None:
+        self.tokens, self.at, self.end, self.close, self.of_it = tokens, at, end, close, of_it
         self.operations = 0
         self.division = self.closed = False
         self.measure = ""
@@ -211,9 +226,12 @@ class _Reader:
 
     def sum(self, depth: int) -> Fraction:
         value = self.product(depth)
+        share = self.of_it and self.last is not None and not self.last.percent
         while self.peek() in ("+", "-") and self.kind() == "sign":
-            sign, measure = self.take(), self.measure
+            sign, measure, before = self.take(), self.measure, self.operations
             other = self.product(depth)
+            if share and self.operations == before and self.last is not None and self.last.percent:
+                other *= value  # 100 - 20% = 80
             if measure and self.measure and measure != self.measure:
                 raise _Unreadable  # 4 pounds - 6 ounces
             value = value + other if sign == "+" else value - other

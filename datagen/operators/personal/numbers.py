@@ -28,7 +28,9 @@ def _find(pattern: re.Pattern[str], text: str, places: Sequence[Span]) -> Iterat
     return (found for place in places for found in pattern.finditer(text, *place))
 
 
-_EMAIL = re.compile(r"(?<![\w.+-])[A-Za-z0-9][\w.+%-]{0,63}@((?:[A-Za-z0-9-]{1,63}\.){1,4}[A-Za-z]{2,24})(?![\w@])")
+_LETTERS = "A-Za-z\u00c0-\u024f\u0370-\u04ff"
+"""Of the alphabets of domains: Latin with its accents, Greek, Cyrillic."""
+_EMAIL = re.compile(rf"(?<![\w.+-])[^\W_][\w.+%-]{{0,63}}@((?:[{_LETTERS}0-9-]{{1,63}}\.){{1,4}}[{_LETTERS}]{{2,24}})(?![\w@])")
 _EXAMPLE_DOMAIN = re.compile(
     r"(?:^|\.)(?:example|sample|domain|email|test|company|yourdomain|mydomain|mycompany|school|website|site|acme|foo|bar)\.(?:com|org|net|edu"
     r"|co\.uk|io)$"
@@ -38,8 +40,8 @@ _EXAMPLE_DOMAIN = re.compile(
 _NOBODY = re.compile(
     r"(?:info|support|help|contact|sales|press|admin|office|hello|no-?reply|service|customer\.?(?:service|support|care)|team|feedback|billing|jobs"
     r"|careers|editor|"
-    r"your[._-]?(?:name|email|username)?|name|first(?:name)?[._-]?last(?:name)?|user(?:name)?\d{0,3}|someone|somebody|email|example|test|(?:john"
-    r"|jane)[._-]?doe|alice|bob|you|me)$",
+    r"your[._-]?(?:name|email|username)?|name|first(?:name)?[._-]?last(?:name)?|user(?:name)?\d{0,3}|someone|somebody|email|example|test"
+    r"|alice|bob|you|me)$",
     re.IGNORECASE,
 )
 """Local parts that belong to an office or to an example, not to a person."""
@@ -69,33 +71,74 @@ def urls(text: str, fictional: bool, places: Sequence[Span]) -> Iterator[Span]:
             yield found.start(), found.start() + len(value)
 
 
-_PHONE = re.compile(
-    r"(?<![\w.$€£/=+*<,-])(?<!\d )(?:"
-    r"(?:\+|00)\d{1,3}[-. ]?(?:\(\d{1,4}\)[-. ]?)?\d{1,4}(?:[-. ]\d{2,4}){1,4}"  # international
+_PHONE_FORMS = (
+    r"(?:(?:\+|00)\d{1,3}[-. ]?(?:\(\d{1,4}\)[-. ]?)?\d{1,4}(?:[-. ]\d{2,4}){1,4}"  # international
     r"|\+[1-9]\d{0,2}[- ]\d{1,5}(?:[- ]\d{3,8}){1,3}"
     r"|0\d-\d{4}-\d{4}|\(\d{2}\) ?\d{5}-\d{4}|8 ?\(\d{3}\) ?\d{3}-\d\d-\d\d"  # Japan and Korea; Brazil; Russia
     r"|(?:\+?1[-. ])?\(\d{2,4}\) ?\d{3,4}[-. ]\d{3,4}"  # (212) 555-2368, (07) 5331 0577
     r"|(?:\+?1[-. ])?\d{3}-\d{3}-\d{4}|\d{3}\.\d{3}\.\d{4}"  # 212-555-2368
     r"|001-\d{3}-\d{3}-\d{4}"
     r"|0\d{2,4}[- ]\d{3,4}[- ]\d{3,4}|0\d{4} \d{6}|0[1-9](?: \d\d){4}|0[1-9]\d{1,2}[-/]\d{7,8}"  # Britain, Australia; France; Germany
-    r")(?:x\d{1,5}| ?ext\.? ?\d{1,5})?(?![\w/=*>]|[.,]\d| \d\d)"
+    r")(?:x\d{1,5}| ?ext\.? ?\d{1,5})?"
 )
+_PHONE = re.compile(rf"(?<![\w.$€£/=+*<,-])(?<!\d ){_PHONE_FORMS}(?![\w/=*>]|[.,]\d| \d\d)")
+"""A phone that stands by itself: no figure of a table or a calculation, which have others beside them."""
+_PHONE_BESIDE = re.compile(rf"(?<![\w.$€£=+*<-]){_PHONE_FORMS}(?![\w=*>]|\.\d)")
+"""The same where another may stand right before or after it."""
+_BESIDE = frozenset((" ", ",", "/", ";"))
+_BEFORE, _AFTER = re.compile(r"(?<![/,])(?<!\d )"), re.compile(r"(?!/|,\d| \d\d)")
+_AMERICAN = re.compile(r"(?:\+?1[-. ])?(?:\(\d{3}\) ?|\d{3}-)\d{3}-\d{4}$")
+"""Written as no other figure is, whatever stands beside it."""
+_DIGITS = r"([+(]{0,2}(?:\d{8,15}(?= \d{8,15}(?!\d))|\d[\d() .-]{6,18}\d)(?:x\d{1,5})?)"
 _CALL = re.compile(
-    r"\b(?:call|phone|telephone|tel|mobile|cell|fax|desk|whatsapp|dial|text me|reach me)\b[^\d\n(+]{0,25}([+(]{0,2}\d[\d() .-]{6,18}\d(?:x\d{1,5})?)"
-    r"|(?<![\d.])([+(]{0,2}\d[\d() .-]{6,18}\d(?:x\d{1,5})?) (?:office|fax|mobile|home|cell)\b",
+    rf"\b(?:call|phone|telephone|tel|mobile|cell|fax|desk|whatsapp|dial|text me|reach me)\b[^\d\n(+]{{0,25}}{_DIGITS}"
+    rf"|(?<![\d.]){_DIGITS} (?:office|fax|mobile|home|cell)\b",
     re.IGNORECASE,
 )
+_LINK = r"(?: ?[,;/&]| or\b| and\b){0,2} ?"
+_ANOTHER_PHONE = re.compile(rf"{_LINK}{_DIGITS}", re.IGNORECASE)
+"""What goes on a list of phones that began with a word for them."""
 
 
 def phones(text: str, fictional: bool, places: Sequence[Span]) -> Iterator[Span]:
-    spans = [found.span() for found in _find(_PHONE, text, places)]
-    spans += [found.span(1) if found.group(1) else found.span(2) for found in _find(_CALL, text, places)]
-    for start, end in spans:
-        value = text[start:end]
-        digits = re.sub(r"\D", "", re.split(r"x|ext", value)[0])
-        allowed = not fictional and (_TOLL_FREE.match(digits) or _fictional_phone(digits))
-        if 8 <= len(digits) <= 15 and not allowed and not _NO_PHONE.search(value):
-            yield start, end
+    spans = _beside(text, places)
+    spans += [found.span() for found in _find(_PHONE, text, places)]
+    for found in _find(_CALL, text, places):
+        spans.append(found.span(1) if found.group(1) else found.span(2))
+        spans += _listed(_ANOTHER_PHONE, text, found.end()) if found.group(1) else ()
+    return (span for span in spans if _is_phone(text[slice(*span)], fictional))
+
+
+def _listed(another: re.Pattern[str], text: str, end: int) -> Iterator[Span]:
+    """Where the list goes on that has its first number before `end`."""
+    while found := another.match(text, end):
+        yield found.span(1)
+        end = found.end()
+
+
+def _beside(text: str, places: Sequence[Span]) -> list[Span]:
+    """Phones one right after the other; those at both ends stand free, or all are American."""
+    groups: list[list[Span]] = []
+    for start, end in (found.span() for found in _find(_PHONE_BESIDE, text, places)):
+        if not _is_phone(text[start:end], fictional=True):
+            continue
+        if groups and text[groups[-1][-1][1] : start] in _BESIDE:
+            groups[-1].append((start, end))
+        else:
+            groups.append([(start, end)])
+    return [span for group in groups if len(group) > 1 and _stands(text, group) for span in group]
+
+
+def _stands(text: str, group: Sequence[Span]) -> bool:
+    if _BEFORE.match(text, group[0][0]) and _AFTER.match(text, group[-1][1]):
+        return True
+    return all(_AMERICAN.match(text[start:end]) for start, end in group)
+
+
+def _is_phone(value: str, fictional: bool) -> bool:
+    digits = re.sub(r"\D", "", re.split(r"x|ext", value)[0])
+    allowed = not fictional and (_TOLL_FREE.match(digits) or _fictional_phone(digits))
+    return 8 <= len(digits) <= 15 and not allowed and not _NO_PHONE.search(value)
 
 
 def _fictional_phone(digits: str) -> bool:
@@ -110,23 +153,29 @@ _NO_PHONE = re.compile(r"^(?:1[5-9]|20)\d\d ?[-. ] ?(?:1[5-9]|20)\d\d$|\)\(|(?:^
 """Spans of years, products of bracketed numbers, decimals."""
 
 
-_SSN = re.compile(r"(?<![\d-])(\d{3})-(\d{2})-(\d{4})(?![\d-])")
-_SSN_SAID = re.compile(r"\b(?:ssn|social security(?: number| no\.?)?)\b[^\d\n]{0,20}((\d{3})[ -]?(\d{2})[ -]?(\d{4}))(?![\d-])", re.IGNORECASE)
+_SSN = re.compile(r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])")
+_SSN_SAID = re.compile(r"\b(?:ssns?|social security(?: numbers?| no\.?)?)\b[^\d\n]{0,20}(\d{3}[ -]?\d{2}[ -]?\d{4})(?![\d-])", re.IGNORECASE)
+_ANOTHER_SSN = re.compile(rf"{_LINK}(\d{{3}}[ -]?\d{{2}}[ -]?\d{{4}})(?![\d-])", re.IGNORECASE)
 _NO_SSN = frozenset({"123456789", "078051120", "111111111", "219099999"})
 """Numbers printed in advertisements, and the one everybody types."""
 
 
 def ssns(text: str, fictional: bool, places: Sequence[Span]) -> Iterator[Span]:
     """US social security numbers: area not 000, 666 or 900-999, group not 00, serial not 0000 (SSA, POMS RM 10201.035)."""
-    for found in (*_find(_SSN, text, places), *_find(_SSN_SAID, text, places)):
-        area, group, serial = found.groups()[-3:]
+    spans = [found.span() for found in _find(_SSN, text, places)]
+    for found in _find(_SSN_SAID, text, places):
+        spans += [found.span(1), *_listed(_ANOTHER_SSN, text, found.end())]
+    for start, end in spans:
+        digits = re.sub(r"\D", "", text[start:end])
+        area, group, serial = digits[:3], digits[3:5], digits[5:]
         issued = area not in {"000", "666"} and area[0] != "9" and group != "00" and serial != "0000"
-        if issued and (fictional or area + group + serial not in _NO_SSN):
-            yield found.span(1) if found.re is _SSN_SAID else found.span()
+        if issued and (fictional or digits not in _NO_SSN):
+            yield start, end
 
 
 _CARD = re.compile(
-    r"(?<![\d.,-])(?:[3-6]\d{3}|2[2-7]\d\d|2131|1800)(?:[ -]?\d{4}){2}[ -]?\d{1,7}(?![.,]?\d)|(?<![\d.,-])3[0478]\d{2}[ -]?\d{6}[ -]?\d{4,5}(?!\d)"
+    r"(?:(?<![\d.,-])|(?<=\d{4},))(?:(?:[3-6]\d{3}|2[2-7]\d\d|2131|1800)(?:[ -]?\d{4}){2}[ -]?\d{1,7}(?!\.?\d)(?!,\d{1,3}(?!\d))"
+    r"|3[0478]\d{2}[ -]?\d{6}[ -]?\d{4,5}(?!\d))"
 )
 _TEST_CARDS = frozenset({"4111111111111111", "4242424242424242", "5555555555554444", "378282246310005", "4012888888881881", "5105105105105100"})
 
@@ -144,26 +193,28 @@ def _luhn(digits: str) -> bool:
     return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0 and len(set(digits)) > 2
 
 
-_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{1,4}){3,8}\b")
+_IBAN = re.compile(r"\b([A-Z]{2})\d{2}(?= ?[A-Z0-9])")
+"""Where one may begin; its country says how long it is."""
 _COUNTRIES = (
     "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BR29 CH21 CR22 CY28 CZ24 DE22 DK18 DO28 EE20 EG29 ES24 FI18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 "
     "GT28 HR21 HU28 IE22 IL23 IS26 IT27 JO30 KW30 KZ20 LB28 LI21 LT20 LU20 LV21 MC27 MD24 ME22 MK19 MT31 MU30 NL18 NO15 PK24 PL28 PS29 PT25 QA29 "
     "RO24 RS22 SA24 SC31 SE24 SI19 SK24 SM27 TN24 TR26 UA29 VA22 VG24 XK20"
 )
-_IBAN_LENGTHS = {pair[:2]: int(pair[2:]) for pair in _COUNTRIES.split()}
-"""Country -> characters (SWIFT, IBAN registry)."""
+_IBAN_SHAPES = {pair[:2]: re.compile(rf"[A-Z0-9](?: ?[A-Z0-9]){{{int(pair[2:]) - 1}}}(?!\w)") for pair in _COUNTRIES.split()}
+"""Country -> as many characters as its accounts have (SWIFT, IBAN registry)."""
 
 
 def ibans(text: str, fictional: bool, places: Sequence[Span]) -> Iterator[Span]:
     """Account numbers of the length of their country whose ISO 7064 sum (mod 97) is 1."""
     for found in _IBAN.finditer(text):
-        want = _IBAN_LENGTHS.get(found.group()[:2], 0)
-        value, end = "", found.start()
-        while len(value) < want and end < found.end():
-            value += text[end].strip()
-            end += 1
-        if want and len(value) == want and int("".join(str(int(sign, 36)) for sign in value[4:] + value[:4])) % 97 == 1:
-            yield found.start(), end
+        shape = _IBAN_SHAPES.get(found[1])
+        whole = shape.match(text, found.start()) if shape else None
+        if whole and _mod97(whole.group().replace(" ", "")) == 1:
+            yield whole.span()
+
+
+def _mod97(value: str) -> int:
+    return int("".join(str(int(sign, 36)) for sign in value[4:] + value[:4])) % 97
 
 
 _IP = re.compile(r"(?<![\d.\w-])\d{1,3}(?:\.\d{1,3}){3}(?![\d.]*\d|\w)")
