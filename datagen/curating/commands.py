@@ -28,7 +28,7 @@ def recurate(out: Path | str, ledger: Path | str | None, work: Path | None, yes:
     ledger = ledger or ledger_of(here)
     _, book = visited(out, ledger, work, lambda name: False)
     options = options_of(here, book, **given)
-    for line in changes(options):
+    for line in changes(options, release=yes):
         click.echo(shown(line))
     if yes:
         _release(options, out, ledger, work)
