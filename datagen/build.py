@@ -173,7 +173,7 @@ def _built(run: _Job, loaded: Loaded, mooring: Mooring, story: Story, exports: S
             await_workers(folder)
             compact(folder)  # what a killed build left is read once, not by every worker
             claim(plan, this, sown, out)
-            write_json(out / "steps" / ORIGIN, _origin(loaded, options))
+            write_json(out / "steps" / ORIGIN, _origin(loaded, options, plan))
             sown.lines.close()
             cap, workers = options.budget or plan.spec.release.budget.usd, options.workers if _chosen(options) == "ray" else 1
             told: dict[str, object] = {"seeds": this.seeds, "runtime": _chosen(options), "workers": workers, "simulated": plan.simulated}
@@ -183,11 +183,16 @@ def _built(run: _Job, loaded: Loaded, mooring: Mooring, story: Story, exports: S
             return asyncio.run(_run(plan, this, run, mooring, exports))
 
 
-def _origin(loaded: Loaded, options: Options) -> dict[str, object]:
+def _origin(loaded: Loaded, options: Options, plan: Plan) -> dict[str, object]:
     """What this was built from, for whoever curates it anew. It stays in the house."""
     places = {"spec": loaded.written.path, "library": options.library, "ledger": options.ledger}
     whole = {name: str(place.resolve()) if isinstance(place, Path) else place for name, place in places.items()}
-    return {**whole, "limit": options.limit, "teacher": options.teacher, "unsafe_sandbox": options.unsafe_sandbox}
+    return {**whole, "limit": options.limit, "teacher": options.teacher, "unsafe_sandbox": options.unsafe_sandbox, "simulator": bank_of(plan)}
+
+
+def bank_of(plan: Plan) -> dict[str, object]:
+    """What the simulated teachers of a plan are called, which tells their material, and where that was looked for."""
+    return {"labels": sorted({chair.label for chair in plan.chairs.values() if chair.simulated}), "shared": os.environ.get("DATAGEN_SHARED")}
 
 
 def _require_keys(plan: Plan, sown: Sown, folder: Path, again: bool) -> None:

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from teaching import made, project
 
+from datagen.cli import cli
 from datagen.curating.bench import ALL, MADE_FOR, bench
 from datagen.errors import SeedError, SetupError, SpecError
 from datagen.operators.recipe import Recipe
@@ -77,6 +79,29 @@ def test_names_that_are_not_there_are_told(tmp_path: Path, monkeypatch: pytest.M
         run(folder)
     with pytest.raises(SpecError, match=r"no filter recipe 'rationales' in .*; did you mean 'rationale'"):
         list(bench("rationales", (), 10, None))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--shipped", "rationale", "--on", "gsm8k"], "say it without a recipe, --on"),
+        (["rationale", "--on", "own={rows}:answer", "--on", "own={rows}:answer"], "the set 'own' is named twice"),
+        (["rationale", "--on", "={rows}:answer"], "the set has no name"),
+    ],
+)
+def test_what_would_be_passed_over_is_refused(tmp_path: Path, words: list[str], told: str) -> None:
+    rows = folder_of(tmp_path) / "rows.jsonl"
+    with pytest.raises((click.UsageError, SpecError), match=told):
+        cli(["bench-filters", *(word.format(rows=rows) for word in words)], standalone_mode=False)
+
+
+def test_sets_of_ones_own_do_not_replace_the_table_of_a_recipe_that_ships(tmp_path: Path) -> None:
+    folder, place = folder_of(tmp_path), SHIPPED / "filters" / "web.bench.json"
+    before = place.read_bytes() if place.is_file() else None
+    lines = list(bench("web", [f"own={folder / 'rows.jsonl'}:answer"], 100, None))
+    assert (place.read_bytes() if place.is_file() else None) == before and "not written: web.bench.json" in lines[-1]
+    (tmp_path / "filters" / "web.yaml").write_text(RECIPE)
+    assert list(bench("web", [f"own={folder / 'rows.jsonl'}:answer"], 100, tmp_path))[-1] == f"written to {tmp_path / 'filters' / 'web.bench.json'}"
 
 
 def test_a_card_quotes_the_table_of_the_very_recipe_and_of_no_other(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_build_states_escapes_and_false_drops_and_releases_the_same_bytes(tmp_
     assert (with_them.out / shard).read_bytes() == (without.out / shard).read_bytes()
     assert [with_them.counts(step) for step in ("good", "unique")] == [without.counts(step) for step in ("good", "unique")]
     told = json.loads((with_them.out / "manifest.json").read_text())["canaries"]
-    assert told["bad"] > 30 and told["good"] == 20 and told["false_drops"]["of"] == 20
+    assert told["bad"] == 40 and told["good"] == 20 and told["false_drops"]["of"] == 20
     assert told["kinds"]["repetition"]["share"] == 1.0 and told["kinds"]["refusal"]["share"] >= 0.5  # an operator looks for them
     assert told["kinds"]["splice"]["share"] < 1.0  # none looks for it, and the count says so
     assert told["operators"]["good.refusal"]["caught"]["found"] >= told["kinds"]["refusal"]["found"]
@@ -79,14 +79,33 @@ def test_a_field_of_the_seeds_can_be_the_known_good_text(tmp_path: Path) -> None
     assert (told["found"], told["of"]) == (1, 6)  # one source is shorter than the filter allows
 
 
+def test_every_kind_of_damage_is_planted_for_every_filter_that_judges_texts(tmp_path: Path) -> None:
+    """As many filters as divide the number of kinds, one of which holds a number against another."""
+    steps = """\
+  - {name: one, filter: [{length: {min_words: 1}}]}
+  - {name: good, filter: [{score: {on: score, at_least: 0}}]}
+  - {name: two, filter: [{length: {min_words: 1}}]}"""
+    rows = [{"text": text(number), "score": 1.0} for number in range(10)]
+    (tmp_path / "seeds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    more = "release: {format: text, columns: {text: text}}\nguard: {canaries: 36}"
+    found = made(project(tmp_path, steps, {}, "{table: seeds.jsonl}", more), tmp_path / "out")
+    told = json.loads((found.out / "manifest.json").read_text())["canaries"]
+    kinds = {"repetition", "truncation", "refusal", "meta_talk", "pii", "mojibake", "splice", "shuffle", "wrong_language"}
+    assert told["bad"] == 36 and set(told["kinds"]) == kinds and min(each["of"] for each in told["kinds"].values()) >= 3
+    assert set(told["steps"]["one"]["kinds"]) == set(told["steps"]["two"]["kinds"]) == kinds and "good" not in told["steps"]
+
+
 def test_counts_add_up() -> None:
     row = Row("canary:0", "", "canary:0", {})
     canaries = [Canary(row, "splice", "s"), Canary(row, "splice", "s"), Canary(row, "wrong_answer", "t"), Canary(row, "good", "s", good=True)]
+    canaries += [Canary(row, "wrong_answer", "u", gated=False), Canary(row, "wrong_answer", "u", gated=False)]
     told = [
         Told([("s", "a", True), ("s", "b", False)], "s"),
-        Told([("s", "a", True), ("s", "b", True), ("t", "math", False)]),  # a check without a gate
+        Told([("s", "a", True), ("s", "b", True)]),
         Told([("s", "a", False)], "s"),
         Told([("s", "a", False), ("s", "b", True)], "s"),
+        Told([("u", "math", False)]),
+        Told([("u", "math", True)]),
     ]
     found = counted(canaries, told)
     assert (found["escapes"]["found"], found["escapes"]["of"]) == (1, 3) and (found["false_drops"]["found"], found["false_drops"]["of"]) == (1, 1)
@@ -94,6 +113,7 @@ def test_counts_add_up() -> None:
     step = found["steps"]["s"]
     assert (step["escapes"]["found"], step["escapes"]["of"], step["false_drops"]["of"]) == (1, 2, 1) and list(step["kinds"]) == ["splice"]
     assert "t" not in found["steps"]  # what was planted for it never came to it
+    assert (found["steps"]["u"]["escapes"]["found"], found["steps"]["u"]["escapes"]["of"]) == (1, 2)  # a check without a gate, by its verdicts
 
 
 @pytest.mark.parametrize(

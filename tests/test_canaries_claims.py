@@ -62,15 +62,17 @@ def test_false_claims_are_planted_for_each_check_and_true_ones_of_the_sets_that_
         steps = CHECKS
     rows, good = [worked(number) for number in range(12)], [worked(number) for number in range(50, 60)]
     found = built(tmp_path, steps, rows, good, "solution", 12)
-    told = read_json(found.out / "manifest.json")["canaries"]["steps"]
+    whole = read_json(found.out / "manifest.json")["canaries"]
+    told = whole["steps"]
     kinds = {step: set(each["kinds"]) for step, each in told.items()}
     assert kinds.pop("runs", {"failing_test", "other_program"}) == {"failing_test", "other_program"}
     assert kinds == {"right": {"wrong_answer"}, "steps": {"wrong_step"}, "calls": {"unknown_tool"}} | {"told": {"wrong_step"}}
     for step, each in told.items():
         assert each["escapes"]["of"] >= 12 and each["false_drops"]["of"] == 10, step
         assert each["false_drops"]["found"] == 0, step
-    assert all(told[step]["escapes"]["found"] == 0 for step in told if step != "told")
-    assert told["told"]["escapes"]["share"] == 1.0  # it says what is wrong and drops nothing
+        assert each["escapes"]["found"] == 0, step
+    assert (whole["escapes"]["found"], whole["bad"]) == (0, sum(told[step]["escapes"]["of"] for step in told if step != "told"))
+    assert whole["good"] == 10 * (len(told) - 1)  # `told` drops nothing, so its verdicts alone are counted, at its step
     assert query(found.out, "SELECT count(*) FROM verdicts WHERE row LIKE 'canary%'")[1] == [(0,)]
     assert "wrong\\_answer 100 % of 12" in (found.out / "README.md").read_text()
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from datagen.operators.chat import Refusal
+from datagen.operators.damage.splice import Splice
 from datagen.operators.personal.pii import Pii
 from datagen.operators.recipe import Recipe
 from datagen.storage import read_table
@@ -258,9 +259,9 @@ def test_halves_of_two_problems_are_caught_and_solutions_of_models_are_not() -> 
 
     texts = good("rationale")[:400]
     spliced = [half(one, False) + half(other, True) for one, other in zip(texts[::2], texts[1::2], strict=True)]
-    assert sum(bool(reason("rationale", text)) for text in spliced) >= 0.85 * len(spliced)
+    judge = Splice()
+    assert sum(bool(reason("rationale", text)) or not judge.judge({"text": text}).keep for text in spliced) >= 0.85 * len(spliced)
     solved = [f"{row['question']}\n{row['solution']}" for row in rows("gsm8k_model_solutions/*.parquet")[::3]]
-    judge = dict(recipe("rationale").operators)["splice"]
     assert sum(not judge.judge({"text": text}).keep for text in solved) <= 0.01 * len(solved)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from buckets import Bucket
 from teaching import Made, made, project, teacher
@@ -14,7 +17,7 @@ from teaching import Made, made, project, teacher
 from datagen.build import Options, build
 from datagen.cli import cli
 from datagen.curating.recurate import changes, options_of
-from datagen.errors import SpecError
+from datagen.errors import OutputError, SpecError
 from datagen.inspect import require_release
 from datagen.storage import read_json, read_table
 
@@ -103,6 +106,39 @@ def test_with_a_word_it_is_a_new_major_release_that_asked_nothing_and_says_so(tm
     assert sorted(len(row["text"].split()) for row in rows) == [3, 4]
     after = list(changes(options(found, "good.length_2.max_words=3")))  # what was set before holds on
     assert "of 2 rows at the end of the line 1 would go out, 0 would come in" in "\n".join(after)
+    plain = Options(str(tmp_path / "s.yaml"), found.out)
+    with pytest.raises(
+        OutputError, match=r"was recurated with `good\.length\.min_words=2`, `good\.length_2\.max_words=4` \(write that into the spec"
+    ):
+        build(plain, lambda _: None)
+    said = (tmp_path / "s.yaml").read_text().replace("{min_words: 3}", "{min_words: 2}").replace("max_words: 9", "max_words: 4")
+    (tmp_path / "s.yaml").write_text(said)
+    with teacher(says):
+        assert build(plain, lambda _: None).version == "2.0"
+
+
+def test_rows_that_lost_their_answers_are_told_and_not_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulated teacher's material is read from $DATAGEN_SHARED: another folder makes it another teacher, whose answers are in no ledger."""
+    refusals = [{"id": "1", "completion": "No, I will not write that.", "is_refusal": True, "label": "full"}]
+    (tmp_path / "shared" / "data" / "refusals_dev").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(refusals), tmp_path / "shared" / "data" / "refusals_dev" / "completions.parquet")
+    monkeypatch.setenv("DATAGEN_SHARED", str(tmp_path / "shared"))
+    steps = "  - {name: text, ask: t/text, of: w}\n  - {name: good, filter: [{length: {min_words: 1}}], on: text}"
+    spec = project(tmp_path, steps, PROMPTS, SEEDS, f"{MORE}\nrehearsal: {{defects: {{refusal: 0.1}}}}")
+    spec.write_text(spec.read_text().replace("max_tokens: 100", "max_tokens: 4000"))
+    found = made(spec, tmp_path / "out", teacher="simulator")
+    words, manifest = ["recurate", str(found.out), "--set", "good.length.max_words=100000"], (found.out / "manifest.json").read_bytes()
+    monkeypatch.delenv("DATAGEN_SHARED")
+    told = re.escape(
+        f"12 rows that had an answer have none now: the simulated teacher is another, for its material is ($DATAGEN_SHARED was {tmp_path}"
+    )
+    with pytest.raises(OutputError, match=rf"{told}/shared, and is not set\)"):
+        cli([*words, "--yes"], standalone_mode=False)
+    cli(words, standalone_mode=False)  # without a word it is only said
+    assert (found.out / "manifest.json").read_bytes() == manifest
+    monkeypatch.setenv("DATAGEN_SHARED", str(tmp_path / "shared"))
+    cli([*words, "--yes"], standalone_mode=False)
+    assert require_release(found.out)["releases"][-1]["version"] == "2.0"
 
 
 def test_a_check_within_a_repeat_is_meant_by_its_own_name(tmp_path: Path) -> None:

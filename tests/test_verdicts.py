@@ -55,6 +55,26 @@ def test_operators_of_one_name_are_told_apart() -> None:
     assert [(each.operator, each.finding.keep, each.span) for each in said] == [("length", True, None), ("length_2", False, None)]
 
 
+@pytest.mark.parametrize(
+    ("operator", "text", "words"),
+    [
+        ({"refusal": {}}, "Well.\n\nI'm sorry, but I can't help with that request.", "I can't help with"),
+        ({"meta_talk": {}}, " Plants need light. As an AI language model, I do not grow.\n\nI hope this helps!", "As an AI language model, I"),
+        ({"prompt_echo": {}}, "## Water\nTopic: fractions\nAudience: children\n\nA part.", "Audience:"),
+        (
+            {"prompt_echo": {"known": ["Say in plain words what a rock is made of."]}},
+            "Say, in plain words: what a rock is.",
+            "Say, in plain words: what a rock is",
+        ),
+        ({"repetition": {}}, "We start, then\n" + "We add  salt and\n" * 6, "We add  salt and"),
+    ],
+)
+def test_evidence_that_is_joined_or_counted_has_its_place_in_the_text(operator: dict[str, Any], text: str, words: str) -> None:
+    (said,) = judge(Recipe.build([operator], lambda _: "here"), {"text": text})
+    assert not said.finding.keep and said.span is not None
+    assert words in text[slice(*said.span)]
+
+
 def test_a_choice_says_who_won_and_who_lost(tmp_path: Path) -> None:
     steps = "  - {name: part, ask: t/part, of: w, samples: 3}\n  - {name: best, select: {best: [sample], keep: 1}}"
     with teacher(lambda prompt: prompt) as taught:

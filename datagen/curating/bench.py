@@ -20,7 +20,7 @@ from datagen.release.measured.intervals import rate
 from datagen.running.canaries.damage import SHORTEST, ways
 from datagen.runtime.pool import ProcessPool
 from datagen.seeds.labelled import GOOD, READY, Labelled, LabelledSet, labelled_set, ready_made
-from datagen.spec.library import Library
+from datagen.spec.library import SHIPPED, Library
 from datagen.spec.reading import Written, read_yaml
 from datagen.steps.rows.judge import Said, judge, named
 from datagen.storage import write_json
@@ -66,15 +66,17 @@ class Tally:
         return {"good": good, "all_good": rate(*every), "bad": bad, "examples": self.examples}
 
 
-def bench(name: str, sets: Sequence[str], take: int, library: Path | None, damaged: int = 0) -> Iterator[str]:
-    """Measure, say it, and write `<recipe>.bench.json` beside the recipe, without any text of the sets. Of each set's good rows `damaged` are
-    damaged on purpose, a kind in turn, as canaries are. Raises SpecError, SeedError or SetupError before anything is measured.
+def bench(name: str, sets: Sequence[str], take: int, library: Path | None, damaged: int = 0, own: bool = False) -> Iterator[str]:
+    """Measure, say it, and write `<recipe>.bench.json` beside the recipe, without any text of the sets; what stands beside a recipe that ships
+    is `shipped`'s to write. Of each set's good rows `damaged` are damaged on purpose, a kind in turn, as canaries are. Raises SpecError,
+    SeedError or SetupError before anything is measured.
     """
     written = _written(name, library)
     recipe = Recipe.build(items_of(written.value, written.where()), lambda index: written.where((index,)))
     wanted = list(sets) or list(MADE_FOR.get(written.path.stem, ())) or ready_made()
     if not wanted:
         raise SetupError(f"no labelled rows: name some with --on, or set DATAGEN_SHARED for the ready-made sets ({', '.join(READY)})")
+    _told_apart(wanted)
     rows = [labelled_set(text, take, "--on") for text in wanted]
     rows += [each for labelled in rows if (each := spoilt(labelled, recipe, damaged)).rows]
     able = Recipe(tuple(each for each in recipe.operators if all(_readable(each[1], labelled.rows[0]) for labelled in rows)))
@@ -89,6 +91,9 @@ def bench(name: str, sets: Sequence[str], take: int, library: Path | None, damag
     }
     place = written.path.with_name(f"{written.path.stem}{TABLE}")
     yield from _shown(table)
+    if not own and place.resolve().is_relative_to(SHIPPED / "filters"):
+        yield f"not written: {place.name} beside a recipe that ships is made by --shipped alone; copy the recipe, and bench the copy by its path"
+        return
     write_json(place, {**table, "operators": {name: _textless(counts) for name, counts in table["operators"].items()}})
     yield f"written to {place}"
 
@@ -96,7 +101,17 @@ def bench(name: str, sets: Sequence[str], take: int, library: Path | None, damag
 def shipped(take: int) -> Iterator[str]:
     """The recipes that ship, each on the known-good sets of what it is made for: what stands beside them is made by this alone."""
     for name in MADE_FOR:
-        yield from bench(name, (), take, None, DAMAGED)
+        yield from bench(name, (), take, None, DAMAGED, own=True)
+
+
+def _told_apart(sets: Sequence[str]) -> None:
+    """Raises SpecError for a set without a name, and for two of one name: counts are kept by names."""
+    names = [text.partition("=")[0].strip() for text in sets]
+    for text, name in zip(sets, names, strict=True):
+        if not name:
+            raise SpecError(f"--on {text}: the set has no name; write NAME=FILE:FIELD")
+        if names.count(name) > 1:
+            raise SpecError(f"--on {text}: the set {name!r} is named twice; name each set once, and files apart: one=A.jsonl two=B.jsonl")
 
 
 def spoilt(labelled: LabelledSet, recipe: Recipe, count: int) -> LabelledSet:

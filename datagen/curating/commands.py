@@ -28,7 +28,7 @@ def recurate(out: Path | str, ledger: Path | str | None, work: Path | None, yes:
     ledger = ledger or ledger_of(here)
     _, book = visited(out, ledger, work, lambda name: False)
     options = options_of(here, book, **given)
-    for line in changes(options):
+    for line in changes(options, release=yes):
         click.echo(shown(line))
     if yes:
         _release(options, out, ledger, work)
@@ -64,7 +64,7 @@ def _release(options: Any, out: Path | str, ledger: Path | str | None, work: Pat
 @click.option("--shipped", is_flag=True, help="All recipes that ship, as their tables beside them were made.")
 @LIBRARY
 def bench_filters(recipe: str | None, sets: tuple[str, ...], take: int, library: Path | None, damaged: int, shipped: bool) -> None:
-    """Measure every operator of a recipe on labelled rows, and write the table beside the recipe.
+    """Measure every operator of a recipe on labelled rows, and write the table beside the recipe, unless that is one that ships.
 
     A file has texts in FIELD (`text`) and labels in `label`, good or bad:KIND; without labels all rows are good. Ready-made known-good
     sets stand in $DATAGEN_SHARED/data: gsm8k, humaneval, mbpp, openstax, gpteacher.
@@ -72,6 +72,9 @@ def bench_filters(recipe: str | None, sets: tuple[str, ...], take: int, library:
     from datagen.curating.bench import bench
     from datagen.curating.bench import shipped as run
 
+    given = {"a recipe": recipe, "--on": sets, "--damaged": damaged, "--library": library}
+    if shipped and (too_much := [name for name, value in given.items() if value]):
+        raise click.UsageError(f"--shipped measures the recipes that ship on sets of their own: say it without {', '.join(too_much)}")
     if not shipped and recipe is None:
         raise click.UsageError("name a recipe, or say --shipped")
     for line in run(take) if shipped or recipe is None else bench(recipe, sets, take, library, damaged):

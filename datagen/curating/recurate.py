@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datagen.build import ORIGIN, Options, planned
+from datagen.build import ORIGIN, Options, bank_of, planned
 from datagen.depot.store import is_url
 from datagen.errors import OutputError
 from datagen.inspect import require_release
-from datagen.plan.estimate import AskCount, expected_later, line_of
+from datagen.plan.estimate import AskCount, asks_of, expected_later, line_of
 from datagen.plan.model import Plan, Sown
 from datagen.plan.overrides import Setting
 from datagen.records import Row
@@ -37,13 +37,13 @@ class Walked:
     """Step -> rows that it kept."""
     why: dict[str, str] = field(default_factory=dict)
     """Row -> why it left the line."""
-    missing: set[str] = field(default_factory=set)
-    """Rows that need an answer which is not in the ledger."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """Row -> the step at which it needs an answer which is not in the ledger."""
 
     def see(self, names: Mapping[int, str], journal: Journal) -> None:
         for number, book in journal.books.items():
             self.kept[names[number]] += book.kept
-            self.missing |= {record["id"] for record in book.unanswered if record["outcome"] == NOT_ASKED}
+            self.missing |= {record["id"]: names[number] for record in book.unanswered if record["outcome"] == NOT_ASKED}
             self.why |= {record["id"]: said(names[number], record["operator"], record["reason"], record["evidence"]) for record in book.dropped}
 
 
@@ -90,8 +90,11 @@ def ledger_of(out: Path) -> Path | str | None:
     return (place if is_url(place) else Path(place)) if place else None
 
 
-def changes(options: Options) -> Iterator[str]:
-    """What the values of `options` would change of what is out, in words; nothing is asked, nothing is written."""
+def changes(options: Options, release: bool = False) -> Iterator[str]:
+    """What the values of `options` would change of what is out, in words; nothing is asked, nothing is written.
+
+    Raises OutputError at the end where it is to be released and rows that had an answer have none now.
+    """
     out = options.root
     manifest = require_release(out)
     with planned(load_spec(options.spec, options.library), options) as (plan, sown):
@@ -105,6 +108,11 @@ def changes(options: Options) -> Iterator[str]:
         yield from _funnel(plan, manifest["steps"], walked)
         yield from _rows(out, final, walked)
         yield from _unasked(plan, sown, counts, touched, walked)
+        if lost := _lost(out, plan, walked):
+            told = f"{lost:,} rows that had an answer have none now: {_other_bank(out, plan)}"
+            if release:
+                raise OutputError(f"{told}. Nothing was released")
+            yield f"{told}. It would not be released"
 
 
 def _funnel(plan: Plan, before: Sequence[Mapping[str, Any]], walked: Walked) -> Iterator[str]:
@@ -129,7 +137,11 @@ def _rows(out: Path, final: Sequence[Row], walked: Walked) -> Iterator[str]:
     texts = dict(_fields(out, set(go[:EXAMPLES])))
     for name in go[:EXAMPLES]:
         lost = next((walked.why[each] for each in (name, *before[name]) if each in walked.why), "")
-        unasked = "it needs an answer that is not in the ledger" if {name, *before[name]} & walked.missing else "a row that it was made from goes out"
+        unasked = (
+            "it needs an answer that is not in the ledger"
+            if {name, *before[name]} & walked.missing.keys()
+            else "a row that it was made from goes out"
+        )
         yield f"  out  {name}  {_shown(texts[name])}"
         yield f"       {lost or unasked}"
 
@@ -173,6 +185,32 @@ def _unasked(plan: Plan, sown: Sown, counts: dict[str, AskCount], touched: set[s
         f"would need asking: {len(walked.missing):,} rows, {requests:,} requests, ${expected:,.4f} expected, ${worst:,.4f} at worst. Here they are "
         "left without an answer; to ask them, write the values into the recipe and build with --yes"
     )
+
+
+def _lost(out: Path, plan: Plan, walked: Walked) -> int:
+    """Rows whose answer, which this OUT was built with, the ledger has under no request of the plan as it is now. Rounds of a `repeat` count
+    only where the simulated teacher is another: other thresholds may rightly want more of them."""
+    lost, asks = set[str](), dict[str, str]()
+    if walked.missing:
+        asks = {inner.name: step.name for step in plan.steps for inner, _ in asks_of(step) if inner is step or _banks(out, plan)}
+    for name, step in asks.items():
+        _, found = query(out, "SELECT DISTINCT row FROM calls WHERE step = ? AND outcome <> 'failed'", [name])
+        lost |= {row for (row,) in found if walked.missing.get(row) == step}
+    return len(lost)
+
+
+def _banks(out: Path, plan: Plan) -> tuple[object, object] | None:
+    """(where the simulated teacher's material was looked for, where now), where it is another teacher than this OUT was built with."""
+    before, now = (read_json(out / "steps" / ORIGIN) or {}).get("simulator"), bank_of(plan)
+    return None if not before or before["labels"] == now["labels"] else (before["shared"], now["shared"])
+
+
+def _other_bank(out: Path, plan: Plan) -> str:
+    """Why answers that were there are not found."""
+    if banks := _banks(out, plan):
+        was, now = ("not set" if place is None else place for place in banks)
+        return f"the simulated teacher is another, for its material is ($DATAGEN_SHARED was {was}, and is {now}): set it as it was"
+    return "the ledger is another, or their prompts have changed; `datagen build` with the values written into the spec asks for them"
 
 
 def _shown(fields: Mapping[str, Any]) -> str:

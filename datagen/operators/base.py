@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
@@ -41,6 +42,13 @@ class Finding:
     """What a claim writes to the row (see `Operator.writes`)."""
     span: tuple[int, int] | None = None
     """First character and the one after the last of what decided, where the evidence does not quote it; else the step looks for the evidence."""
+
+
+def place_of(text: str, words: str, between: str = r"\s+") -> tuple[int, int] | None:
+    """Where words stand in a text, in capitals or small letters and whatever white space (or other `between`) parts them; None where they do not."""
+    parts = words.split()
+    found = re.search(between.join(map(re.escape, parts)), text, re.IGNORECASE) if parts else None
+    return found.span() if found else None
 
 
 class Operator(BaseModel):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from datagen.operators.base import Finding, Operator
+from datagen.operators.base import Finding, Operator, place_of
 
 
 def _any(*parts: str) -> re.Pattern[str]:
@@ -147,7 +147,8 @@ class Refusal(Operator):
         score = 1.0 * len(refused) + 0.5 * len(sorry) + 0.4 * len(lectures) - 0.9 * bool(_CAVEATS.search(head))
         if score < self.at_least:
             return Finding(True, score=score)
-        return Finding(False, "refusal", score, " | ".join([*refused, *sorry, *sorted(lectures)]))
+        said = [*refused, *sorry, *sorted(lectures)]
+        return Finding(False, "refusal", score, " | ".join(said), span=place_of(self.text(fields), said[0]) if said else None)
 
 
 def _refuses(head: str) -> bool:
@@ -240,7 +241,8 @@ class MetaTalk(Operator):
         hits = [(reason, match.group()) for reason, match in found if match]
         if not hits:
             return Finding(True, score=0.0)
-        return Finding(False, hits[0][0], float(len(hits)), " | ".join(words.strip() for _, words in hits))
+        said, span = " | ".join(words.strip() for _, words in hits), place_of(self.text(fields), hits[0][1])
+        return Finding(False, hits[0][0], float(len(hits)), said, span=span)
 
 
 def _closing(part: str) -> re.Match[str] | None:
@@ -323,7 +325,7 @@ class PromptEcho(Operator):
         text = self.text(fields)
         echo = _echoed(text, self.known) if self.known else ""
         if echo:
-            return Finding(False, "prompt_echo", float(ECHO_WORDS), echo)
+            return Finding(False, "prompt_echo", float(ECHO_WORDS), echo, span=place_of(text, echo, r"[^\w']+"))
         token = _TOKENS.search(text) if any(sign in text and _holds(self.features(fields).lower, words) for sign, words in _TOKEN_HINTS) else None
         lines = [] if self.tokens_only else _edges(text)
         orders = [match.group() for line in lines if (match := _ORDERS.match(line))]
@@ -331,7 +333,8 @@ class PromptEcho(Operator):
         score = float(len(orders) + bool(token) + len(markers) // 2)
         if not score:
             return Finding(True, score=0.0)
-        return Finding(False, "prompt_echo", score, " | ".join([*([token.group()] if token else []), *orders, *sorted(markers)]))
+        said = [*([token.group()] if token else []), *orders, *sorted(markers)]
+        return Finding(False, "prompt_echo", score, " | ".join(said), span=place_of(text, said[0]))
 
 
 def _echoed(text: str, known: tuple[str, ...]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import itertools
+import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -252,7 +253,9 @@ def _numbered(path: Path, number: int) -> Iterator[tuple[bytes, int]]:
 def _change(plan: Plan, tallies: Sequence[_Tally], manifest: Mapping[str, Any]) -> str:
     """In words, what of the released rows would not hold any more, or what could not join them; empty when all is well."""
     if manifest["plan_fingerprint"] != plan.fingerprint:
-        return "the plan has changed since the last release: released rows or their verdicts may change"
+        told = ", ".join(f"`{name}={json.dumps(value)}`" for name, value in manifest["overrides"].items() if plan.overrides.get(name) != value)
+        again = f", which was recurated with {told} (write that into the spec, and the build goes on from it)" if told else ""
+        return f"the plan has changed since the last release{again}: released rows or their verdicts may change"
     gone = sum(cohort["seeds"] for cohort in manifest["cohorts"]) - sum(sum(tally.cells.values()) for tally in tallies[:-1])
     return f"{gone} released seeds are no longer among the seeds" if gone else _misfit(plan, tallies[-1].kinds, manifest)
 

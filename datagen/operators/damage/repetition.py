@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from datagen.operators.base import Finding, Operator
+from datagen.operators.base import Finding, Operator, place_of
 from datagen.operators.features import Features
+
+_TIMES = " times: "
+"""Between the number of repeats and what is repeated."""
 
 
 class Repetition(Operator):
@@ -49,6 +53,11 @@ class Repetition(Operator):
     """So often may one block of words stand directly after itself; a run shorter than 16 words never counts."""
 
     def judge(self, fields: Mapping[str, Any]) -> Finding:
+        found = self._judged(fields)
+        words = found.evidence.rpartition(_TIMES)[2]
+        return found if found.keep else replace(found, span=place_of(self.text(fields), words))
+
+    def _judged(self, fields: Mapping[str, Any]) -> Finding:
         seen = self.features(fields)
         share, looped, where = _repeats(seen, self.ngram, self.run)
         if looped:
@@ -81,7 +90,7 @@ def _top(seen: Features, limit: float) -> tuple[float, str]:
     gram, count = Counter(zip(words, words[1:], words[2:], words[3:], strict=False)).most_common(1)[0]
     if count < 3 or not any(sign.isalpha() for word in gram for sign in word):
         return 0.0, ""
-    return min(1.0, 4 * count / len(seen.words)), f"{count} times: {' '.join(gram)}"
+    return min(1.0, 4 * count / len(seen.words)), f"{count}{_TIMES}{' '.join(gram)}"
 
 
 def _repeats(seen: Features, size: int, run: int) -> tuple[float, bool, str]:
@@ -102,7 +111,7 @@ def _repeats(seen: Features, size: int, run: int) -> tuple[float, bool, str]:
         said = length + size - 1 + period
         example = example or " ".join(words[index : index + size])
         if said > run * period and said >= _shortest_run(words[index : index + size]):
-            return min(1.0, covered / len(words)), True, f"{said // period} times: {' '.join(words[index - period + 1 : index + 1])}"
+            return min(1.0, covered / len(words)), True, f"{said // period}{_TIMES}{' '.join(words[index - period + 1 : index + 1])}"
     return (min(1.0, covered / len(words)) if words else 0.0), False, example
 
 

@@ -53,6 +53,9 @@ class Splice(Operator):
     names that first come after it, and letters for numbers (algebra gives few numbers, which is no fault). The weights are a logistic regression
     on every second row of GSM8K, whole and spliced, and of AQuA's rationales; the score is its probability of a splice. A text without a
     calculation, with options to choose from, or without a question or some words before its first calculation has nothing to compare: it is kept.
+
+    No recipe that ships names it. It knows solutions as people write them, beside their question; of right solutions by the simulated teacher, which
+    explain fewer of their numbers, it drops 8 % with `question`, and some 12 % without. Measure it on rows of your own before it gates.
     """
 
     version: ClassVar[int] = 2

@@ -25,6 +25,7 @@ from datagen.records import Row, digest
 from datagen.running.canaries.counts import Canary
 from datagen.running.canaries.damage import planted_row
 from datagen.seeds.labelled import GOOD, Labelled, LabelledSet
+from datagen.spec.models import Check
 
 _NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?(?![\w,.]*\d)")
 _SUM = re.compile(r"(?<![\w.,)*/+-])(\d{1,6}) ?([-+*×/]) ?(\d{1,6}) ?= ?\$?(\d{1,9})(?![\d.,/%]|\s*[-+*/×])")
@@ -50,8 +51,12 @@ def false_claims(checks: Sequence[PlannedStep], rows: Sequence[Row], count: int)
             ways = list(_falsified(operator, row, other, random.Random(digest([row.id, step.name, number]))))
             if ways:
                 kind, fields = ways[(number // len(rows) + number) % len(ways)]
-                made.append(Canary(planted_row(row, f"f{step.number}.{number}", fields), kind, step.name))
+                made.append(Canary(planted_row(row, f"f{step.number}.{number}", fields), kind, step.name, gated=_gated(step)))
     return made
+
+
+def _gated(step: PlannedStep) -> bool:
+    return not isinstance(step.spec, Check) or step.spec.gate
 
 
 def _falsified(operator: Operator, row: Row, other: Row, chance: random.Random) -> Iterator[Changed]:
@@ -148,7 +153,7 @@ def true_claims(checks: Sequence[PlannedStep], rows: Sequence[Row], sets: Sequen
         claims = [fields for name, row in known if (fields := _claimed(operator, name, row))][:count]
         for number, fields in enumerate(claims):
             row = planted_row(rows[number % len(rows)], f"t{step.number}.{number}", fields)
-            made.append(Canary(row, GOOD, step.name, True, (step.name,)))
+            made.append(Canary(row, GOOD, step.name, True, (step.name,), _gated(step)))
     return made
 
 

@@ -24,6 +24,8 @@ class Canary:
     good: bool = False
     visits: tuple[str, ...] = ()
     """The steps that it goes through; empty: all that judge rows."""
+    gated: bool = True
+    """False where `aim` is a check without a gate: it drops nothing, so its verdict alone is counted, at its step and nowhere else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,10 @@ class Told:
     """(step, operator, whether it kept it), until one has dropped it."""
     fell: str = ""
     """The step that dropped it: a check without a gate finds a fault and drops nothing."""
+
+    def found(self, step: str) -> bool:
+        """Whether a step spoke against it."""
+        return any(name == step and not kept for name, _, kept in self.verdicts)
 
 
 @dataclass
@@ -55,8 +61,9 @@ def counted(canaries: Sequence[Canary], told: Sequence[Told]) -> dict[str, Any]:
     """Of the rows that went through the steps that judge rows one by one: all together, by kind, by operator, and by step."""
     whole, kinds, operators = _Count(), defaultdict[str, _Count](_Count), defaultdict[str, _Count](_Count)
     for canary, said in zip(canaries, told, strict=True):
-        whole.add(canary.good, bool(said.fell))
-        kinds[GOOD if canary.good else canary.kind].add(canary.good, bool(said.fell))
+        if canary.gated:
+            whole.add(canary.good, bool(said.fell))
+            kinds[GOOD if canary.good else canary.kind].add(canary.good, bool(said.fell))
         for step, operator, kept in said.verdicts:
             operators[f"{step}.{operator}"].add(canary.good, not kept)
     return {
@@ -71,13 +78,13 @@ def counted(canaries: Sequence[Canary], told: Sequence[Told]) -> dict[str, Any]:
 
 
 def of_steps(canaries: Sequence[Canary], told: Sequence[Told]) -> dict[str, Any]:
-    """Step -> what it let through of what was planted for it, and what it dropped of the good; rows that did not come to it say nothing of it."""
+    """Step -> what it let through of what was planted for it, and what it was against of the good; rows that did not come to it say nothing."""
     steps, kinds = defaultdict[str, _Count](_Count), defaultdict[str, defaultdict[str, _Count]](lambda: defaultdict(_Count))
     for canary, said in zip(canaries, told, strict=True):
         for step in dict.fromkeys(step for step, _, _ in said.verdicts):
             if canary.good or step == canary.aim:
-                steps[step].add(canary.good, said.fell == step)
-                kinds[step][canary.kind].add(canary.good, said.fell == step)
+                steps[step].add(canary.good, said.found(step))
+                kinds[step][canary.kind].add(canary.good, said.found(step))
     return {
         step: {
             "escapes": count.escapes(),

@@ -25,34 +25,46 @@ _SENTENCES = re.compile(r"(?<=[.!?])\s+")
 
 
 def bad_ones(plan: Plan, filters: Sequence[PlannedStep], rows: Sequence[Row], count: int) -> list[Canary]:
-    """At most `count` damaged rows: every kind of damage in turn, on every judged field in turn."""
+    """`count` damaged rows, fewer where most cannot be damaged: every kind of damage for every filter that judges texts, in turn."""
     english, prompted = set(plan.spec.release.language) == {"en"}, any(step.prompt for step in plan.steps)
     operators = [operator for step in filters if step.recipe for _, operator in step.recipe.operators]
-    kinds, made = ways(operators, english, prompted), list[Canary]()
-    for number in range(count if filters else 0):
-        row, other = rows[number % len(rows)], rows[(number * 7 + 1) % len(rows)]
-        kind, target = list(kinds)[number % len(kinds)], _targets(filters, row, number)
+    kinds, able, made = list(ways(operators, english, prompted).items()), _able(filters, rows), list[Canary]()
+    for number in range(TRIES * count if able else 0):
+        if len(made) == count:
+            break
+        kind, damage = kinds[number % len(kinds)]
+        step, at = able[_turn(number, len(kinds)) % len(able)], _turn(number, len(rows)) % len(rows)
+        row, other, target = rows[at], rows[(at * 7 + 1) % len(rows)], _target(step, rows[at])
         text = str(row.fields.get(target) or "")
         if len(text.split()) < SHORTEST:
             continue
-        rng = random.Random(digest([row.id, kind, number]))
-        damaged = kinds[kind](text, str(other.fields.get(target) or ""), _prompt(plan, filters), rng)
+        damaged = damage(text, str(other.fields.get(target) or ""), _prompt(plan, filters), random.Random(digest([row.id, kind, number])))
         if damaged and damaged != text:
-            made.append(Canary(planted_row(row, f"bad{number}", {target: damaged}), kind, filters[number % len(filters)].name))
+            made.append(Canary(planted_row(row, f"bad{number}", {target: damaged}), kind, step.name))
     return made
 
 
 def good_ones(filters: Sequence[PlannedStep], rows: Sequence[Row], sets: Sequence[LabelledSet], count: int) -> list[Canary]:
-    """At most `count` known-good texts of all sets in turn, on every judged field in turn. They see filters alone: what a check wants to
-    know beside a text (its answer, its tests) is another row's."""
+    """At most `count` known-good texts of all sets in turn, on the field of every filter that judges texts in turn. They see filters alone:
+    what a check wants to know beside a text (its answer, its tests) is another row's."""
     turns = itertools.zip_longest(*(found.rows for found in sets))
     texts = [row.text for turn in turns for row in turn if row and row.label == GOOD]
-    names, made = tuple(step.name for step in filters), list[Canary]()
-    for number, text in enumerate(texts[:count] if filters else []):
-        row, aim = rows[number % len(rows)], filters[number % len(filters)].name
-        if target := _targets(filters, row, number):
-            made.append(Canary(planted_row(row, f"good{number}", {target: text}), GOOD, aim, True, names))
+    names, able, made = tuple(step.name for step in filters), _able(filters, rows), list[Canary]()
+    for number, text in enumerate(texts[:count] if able else []):
+        row, step = rows[number % len(rows)], able[_turn(number, len(sets)) % len(able)]
+        if target := _target(step, row):
+            made.append(Canary(planted_row(row, f"good{number}", {target: text}), GOOD, step.name, True, names))
     return made
+
+
+def _turn(number: int, size: int) -> int:
+    """One further at each round of `size`: what is taken by this meets, in time, each of what is taken by `number % size`."""
+    return sum(divmod(number, size))
+
+
+def _able(filters: Sequence[PlannedStep], rows: Sequence[Row]) -> list[PlannedStep]:
+    """The filters that judge a field with text enough to be damaged; one that holds a score against a number judges none."""
+    return [step for step in filters if any(len(str(row.fields.get(_target(step, row)) or "").split()) >= SHORTEST for row in rows)]
 
 
 def planted_row(row: Row, number: str, fields: Mapping[str, Any]) -> Row:
@@ -61,9 +73,8 @@ def planted_row(row: Row, number: str, fields: Mapping[str, Any]) -> Row:
     return Row(name, "", name, {**row.fields, **fields})
 
 
-def _targets(filters: Sequence[PlannedStep], row: Row, number: int) -> str:
-    """The field that a filter's operators look at most, of one filter after another."""
-    step = filters[number % len(filters)]
+def _target(step: PlannedStep, row: Row) -> str:
+    """The field with text that a filter's operators look at most; empty where they look at none."""
     assert step.recipe is not None
     names = [operator.on for _, operator in step.recipe.operators if isinstance(row.fields.get(operator.on), str)]
     return max(names, key=names.count, default="")
@@ -79,7 +90,7 @@ Damage = Callable[[str, str, str, random.Random], str]
 
 
 TRIES = 8
-"""Draws of a damage; after so many that repeat an operator's example there is none."""
+"""Draws of a damage, after so many that repeat an operator's example there is none; and rows that are tried for each damaged one that is wanted."""
 
 
 def unlike(examples: Collection[str], damage: Damage) -> Damage:
