@@ -100,6 +100,22 @@ def test_what_cannot_be_is_told_with_its_line(tmp_path: Path, old: str, new: str
 
 
 @pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("humanevl", "; did you mean 'humaneval'? known: gsm8k, humaneval. datagen ships no benchmark texts: `datagen benchmarks import NAME"),
+        ("./nofile.parquet", "no file {base}/nofile.parquet; did you mean 'afile.parquet'? known: afile.parquet; or write"),
+    ],
+)
+def test_a_reference_set_that_is_not_there_is_guessed(tmp_path: Path, name: str, told: str) -> None:
+    (tmp_path / "benchmarks").mkdir()
+    for path in ("benchmarks/gsm8k.parquet", "benchmarks/humaneval.parquet", "afile.parquet"):
+        (tmp_path / path).write_bytes(b"")
+    leaks = f"decontaminate: {{on: text, against: [{name}]}}"
+    message = refused(tmp_path, STEPS.replace("dedup: {on: text, prefer: score}", leaks))
+    assert message.startswith(f"{tmp_path}/s.yaml:10: no reference set {name!r}: ") and told.format(base=tmp_path) in message, message
+
+
+@pytest.mark.parametrize(
     ("more", "told"),
     [
         ("release: {format: txt}", "unknown format 'txt'; did you mean 'text'"),
