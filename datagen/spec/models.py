@@ -210,7 +210,8 @@ class MeaningWords(Words):
     vectors: str | None = None
     """In place of `by`: a file of word vectors on this disk, .npz with `words` and `vectors`; a text's is the mean of its words'."""
     at_least: float = Field(default=0.92, gt=0, le=1)
-    """Cosine from which two rows say the same. It hangs on the model that made the vectors: look at the scores in the verdicts first."""
+    """Cosine from which two rows say the same, which hangs on the model that made the vectors. Verdicts have the cosine of rows that are dropped;
+    kept ones have none. `recurate OUT --set STEP.dedup.meaning.at_least=0.6` tells with examples what a lower one would drop."""
     dimensions: PositiveInt | None = None
     """How many numbers a vector has. Default: the teacher's `params: {dimensions: ...}`, or what the file has."""
 
