@@ -81,6 +81,7 @@ def test_a_plan_has_everything_it_needs_inside(tmp_path: Path) -> None:
         ("keep: 2", "where: scor > 1", 9, "did you mean 'score'"),
         ("on: text, prefer: score", "on: txt", 10, "the field 'txt'"),
         ("prefer: score", "prefer: scores", 10, "did you mean 'score'"),
+        ("on: text, prefer: score", "on: text, exact_only: true, threshold: 0.3", 10, "exact_only compares no pairs, so threshold says nothing"),
         ("dedup: {on: text, prefer: score}", "mix: {by: kind, at_most: 3}", 10, "the field 'kind'"),
         ("dedup: {on: text, prefer: score}", "decontaminate: {on: text, against: [gsm8k]}", 10, "no reference set 'gsm8k'"),
         ("dedup: {on: text, prefer: score}", "check: {maths: {on: text}}", 10, "unknown operator 'maths'; did you mean 'math'"),

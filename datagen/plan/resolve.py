@@ -22,6 +22,7 @@ from datagen.release.columns import split_shares
 from datagen.release.formats import FORMATS
 from datagen.release.formats.base import Format
 from datagen.release.measured.benched import benched
+from datagen.spec.duplicates import MeaningWords
 from datagen.spec.load import Loaded
 from datagen.spec.models import (
     AnyStep,
@@ -31,7 +32,6 @@ from datagen.spec.models import (
     Dedup,
     Embedding,
     Filter,
-    MeaningWords,
     Mix,
     OpeningsWords,
     Repeat,
