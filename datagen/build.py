@@ -270,7 +270,7 @@ async def _run(plan: Plan, this: Season, run: _Job, mooring: Mooring, exports: S
                 crew.round += await rounds.take_in()
             made, notes = await _carry_out(crew, this, show, one_worker=isinstance(runtime, LocalRuntime))
         asked = (await runtime.status()).get("asked", 0) + (rounds.report.results if rounds else 0)
-        notes += [*(await runtime.shared("surprises")), *orphans(plan, driver), *_not_again(plan, this, options)]
+        notes += [*crew.notes, *(await runtime.shared("surprises")), *orphans(plan, driver), *_not_again(plan, this, options)]
     except DatagenError as error:
         with contextlib.suppress(DatagenError):  # of a governor that is gone as well
             for note in (*(await runtime.shared("surprises")), *orphans(plan, driver), *(rounds.report.notes if rounds else [])):

@@ -104,12 +104,13 @@ def build(push: bool, **given: Any) -> None:
 
     options = Options(**given)
 
+    watch = Watcher()
+
     def show(summary: Summary) -> None:
-        for line in report(summary):
+        for line in report(summary, watch.said):
             click.echo(shown(line))
 
-    watch = (lambda _: None) if options.log == "-" else Watcher()
-    for note in run(options, watch, show, lambda: _push(options.root, None, False) if push else None):
+    for note in run(options, (lambda _: None) if options.log == "-" else watch, show, lambda: _push(options.root, None, False) if push else None):
         click.echo(shown(f"note: {note}"), err=True)
 
 

@@ -28,7 +28,8 @@ from datagen.release.report import write_report
 from datagen.release.shards import News, publish
 from datagen.release.tables import CANARIES
 from datagen.runtime.log import event
-from datagen.spec.models import Ask, Decontaminate, Dedup, MeaningWords, Vote
+from datagen.spec.duplicates import MeaningWords
+from datagen.spec.models import Ask, Decontaminate, Dedup, Vote
 from datagen.steps.closing import closing_manifests
 from datagen.steps.cohort import Cohort, Season, cohort_records, remove_strays, write_seed_counts
 from datagen.steps.journal import gather_calls

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from shlex import quote
 from typing import TextIO
 
@@ -26,11 +27,15 @@ class Watcher:
         self._drawn_at: float | None = None
         self._stopping = False
         self._news = ""
+        self.said: set[str] = set()
+        """Lines of news that were written where the report will be."""
+        self._one = _one_output(stream)
 
     def __call__(self, snapshot: Snapshot) -> None:
         now = self._clock()
         if snapshot.news != self._news:
             self._news = snapshot.news
+            self.said |= set(snapshot.news.splitlines() if self._one else ())
             self._stream.write(f"\r\x1b[2K{snapshot.news}\n" if self._live else f"{snapshot.news}\n")
         if snapshot.step != self._step:
             if self._live and self._step:
@@ -45,6 +50,14 @@ class Watcher:
         line = drawn(snapshot, rate, now - self._began)
         self._stream.write(f"\r\x1b[2K{line}" if self._live else f"{line}\n")
         self._stream.flush()
+
+
+def _one_output(stream: TextIO) -> bool:
+    """Whether this and stdout are read as one: the same terminal, file or pipe."""
+    try:
+        return os.path.sameopenfile(stream.fileno(), sys.stdout.fileno())
+    except (OSError, ValueError):
+        return False
 
 
 def drawn(snapshot: Snapshot, rate: float, seconds: float) -> str:
@@ -62,8 +75,8 @@ def drawn(snapshot: Snapshot, rate: float, seconds: float) -> str:
     return f"{snapshot.step:<32.32} [{bar}] {snapshot.rows:>6,}/{snapshot.of:,} rows{answers}  {money}{left}"
 
 
-def report(summary: Summary) -> list[str]:
-    """What a build says at its end: where everything is and what to type next."""
+def report(summary: Summary, said: Set[str] = frozenset()) -> list[str]:
+    """What a build says at its end: where everything is and what to type next. `said`: lines that were written before, and are not again."""
     money = f"would have cost ${summary.spent:,.4f}" if summary.simulated else f"${summary.spent:,.4f}"
     asked = f"{summary.asked:,} request{'s' * (summary.asked != 1)} in this run" if summary.asked else "nothing had to be asked"
     mark = " (SIMULATED)" if summary.simulated else ""
@@ -75,7 +88,7 @@ def report(summary: Summary) -> list[str]:
         f"release {summary.version}: {summary.rows:,} rows{mark}; {asked}; {money} over all runs",
         *([f"  {summary.unanswered:,} rows without an answer"] if summary.unanswered else []),
         *nothing,
-        *(f"  note: {note}" for note in summary.notes),
+        *(f"  note: {note}" for note in summary.notes if note not in said),
         f"  shards   {place}/data",
         f"  report   {(summary.out / 'report.html').resolve()}",
         "next:",

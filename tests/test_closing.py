@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from teaching import made
 
 from datagen.build import Options, build
 from datagen.plan.model import Plan
@@ -322,3 +323,26 @@ def test_rows_are_measured_alike_in_another_process(growing: Growing, tmp_path: 
     other.build(300)
     assert {name: data for name, (_, data) in other.steps().items()} == {name: data for name, (_, data) in growing.steps().items()}
     assert any("/measures/" in name for name in other.steps())
+
+
+def test_words_that_did_nothing_are_told_at_the_end(tmp_path: Path) -> None:
+    rows = [{"text": f"{word} stands alone here", "n": number % 2} for number, word in enumerate(VOCABULARY[:6])]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    steps = [
+        "{name: unique, dedup: {on: text, prefer: text}}",
+        "{name: fine, dedup: {on: text, prefer: n}}",
+        "{name: quota, mix: {by: n, at_most: {'0': 2, '999': 3}}}",
+    ]
+    lines = [
+        "name: tiny",
+        "seeds: {table: rows.jsonl}",
+        "steps:",
+        *(f"  - {step}" for step in steps),
+        "release: {format: text}",
+        "guard: {canaries: 0}",
+    ]
+    (tmp_path / "s.yaml").write_text("\n".join(lines) + "\n")
+    assert made(tmp_path / "s.yaml", tmp_path / "out").summary.notes == [
+        "unique: prefer `text` is a number for no row, so the lower id stays; of a text, say `FIELD|length`",
+        "quota: at_most has a quota for n = '999', which no row has",
+    ]

@@ -12,7 +12,10 @@ from teaching import project, teacher
 from datagen.build import Options, Summary, build
 from datagen.errors import TooManyFailures
 from datagen.release.catalogue import query
+from datagen.release.measured.diversity import alarm
 from datagen.running.telling.show import Snapshot
+from datagen.spec.terms import Collapse
+from datagen.terminal import report
 
 WORDS = [a + b for a in ("ka", "lo", "mi", "ne", "pu", "ra", "so", "ti") for b in ("ban", "dor", "fel", "gim", "hus", "jet")]
 SEEDS = f"{{grid: {{topic: [rivers, storms, bridges, caves, owls], number: {list(range(21))}}}}}"
@@ -67,3 +70,13 @@ def test_the_build_stops_where_the_spec_wants_that_and_goes_on_when_it_does_not(
         assert run(tmp_path, taught.url, "{pilot: 0, canaries: 0, collapse: null}", heard).rows == 105
         assert len(taught.prompts) == 210, "what was in flight when it stopped is on record"
     assert query(tmp_path / "out", "SELECT count(*) FROM diversity WHERE collapsed")[1] == [(0,)], "nobody looks"
+
+
+def test_an_alarm_names_the_figure_that_was_met_and_its_limit_and_is_read_once() -> None:
+    record = {"step": "text", "axis": "topic", "value": "primes", "rows": 60, "opening": "a b c d", "opening_share": 0.03, "repetition": 0.29}
+    said = alarm(record, Collapse())
+    assert said == "text: texts of topic = primes are alike: 29% of the runs of 4 words in 60 stand in another of 20, 25% may"
+    begins = alarm({**record, "opening_share": 0.5, "repetition": None}, Collapse())
+    assert begins.endswith("are alike: 50% of 60 begin with “a b c d …”, 40% may")
+    summary = Summary(Path("out"), "1.0", 1, 1, 0, 1, 0.0, False, "", "out", [said, begins])
+    assert [line for line in report(summary, {said}) if "alike" in line] == [f"  note: {begins}"]

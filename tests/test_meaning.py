@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -26,6 +27,7 @@ from wire_server import Reply, Seen, WireServer, encoded
 
 from datagen.asking.prices import PER_MESSAGE
 from datagen.build import Options, planned
+from datagen.curating.recurate import changes, options_of
 from datagen.errors import SeedError, SpecError
 from datagen.inspect import explain
 from datagen.plan.model import Plan, PlannedStep
@@ -110,6 +112,9 @@ def test_a_paraphrase_is_dropped_with_its_cause_and_a_second_build_asks_nothing(
     before = digest_of(out)
     shutil.rmtree(out / "steps")
     assert made(spec, out, teacher="simulator").summary.asked == 0 and digest_of(out) == before
+    lines = list(changes(options_of(out, out / "ledger", None, None, ["unique.dedup.meaning.at_least=0.999"])))
+    (come,) = [why for line, why in itertools.pairwise(lines) if line.startswith("  in ")]
+    assert f"was dropped: unique.meaning: meaning_duplicate, score {score:.4g} (of {kept['id']}: " in come
     assert "a vector" not in "".join(explain(out, dropped["id"]))
 
 

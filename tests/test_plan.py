@@ -81,6 +81,7 @@ def test_a_plan_has_everything_it_needs_inside(tmp_path: Path) -> None:
         ("keep: 2", "where: scor > 1", 9, "did you mean 'score'"),
         ("on: text, prefer: score", "on: txt", 10, "the field 'txt'"),
         ("prefer: score", "prefer: scores", 10, "did you mean 'score'"),
+        ("on: text, prefer: score", "on: text, exact_only: true, threshold: 0.3", 10, "exact_only compares no pairs, so threshold says nothing"),
         ("dedup: {on: text, prefer: score}", "mix: {by: kind, at_most: 3}", 10, "the field 'kind'"),
         ("dedup: {on: text, prefer: score}", "decontaminate: {on: text, against: [gsm8k]}", 10, "no reference set 'gsm8k'"),
         ("dedup: {on: text, prefer: score}", "check: {maths: {on: text}}", 10, "unknown operator 'maths'; did you mean 'math'"),
@@ -97,6 +98,22 @@ def test_what_cannot_be_is_told_with_its_line(tmp_path: Path, old: str, new: str
         return
     message = refused(tmp_path, STEPS.replace(old, new))
     assert message.startswith(f"{tmp_path}/s.yaml:{line}: ") and told in message, message
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("humanevl", "; did you mean 'humaneval'? known: gsm8k, humaneval. datagen ships no benchmark texts: `datagen benchmarks import NAME"),
+        ("./nofile.parquet", "no file {base}/nofile.parquet; did you mean 'afile.parquet'? known: afile.parquet; or write"),
+    ],
+)
+def test_a_reference_set_that_is_not_there_is_guessed(tmp_path: Path, name: str, told: str) -> None:
+    (tmp_path / "benchmarks").mkdir()
+    for path in ("benchmarks/gsm8k.parquet", "benchmarks/humaneval.parquet", "afile.parquet"):
+        (tmp_path / path).write_bytes(b"")
+    leaks = f"decontaminate: {{on: text, against: [{name}]}}"
+    message = refused(tmp_path, STEPS.replace("dedup: {on: text, prefer: score}", leaks))
+    assert message.startswith(f"{tmp_path}/s.yaml:10: no reference set {name!r}: ") and told.format(base=tmp_path) in message, message
 
 
 @pytest.mark.parametrize(

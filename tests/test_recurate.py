@@ -81,6 +81,8 @@ def test_the_same_values_change_nothing(house: Any) -> None:
         ("unique.dedup.treshold=0.5", "no 'treshold'; did you mean 'threshold'"),
         ("unique.dedup.threshold=7", "threshold"),
         ("unique.length.min_words=7", "write unique.dedup.PARAMETER"),
+        ("unique.dedup.meaning.at_least=0.6", "the spec gives meaning no parameters of its own"),
+        ("unique.dedup.threshold.at_least=0.6", "the spec gives threshold no parameters of its own"),
         ("text.ask.samples=2", "asks teachers"),
         ("good.length=2", "write STEP.OPERATOR.PARAMETER=VALUE"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -111,6 +112,8 @@ def test_samples(rehearsed: Path) -> None:
 def test_coverage_takes_fields_with_few_values(rehearsed: Path) -> None:
     account = account_of(rehearsed)
     found = dict(coverage(account))
+    seeds = account.plan["seeds"] | {"axes": ["topic"], "variant": "clarity"}
+    assert not {"topic", "clarity"} & dict(coverage(replace(account, plan=account.plan | {"seeds": seeds}))).keys(), "a grid's counter tells nothing"
     assert {"topic", "audience", "clarity"} <= found.keys() and "number" not in found
     assert sum(n for _, n in found["topic"]) == account.rows
     assert [value for value, _ in found["clarity"]] == sorted(value for value, _ in found["clarity"])

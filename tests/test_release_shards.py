@@ -17,6 +17,7 @@ from datagen.errors import OutputError, SpecError
 from datagen.records import Row
 from datagen.release import columns
 from datagen.release.columns import split_of, split_shares
+from datagen.release.formats import FORMATS
 from datagen.release.shards import Publication, publish
 from datagen.spec.terms import Release
 from datagen.storage import read_json, read_table, sha256_of, write_json
@@ -252,3 +253,12 @@ def test_splits_follow_the_seed_alone() -> None:
 def test_bad_shares_are_explained(split: dict[str, str | float]) -> None:
     with pytest.raises(SpecError, match="share"):
         split_shares(split)
+
+
+def test_a_field_that_is_null_is_told_with_its_row() -> None:
+    row, form = Row.of_seed({"n": 3, "text": None}), FORMATS.get("text")()
+    with pytest.raises(OutputError) as caught:
+        list(columns._released(row, form, Release(), {}, "task", "train"))
+    said = str(caught.value)
+    assert said.startswith(f"row {row.id}: column 'text' of the release needs the field 'text', which is null (empty) there"), said
+    assert "did you mean" not in said

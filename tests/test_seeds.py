@@ -213,6 +213,25 @@ def test_further_seeds_are_taken_whole_beside_the_source(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("tihn.jsonl", "", "no such file (looked at {base}/tihn.jsonl); did you mean 'thin.jsonl'? known: other.jsonl, thin.jsonl"),
+        ("other.jsonl", '{"topic": "x"}', "must have the fields of the other seeds: it lacks 'audience'"),
+        ("cells.jsonl", '{"topic": "x", "audience": "y", "rows": 3}', "must have the fields of the other seeds: it has besides 'rows'"),
+    ],
+)
+def test_a_file_of_further_seeds_that_cannot_be_is_named_with_its_line(tmp_path: Path, name: str, text: str, told: str) -> None:
+    (tmp_path / "thin.jsonl").write_text('{"topic": "x", "audience": "y", "variant": -1}\n')
+    (tmp_path / "other.jsonl").write_text("")
+    if text:
+        (tmp_path / name).write_text(text + "\n")
+    with pytest.raises(SeedError) as caught:
+        sown(tmp_path, f"{{grid: {{topic: [a], audience: [b]}}, also: [thin.jsonl, {name}]}}")
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path}/s.yaml:2: also: {name}") and told.format(base=tmp_path) in message, message
+
+
+@pytest.mark.parametrize(
     ("seeds", "error", "told"),
     [
         ("{table: t.jsonl}", SeedError, "s.yaml:2: the seeds are empty"),

@@ -42,11 +42,13 @@ def _release(options: Any, out: Path | str, ledger: Path | str | None, work: Pat
     from datagen.job import run
     from datagen.terminal import Watcher, report
 
+    watch = Watcher()
+
     def show(summary: Any) -> None:
-        for line in report(summary):
+        for line in report(summary, watch.said):
             click.echo(shown(line))
 
-    for note in run(replace(options, out=out, ledger=ledger, work=work), Watcher(), show):
+    for note in run(replace(options, out=out, ledger=ledger, work=work), watch, show):
         click.echo(shown(f"note: {note}"), err=True)
 
 

@@ -44,13 +44,14 @@ class Walked:
         for number, book in journal.books.items():
             self.kept[names[number]] += book.kept
             self.missing |= {record["id"]: names[number] for record in book.unanswered if record["outcome"] == NOT_ASKED}
-            self.why |= {record["id"]: said(names[number], record["operator"], record["reason"], record["evidence"]) for record in book.dropped}
+            why = ("operator", "reason", "score", "evidence")
+            self.why |= {record["id"]: said(names[number], *(record[name] for name in why)) for record in book.dropped}
 
 
-def said(step: str, operator: str, reason: str, evidence: str) -> str:
-    """Why a row was dropped, in one line."""
-    words = " ".join(evidence.split())
-    return f"{step}.{operator}: {reason}" + (f" ({words[:WIDTH]})" if words else "")
+def said(step: str, operator: str, reason: str, score: float | None, evidence: str | None) -> str:
+    """Why a row was dropped, in one line. `score`: what the step measured, such as a cosine, where it says that."""
+    words = " ".join((evidence or "").split())
+    return f"{step}.{operator}: {reason}" + ("" if score is None else f", score {score:.4g}") + (f" ({words[:WIDTH]})" if words else "")
 
 
 def options_of(out: Path, book: Path, spec: str | None, library: Path | None, sets: Sequence[str], unsafe_sandbox: bool = False) -> Options:
@@ -167,8 +168,8 @@ def _files(out: Path) -> list[Path]:
 
 def _reason_before(out: Path, row: Row) -> str:
     """Why a row, or one that it was made from, is not out."""
-    _, found = query(out, "SELECT id, step, operator, reason, evidence FROM dropped WHERE id IN (?, ?, ?)", [row.id, row.parent, row.seed])
-    why = {identity: said(step, operator, reason, evidence or "") for identity, step, operator, reason, evidence in found}
+    _, found = query(out, "SELECT id, step, operator, reason, score, evidence FROM dropped WHERE id IN (?, ?, ?)", [row.id, row.parent, row.seed])
+    why = {identity: said(*rest) for identity, *rest in found}
     return next((why[each] for each in (row.id, row.parent, row.seed) if each in why), "a row before it was, or had no answer")
 
 

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datagen.errors import SeedError, SpecError, nearest
+from datagen.plan.files import nearest_file
 from datagen.seeds.table import Table
+from datagen.spec.library import Library
 from datagen.storage import read_json, sha256_of, write_json, write_table
 
 FOLDER, MANIFEST = "benchmarks", "manifest.json"
+SUFFIXES = (".parquet", ".jsonl")
+"""Of reference files."""
 COLUMNS = {"benchmark": "string", "id": "string", "question": "string", "code": "string"}
 """Of a reference file. `code`: the task with its solution, empty where the item is prose."""
 
@@ -106,6 +110,22 @@ def version(origin: Path) -> str:
     text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
     commits = list(dict.fromkeys(re.findall(r"([\w.-]+/[\w.-]+@[0-9a-f]{7})[0-9a-f]{0,33}", text)))
     return ", ".join(commits) or f"sha256:{sha256_of(origin)[:12]}"
+
+
+def find_reference(name: str, base: Path, library: Library) -> Path | None:
+    """The file of a reference set: a path beside the spec, else a name in the library's benchmarks/."""
+    path = base / Path(name).expanduser()
+    return path if path.is_file() else library.find(FOLDER, name, SUFFIXES)
+
+
+def not_found(name: str, base: Path, library: Library) -> str:
+    """What is said of a reference set that is not there: of a path what lies beside it, of a name what the library has and how sets are made."""
+    path = base / Path(name).expanduser()
+    if path.suffix in SUFFIXES or name.startswith((".", "/", "~")):
+        return f"no file {path}{nearest_file(path, SUFFIXES)}"
+    known = nearest(name, library.names(FOLDER, SUFFIXES))
+    made = f"`datagen benchmarks import NAME --from DATA --to LIBRARY` makes those of {', '.join(KNOWN)}"
+    return f"no {FOLDER}/{name}{SUFFIXES[0]} beside the spec or in --library{known}. datagen ships no benchmark texts: {made}"
 
 
 def described(path: Path) -> dict[str, Any]:

@@ -77,3 +77,8 @@ def require_good(name: str, where: str, base: Path, fields: set[str], steps: Seq
             raise SpecError(f"{where} {name}: the step {judges[0]} judges that field, and what it has kept says nothing of what it drops")
     elif next(labelled_rows(name, where, base), None) is None:
         raise SeedError(f"{where} {name}: there is no row in it")
+
+
+def nearest_file(path: Path, suffixes: Sequence[str]) -> str:
+    """As `nearest`, among the files beside a path where nothing is."""
+    return nearest(path.name, (each.name for each in path.parent.glob("*") if each.suffix in suffixes and each.is_file()))

@@ -14,6 +14,7 @@ from datagen.plan.files import items_of
 from datagen.spec.load import Loaded
 from datagen.spec.models import AnyStep, Ask, Check, Filter, Repeat
 from datagen.spec.reading import Written, read_yaml, validated
+from datagen.spec.terms import Words
 
 SHAPE = "STEP.OPERATOR.PARAMETER=VALUE, such as good.repetition.at_most=0.2"
 
@@ -35,6 +36,7 @@ class Setting:
     step: str
     operator: str
     parameter: str
+    """Of parameters within one, with dots: `meaning.at_least`."""
     value: Any
 
     @classmethod
@@ -42,9 +44,9 @@ class Setting:
         """Raises SpecError for a text of another shape; the value is read as YAML reads one."""
         name, sign, said = text.partition("=")
         parts = [part.strip() for part in name.split(".")]
-        if not sign or len(parts) != 3 or not all(parts):
+        if not sign or len(parts) < 3 or not all(parts):
             raise SpecError(f"--set {text}: write {SHAPE}")
-        return cls(parts[0], parts[1], parts[2], read_yaml(Path(f"--set {text}"), said).value)
+        return cls(parts[0], parts[1], ".".join(parts[2:]), read_yaml(Path(f"--set {text}"), said).value)
 
     @property
     def name(self) -> str:
@@ -101,11 +103,23 @@ def _changed(loaded: Loaded, step: AnyStep, setting: Setting) -> AnyStep:
     words = getattr(step, step.verb)
     if setting.operator != step.verb:
         raise SpecError(f"{setting.where}: {step.name} is no recipe: write {step.name}.{step.verb}.PARAMETER")
-    if setting.parameter not in type(words).model_fields:
-        raise SpecError(f"{setting.where}: {step.verb} has no {setting.parameter!r}{nearest(setting.parameter, type(words).model_fields)}")
-    said = words.model_dump(exclude_unset=True) | {setting.parameter: setting.value}
+    said = _said(words, setting.parameter.split("."), setting, step.verb)
     new = validated(type(words), said, Written(Path(setting.where), None, {}, ""))
     return step if new == words else step.model_copy(update={step.verb: new})
+
+
+def _said(words: Any, names: Sequence[str], setting: Setting, owner: str) -> dict[str, Any]:
+    """What a verb, or a parameter of it that holds others, is told, with one value changed. Raises SpecError for a name that it does not have."""
+    name, *rest = names
+    if isinstance(words, Words):
+        if name not in type(words).model_fields:
+            raise SpecError(f"{setting.where}: {owner} has no {name!r}{nearest(name, type(words).model_fields)}")
+        said, held = words.model_dump(exclude_unset=True), getattr(words, name)
+    elif isinstance(words, dict):
+        said, held = words, words.get(name)
+    else:
+        raise SpecError(f"{setting.where}: the spec gives {owner} no parameters of its own to change; write them there, or set {owner} as a whole")
+    return {**said, name: _said(held, rest, setting, name) if rest else setting.value}
 
 
 def _items(loaded: Loaded, step: Filter) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from datagen.errors import SetupError, SpecError, nearest
 from datagen.operators.recipe import Recipe
+from datagen.plan.benchmarks import find_reference, not_found
 from datagen.plan.chairs import Rehearsing as Rehearsing
 from datagen.plan.chairs import api_key as api_key
 from datagen.plan.chairs import chair_of
@@ -21,6 +22,7 @@ from datagen.release.columns import split_shares
 from datagen.release.formats import FORMATS
 from datagen.release.formats.base import Format
 from datagen.release.measured.benched import benched
+from datagen.spec.duplicates import MeaningWords
 from datagen.spec.load import Loaded
 from datagen.spec.models import (
     AnyStep,
@@ -30,7 +32,6 @@ from datagen.spec.models import (
     Dedup,
     Embedding,
     Filter,
-    MeaningWords,
     Mix,
     OpeningsWords,
     Repeat,
@@ -44,7 +45,6 @@ from datagen.storage import sha256_of
 
 _GIVEN = frozenset({"pick", "sample", "round"})
 """What every prompt sees beside the row's fields and the `vary` names."""
-SUFFIXES = (".parquet", ".jsonl")
 DECIDES = 4
 """Version of what decides a leak (steps/sets/leaks/contamination.py): with another, a plan that decontaminates is another plan."""
 Place = tuple[str | int, ...]
@@ -252,24 +252,16 @@ class _Resolver:
         found: list[str] = []
         for index, name in enumerate(words.against):
             where = self.where((*place, "decontaminate", "against", index))
-            path = self.reference(name)
-            if path is None and words.missing == "error":
-                raise SpecError(
-                    f"{where}: no reference set {name!r}: no such file, and no benchmarks/{name}.parquet beside the spec or in --library. "
-                    "datagen ships no benchmark texts; name a Parquet or JSONL file with a `question` or `text` column, or write `missing: warn`"
-                )
+            path = find_reference(name, self.loaded.base, self.loaded.library)
             if path is None:
-                self.warnings.append(
-                    f"{where}: not decontaminated against {name!r}: there is no benchmarks/{name}.parquet beside the spec or in --library"
-                )
+                told = not_found(name, self.loaded.base, self.loaded.library)
+                if words.missing == "error":
+                    raise SpecError(f"{where}: no reference set {name!r}: {told}; or write `missing: warn`")
+                self.warnings.append(f"{where}: not decontaminated against {name!r}: {told}")
             else:
                 check_reference(path, where)
                 found.append(str(path.resolve()))
         return self.planned(step, number, [], [DECIDES, *(sha256_of(Path(path)) for path in found)], references=tuple(found))
-
-    def reference(self, name: str) -> Path | None:
-        path = self.loaded.base / Path(name).expanduser()
-        return path if path.is_file() else self.loaded.library.find("benchmarks", name, SUFFIXES)
 
     def expression(self, text: str, place: Place, given: frozenset[str] = frozenset()) -> None:
         """An expression sees the row's fields alone (and `given`), unlike a prompt."""

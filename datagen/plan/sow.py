@@ -6,18 +6,22 @@ import datetime
 import decimal
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from datagen.errors import SeedError, nearest
+from datagen.plan.files import nearest_file
 from datagen.plan.model import Sown
+from datagen.release.measured.coverage import VARIANT
+from datagen.release.tables import CELLS
 from datagen.seeds import SEEDS
 from datagen.seeds.base import SeedSource
 from datagen.seeds.grid import Grid
-from datagen.seeds.table import Table
+from datagen.seeds.table import SUFFIXES, Table
 from datagen.spec.load import Loaded
 from datagen.spec.reading import validated_by, whole_text
 from datagen.storage import SortedLines, seed_line_of
@@ -35,15 +39,30 @@ def sow(loaded: Loaded, limit: int | None = None, near: Path | None = None) -> S
     seeds = loaded.spec.seeds
     source = seed_source(loaded)
     take = seeds.take or (_cells(source, loaded) if isinstance(source, Grid) else DEFAULT_TAKE)
-    lines, read, common = SortedLines(near or Path()), 0, set[str]()
-    for fields in itertools.islice(itertools.chain(itertools.islice(_named(source, loaded), take), _further(loaded)), limit):
-        if common != fields.keys():
-            common = common & set(fields) if read else set(fields)
+    lines, seen = SortedLines(near or Path()), _Seen()
+    for fields in itertools.islice(itertools.chain(itertools.islice(_named(source, loaded), take), _further(loaded, seen)), limit):
+        seen.add(fields)
         lines.add(seed_line_of(fields))
-        read += 1
-    if not read:
+    if not seen.read:
         raise SeedError(f"{loaded.written.where(('seeds',))}: the seeds are empty: {seeds.source} {seeds.params!r} gives no row")
-    return Sown(lines, read, frozenset(common))
+    return Sown(lines, seen.read, frozenset(seen.common))
+
+
+@dataclass
+class _Seen:
+    """The fields of the seeds so far."""
+
+    read: int = 0
+    common: set[str] = field(default_factory=set)
+    """Those of every seed."""
+    every: set[str] = field(default_factory=set)
+    """Those of any."""
+
+    def add(self, fields: Mapping[str, Any]) -> None:
+        if self.common != fields.keys():
+            self.common = self.common & fields.keys() if self.read else set(fields)
+            self.every |= fields.keys()
+        self.read += 1
 
 
 def _named(source: SeedSource, loaded: Loaded) -> Iterator[dict[str, Any]]:
@@ -53,10 +72,34 @@ def _named(source: SeedSource, loaded: Loaded) -> Iterator[dict[str, Any]]:
         yield _renamed(values, seeds.rename, seeds.source) if seeds.rename else values
 
 
-def _further(loaded: Loaded) -> Iterator[dict[str, Any]]:
-    """The seeds of `also`, file by file; their fields have the names of the row already."""
-    for table in further_tables(loaded):
+def _further(loaded: Loaded, seen: _Seen) -> Iterator[dict[str, Any]]:
+    """The seeds of `also`, file by file; their fields have the names of the row already. Raises SeedError for a file that is not there, and
+    for one with other fields than the seeds of the source, which have all been seen by now."""
+    needed, known = seen.common - {loaded.spec.seeds.rename.get(VARIANT, VARIANT)}, set(seen.every)
+    for index, table in enumerate(further_tables(loaded)):
+        where, last = f"{loaded.written.where(('seeds', 'also', index))}: also: {table.path}", set[str]()
+        for fields in _read_further(table, loaded, where):
+            if known and last != fields.keys():
+                last = set(fields)
+                _require_same(needed - last, last - known, where)
+            yield fields
+
+
+def _read_further(table: Table, loaded: Loaded, where: str) -> Iterator[dict[str, Any]]:
+    try:
         yield from _values(table, loaded)
+    except SeedError as error:
+        path = loaded.base / Path(str(table.path)).expanduser()
+        near = "" if "://" in str(table.path) or path.exists() else nearest_file(path, SUFFIXES)
+        raise SeedError(f"{where}: {error}{near}") from error
+
+
+def _require_same(missing: Collection[str], strange: Collection[str], where: str) -> None:
+    """Raises SeedError where a file of `also` has other fields than the seeds beside it."""
+    if missing or strange:
+        said = [f"{what} {', '.join(map(repr, sorted(names)))}" for what, names in (("lacks", missing), ("has besides", strange)) if names]
+        hint = f"; {CELLS} counts cells, and seeds for the thin ones are in thin-VERSION.jsonl beside it" if where.endswith(CELLS) else ""
+        raise SeedError(f"{where} must have the fields of the other seeds: it {' and '.join(said)}{hint}")
 
 
 def further_tables(loaded: Loaded) -> list[Table]:

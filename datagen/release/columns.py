@@ -80,7 +80,7 @@ class Records:
 
 
 def _released(row: Row, form: Format, release: Release, facts: Facts, task: str, split: str) -> Iterator[dict[str, Any]]:
-    for index, columns in enumerate(form.rows(row.fields)):
+    for index, columns in enumerate(_shaped(row, form)):
         head = {
             "id": f"{row.id}-{index}" if index else row.id,
             "seed_id": row.seed,
@@ -92,6 +92,13 @@ def _released(row: Row, form: Format, release: Release, facts: Facts, task: str,
         tail = {"reasoning": facts.get("reasoning", ""), "teacher": facts.get("teacher", "")}
         scores = {name: None if value is None else float(value) for name, value in sorted(facts.get("scores", {}).items())}
         yield head | columns | tail | ({"scores": scores} if scores else {}) | _rest(row.fields, form, columns, release.drop)
+
+
+def _shaped(row: Row, form: Format) -> list[dict[str, Any]]:
+    try:
+        return form.rows(row.fields)
+    except OutputError as error:
+        raise OutputError(f"row {row.id}: {error}") from error
 
 
 def _rest(fields: Mapping[str, Any], form: Format, columns: Mapping[str, Any], drop: Sequence[str]) -> dict[str, Any]:

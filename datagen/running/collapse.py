@@ -143,7 +143,7 @@ class CollapseWatch:
         assert self._limits is not None
         if key in self.said or not self._limits.met(found.rows, found.opening_share, found.repetition or 0.0):
             return ""
-        self.said[key] = words = alarm({"step": step, "axis": axis, "value": value, **asdict(found)})
+        self.said[key] = words = alarm({"step": step, "axis": axis, "value": value, **asdict(found)}, self._limits)
         told: dict[str, Any] = {"axis": axis, "value": value, "rows": found.rows}
         event("collapsed", step=step, **told, opening_share=round(found.opening_share, 3), repetition=round(found.repetition or 0.0, 3))
         return words

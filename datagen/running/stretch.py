@@ -66,6 +66,8 @@ class Crew:
     """Looks whether what is written becomes alike."""
     alarms: list[str] = field(default_factory=list)
     """What it has said and nobody has shown yet."""
+    notes: list[str] = field(default_factory=list)
+    """What steps that see the whole set have to say of it."""
     torn: dict[str, None] = field(default_factory=dict)
     """What of the ledger workers found damaged, in words; each once."""
     rows: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
@@ -131,6 +133,7 @@ async def carry_out(crew: Crew, stretch: Stretch, cohorts: Sequence[Cohort], tel
             progress.add(closed)
             if closed["made"] and not pilot:
                 crew.made(stretch, closed)
+        crew.notes += closed.get("notes", []) if not pilot else []  # the last cohort has seen the others
     for step in (*stretch.steps, *([stretch.closing] if stretch.closing else [])):
         write_json(crew.root / under / step.folder / "manifest.json", {**_head(step), **progress.counts.get(str(step.number), add_up([]))})
     event("stretch_finished", step=progress.name, **_fates(progress.counts), seconds=round(time.monotonic() - began, 3), pilot=pilot)

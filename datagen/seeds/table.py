@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from datagen.errors import SeedError, SetupError, nearest
 from datagen.seeds.base import Listing
 
-_SUFFIXES = (".parquet", ".jsonl", ".csv")
+SUFFIXES = (".parquet", ".jsonl", ".csv")
 
 
 class Table(BaseModel):
@@ -90,7 +90,7 @@ def _read(file: Any, address: str) -> Iterator[dict[str, Any]]:
     suffix = Path(file.path).suffix
     readers = {".parquet": _parquet, ".jsonl": _jsonl, ".csv": _csv}
     if suffix not in readers:
-        raise SeedError(f"table {address}: unknown kind of file {suffix!r}; known: {', '.join(_SUFFIXES)}")
+        raise SeedError(f"table {address}: unknown kind of file {suffix!r}; known: {', '.join(SUFFIXES)}")
     try:
         with file as stream:
             yield from readers[suffix](stream, str(file.path))

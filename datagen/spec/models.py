@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, PositiveFloat, PositiveInt, Tag, field_validator, model_validator
 
+from datagen.spec.duplicates import DedupWords
 from datagen.spec.terms import Batch, Budget, Fields, Guard, Name, Notify, Price, Release, Words
 
 
@@ -186,40 +187,6 @@ class Select(Step):
 
     select: SelectWords
     verb: ClassVar[str] = "select"
-
-
-class MeaningWords(Words):
-    """The second tier of dedup: rows that say the same in other words."""
-
-    by: Name | None = None
-    """The field with a row's vector: of an `ask: {embed: ...}`, or a list of numbers that the seeds bring. A row without one is compared by its
-    words alone."""
-    vectors: str | None = None
-    """In place of `by`: a file of word vectors on this disk, .npz with `words` and `vectors`; a text's is the mean of its words'."""
-    at_least: float = Field(default=0.92, gt=0, le=1)
-    """Cosine from which two rows say the same. It hangs on the model that made the vectors: look at the scores in the verdicts first."""
-    dimensions: PositiveInt | None = None
-    """How many numbers a vector has. Default: the teacher's `params: {dimensions: ...}`, or what the file has."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> MeaningWords:
-        if (self.by is None) == (self.vectors is None):
-            raise ValueError("meaning needs a field with vectors, `by`, or a file of word vectors, `vectors`: one of the two")
-        return self
-
-
-class DedupWords(Words):
-    on: Fields
-    """Field, or fields taken together."""
-    threshold: float = Field(default=0.55, gt=0, le=1)
-    """Exact word-bigram Jaccard from which a pair counts as a near-duplicate."""
-    numbers: Literal["keep", "fold"] = "keep"
-    """Whether rows that differ in numbers alone are different (a maths set) or the same."""
-    exact_only: bool = False
-    meaning: MeaningWords | None = None
-    """Off where it is not written. With `numbers: keep`, two rows are one only where no number stands in the place of another."""
-    prefer: str | None = None
-    """Expression; of two duplicates the higher stays. Then the lower id."""
 
 
 class Dedup(Step):

@@ -19,6 +19,7 @@ from datagen.records import Row, digest
 from datagen.steps.cohort import Cohort, add_up
 from datagen.steps.journal import Journal
 from datagen.steps.part import UNPUBLISHED, Unit, manifest_path, measures_path, part_folder
+from datagen.steps.remarks import remarks
 from datagen.steps.sets.base import VERSION, Decision, Held, Say, SetStep, set_step
 from datagen.storage import (
     read_array,
@@ -61,9 +62,10 @@ def close(plan: Plan, stretch: Stretch, cohort: Cohort, earlier: Sequence[Cohort
         table.add_settled([(each.number, manifest["rows"]) for each, manifest in zip(earlier, before, strict=True)])
         counts, rows, written = table.decide()
         written.append(table.settle(f"c{cohort.number}", rows))
-        stood = int(table.stays.sum())
+        stood, notes = int(table.stays.sum()), remarks(step, [*table.settled, table.measures])
     manifest: dict[str, Any] = {"part": f"c{cohort.number}", "fingerprint": fingerprint, "counts": {str(step.number): counts}}
     manifest |= {"stood": stood, "rows": {part: len(kept) for part, kept in rows.items()}, "files": sealed(root, written)}
+    manifest |= {"notes": notes} if notes else {}
     write_json(_manifest(root, stretch, cohort), manifest)
     return {**manifest, "made": True}
 

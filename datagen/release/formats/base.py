@@ -64,9 +64,10 @@ class Format(BaseModel):
         """The value of a required column."""
         name = self.field(column)
         if fields.get(name) is None:
+            lacks = "is null (empty) there: drop such rows before the end of the line" if name in fields else f"it lacks{nearest(name, fields)}"
             raise OutputError(
-                f"column {column!r} of the release needs the field {name!r}, which a row lacks{nearest(name, fields)}. "
-                f"Say which field it is: release: {{columns: {{{column}: FIELD}}}}"
+                f"column {column!r} of the release needs the field {name!r}, which {lacks}. "
+                f"Or name another field: release: {{columns: {{{column}: FIELD}}}}"
             )
         return fields[name]
 

@@ -54,7 +54,7 @@ def diversity_of(out: Path) -> Iterator[dict[str, Any]]:
     `collapsed`: by the spec's `guard.collapse`.
     """
     plan, manifest = read_json(out / "plan.json"), read_json(out / "manifest.json")
-    axes, limits = plan["seeds"].get("axes") or [], Collapse(**plan["collapse"]) if plan.get("collapse") else None
+    axes, limits = plan["seeds"].get("axes") or [], _limits(plan)
     steps = [step["name"] for step in manifest["steps"]]
     for text in [*plan.get("texts", []), _released(plan, steps)]:
         sample = _sample(out, text, steps, axes)
@@ -70,22 +70,31 @@ def _least_diverse(record: Mapping[str, Any]) -> tuple[bool, float, float, str]:
     return not record["collapsed"], -(record["repetition"] or 0.0), -record["opening_share"], record["value"]
 
 
-def alarm(record: Mapping[str, Any]) -> str:
-    """What a build says of a value whose texts have become alike: one line."""
-    which = f"{record['axis']} = {record['value']}" if record["axis"] else "all rows"
-    begin = f"{record['opening_share']:.0%} of {record['rows']} begin with “{record['opening']} …”"
-    runs = "" if record["repetition"] is None else f", {record['repetition']:.0%} of their runs of {GRAM} words stand in another of {GROUP}"
-    return f"{record['step']}: texts of {which} are alike: {begin}{runs}"
+def alarm(record: Mapping[str, Any], limits: Collapse) -> str:
+    """What a build says of a value whose texts have become alike: one line, with the figures that say so and their limits."""
+    which, found = f"{record['axis']} = {record['value']}" if record["axis"] else "all rows", []
+    if record["opening_share"] >= limits.openings:
+        begin = f"{record['opening_share']:.0%} of {record['rows']} begin with “{record['opening']} …”"
+        found.append(f"{begin}, {100 * limits.openings:.4g}% may")
+    if (repetition := record["repetition"] or 0.0) >= limits.repetition:
+        runs = f"{repetition:.0%} of the runs of {GRAM} words in {record['rows']} stand in another of {GROUP}"
+        found.append(f"{runs}, {100 * limits.repetition:.4g}% may")
+    return f"{record['step']}: texts of {which} are alike: {'; '.join(found)}"
 
 
 def alarms(out: Path) -> list[str]:
     """One line for each value that has collapsed in the last release, or before in its line; and one for the rest where there are many."""
     path, first = out / COVERAGE / DIVERSITY, dict[tuple[str, str], str]()
-    for record in each_record(path) if path.exists() else ():
-        if record["collapsed"]:
-            first.setdefault((record["axis"], record["value"]), alarm(record))
+    limits = _limits(read_json(out / "plan.json"))
+    for record in each_record(path) if limits and path.exists() else ():
+        if limits and record["collapsed"]:
+            first.setdefault((record["axis"], record["value"]), alarm(record, limits))
     found = list(first.values())
     return found[:MOST_ALARMS] + ([f"{len(found) - MOST_ALARMS} more values have collapsed: see the report"] if len(found) > MOST_ALARMS else [])
+
+
+def _limits(plan: Mapping[str, Any]) -> Collapse | None:
+    return Collapse(**plan["collapse"]) if plan.get("collapse") else None
 
 
 def _record(head: Mapping[str, Any], axis: str, value: str, found: Variety, limits: Collapse | None) -> dict[str, Any]:

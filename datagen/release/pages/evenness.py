@@ -138,6 +138,8 @@ class Compared:
     values: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]
     """(axis, its least diverse values in the release)."""
     collapsed: Sequence[Mapping[str, Any]]
+    limits: Mapping[str, Any]
+    """From which texts have collapsed; empty where nobody looks."""
 
 
 def compared(account: Account) -> Compared:
@@ -147,4 +149,5 @@ def compared(account: Account) -> Compared:
     axes = dict.fromkeys(entry["axis"] for entry in found if entry["axis"])
     mine = {axis: [entry for entry in found if entry["axis"] == axis and entry["step"] == RELEASE][:LEAST_DIVERSE] for axis in axes}
     values = [(axis, entries) for axis, entries in mine.items() if entries]
-    return Compared([entry for entry in found if not entry["axis"]], values, [entry for entry in found if entry["collapsed"]])
+    collapsed = [entry for entry in found if entry["collapsed"]]
+    return Compared([entry for entry in found if not entry["axis"]], values, collapsed, account.plan.get("collapse") or {})

@@ -195,8 +195,10 @@ def receipts(out: Path) -> list[Receipt]:
 
 
 def coverage(account: Account) -> list[tuple[str, list[tuple[str, int]]]]:
-    """Field -> (value, released rows) for every plain field with a few values, but for the axes of the seeds, which are told apart."""
-    kinds, told = account.manifest["schema"], account.plan["seeds"].get("axes") or []
+    """Field -> (value, released rows) for every plain field with a few values, but for the axes of a grid, which are told apart, and its
+    counter, which tells nothing."""
+    seeds, kinds = account.plan["seeds"], account.manifest["schema"]
+    told = [*seeds["axes"], seeds.get("variant")] if seeds.get("axes") else []
     axes = [name for name in account.other_fields if kinds[name] in ("string", "int64", "bool") and name not in told]
     found = []
     for name in axes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from datagen.plan.model import PlannedStep
 from datagen.records import Row
 from datagen.release.measured.variety import words_of
 from datagen.spec.models import Mix, MixWords, OpeningsWords
-from datagen.steps.sets.base import Decision, Say, Stock, measures, preference
+from datagen.steps.sets.base import Decision, Say, Stock, measures, preference, value_digest
 
 if TYPE_CHECKING:
     from datagen.steps.sets.base import Measures
@@ -71,7 +70,7 @@ class _Values:
         self._words = words
 
     def measure(self, rows: Sequence[Row]) -> dict[str, list[Any]]:
-        return {"value": [_digest(row.fields.get(self._words.by)) for row in rows]}
+        return {"value": [value_digest(row.fields.get(self._words.by)) for row in rows]}
 
     def order(self, new: Measures) -> Any:
         import numpy as np
@@ -80,7 +79,7 @@ class _Values:
 
     def quotas(self, taken: Mapping[int, int], come: Mapping[int, int]) -> dict[int, int]:
         most = self._words.at_most
-        return dict.fromkeys(come, most) if isinstance(most, int) else {_digest(value): quota for value, quota in most.items()}
+        return dict.fromkeys(come, most) if isinstance(most, int) else {value_digest(value): quota for value, quota in most.items()}
 
     def over(self, row: Row, quota: int, come: int) -> Decision:
         return self.kept(row)._replace(reason="over_quota")
@@ -102,7 +101,7 @@ class _Openings:
     def measure(self, rows: Sequence[Row]) -> dict[str, list[Any]]:
         openings = [self._opening(row) for row in rows]
         prefer = [preference(self._words.prefer, row) for row in rows]
-        return {"value": [_digest(opening) if opening else 0 for opening in openings], "prefer": prefer}
+        return {"value": [value_digest(opening) if opening else 0 for opening in openings], "prefer": prefer}
 
     def order(self, new: Measures) -> Any:
         import numpy as np
@@ -136,7 +135,3 @@ def _counted(values: Any) -> dict[int, int]:
 
     different, counts = np.unique(values, return_counts=True)
     return dict(zip(different.tolist(), counts.tolist(), strict=True))
-
-
-def _digest(value: Any) -> int:
-    return int.from_bytes(hashlib.blake2b(str(value).encode("utf-8", errors="surrogatepass"), digest_size=8).digest(), "little")

@@ -27,7 +27,7 @@ from decontamination import fitting, read, rewritten
 from datagen.asking.vectors import numbers_of, packed
 from datagen.records import Row
 from datagen.rehearsal.answers.vector import vector
-from datagen.spec.models import MeaningWords
+from datagen.spec.duplicates import MeaningWords
 from datagen.steps.sets.base import measures
 from datagen.steps.sets.copies.meaning import BLOCK, CHUNK, Meanings, Nearest, mean_of_words, meaning_fields, nominated, put_meanings, verified
 from datagen.steps.sets.copies.ties import duplicates

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from datagen.asking.vectors import numbers_of
 from datagen.errors import SeedError
 from datagen.records import Row
-from datagen.spec.models import MeaningWords
+from datagen.spec.duplicates import MeaningWords
 from datagen.steps.sets.words import numbers_in, tokens
 from datagen.storage import spilled, word_vectors
 
