@@ -40,7 +40,7 @@ _LANGUAGE = r"\b[cf](?:\+\+|#)(?!\w)"  # C++, C#, F#: not C
 STOPS, SPACELESS, OPERATOR, MARK = (re.compile(f"[{letters}]+") for letters in (_STOPS, _SPACELESS, OPERATORS, "%°!'"))
 """Runs of characters of a kind."""
 _words = re.compile(rf"{_LANGUAGE}|{_WORD}")
-_tokens = re.compile(rf"{_LANGUAGE}|{_BETWEEN}|(?:\d+(?:\.\d+)+|{_WORD}){_MARK}")
+_tokens = re.compile(rf"{_LANGUAGE}|(?=[{SIGNS}])(?:{_BETWEEN})|(?:\d+(?:\.\d+)+|{_WORD}){_MARK}")
 _inside = re.compile(r"(?<=\d)(?:,(?=\d{3}(?!\d))| (?=[%°]))")
 _SMALL = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
 _TENS = "thirty forty fifty sixty seventy eighty ninety"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from datagen.steps.sets import words
@@ -171,7 +171,10 @@ class Signs:
 
     def marks(self, which: str) -> Places:
         """Where these marks stand."""
+        return self._all_marks[self._among(self._all_marks, which)]
+
+    @cached_property
+    def _all_marks(self) -> Places:
         import numpy as np
 
-        at = np.flatnonzero(self.kinds & MARK)
-        return np.asarray(at[self._among(at, which)])
+        return np.flatnonzero((self.kinds & MARK) != 0)
