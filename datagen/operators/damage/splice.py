@@ -54,8 +54,8 @@ class Splice(Operator):
     on every second row of GSM8K, whole and spliced, and of AQuA's rationales; the score is its probability of a splice. A text without a
     calculation, with options to choose from, or without a question or some words before its first calculation has nothing to compare: it is kept.
 
-    No recipe that ships names it. It knows solutions as people write them, beside their question; of right solutions by the simulated teacher, which
-    explain fewer of their numbers, it drops 8 % with `question`, and some 12 % without. Measure it on rows of your own before it gates.
+    No recipe that ships names it. It knows solutions as people write them, beside their question; of 240 solutions by the simulated teacher, which
+    explain fewer of their numbers, it drops 35, of which 28 are right, and 20 with `question`. Measure it on rows of your own before it gates.
     """
 
     version: ClassVar[int] = 2
