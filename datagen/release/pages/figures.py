@@ -14,12 +14,13 @@ from datagen.release.catalogue import current, once, query
 from datagen.release.columns import FIXED
 from datagen.release.formats import FORMATS
 from datagen.release.formats.base import Format
+from datagen.release.measured.variety import OPENING, words_of
 from datagen.storage import read_json
 
 CHOICES = ("select", "vote", "mix")
 """Verbs that choose among good rows: a row they drop is passed over, not found at fault."""
 MOST_VALUES = 20
-"""A field with more values than this is no axis of coverage."""
+"""A field with more values than this is not counted value by value."""
 MOST_TEXTS = 1_000
 """Texts that are measured for diversity: the first by digest of the id, so the choice is fair and the same every time."""
 BINS = 40
@@ -228,7 +229,7 @@ class Diversity:
 
     texts: int
     openings: Sequence[tuple[str, int]]
-    """First five words -> texts that begin so; most frequent first."""
+    """First words, so many as `measured/variety.py` takes for an opening -> texts that begin so; most frequent first."""
     sentences: Sequence[tuple[str, int]]
     """Sentence of five words or more -> texts that hold it."""
     quantiles: tuple[int, int, int]
@@ -260,7 +261,7 @@ def diversity(texts: Sequence[str]) -> Diversity:
     for text in texts:
         words = text.split()
         lengths.append(len(words))
-        openings[" ".join(words[:5]).lower()] += 1
+        openings[" ".join(words_of(text, OPENING))] += 1
         sentences.update({" ".join(part.lower().split()) for part in re.split(r"[.!?\n]+", text) if len(part.split()) >= 5})
     lengths.sort()
     longest = max(_at(lengths, 0.99), 1)
